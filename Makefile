@@ -1,0 +1,3 @@
+# Nidus: see 'make help'.
+BUILD ?= build
+all: $(BUILD)/nidus.elf

@@ -1,0 +1,40 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Nidus's own log: each message is one line, starts with "nidus: " (errors with "nidus: error: ", warnings with
+ * "nidus: warning: "), goes to a ring in memory and, up to the console's level, to each registered sink.
+ */
+#ifndef LIB_LOG_H
+#define LIB_LOG_H
+
+#include "lib/types.h"
+
+enum log_level { LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
+
+struct log_sink {
+    struct log_sink *next;
+    void (*write)(struct log_sink *sink, const char *text, size_t n);
+};
+
+/* The sink also receives what is in the ring already. Sinks are called with the log's lock held: they must not log. */
+void log_add_sink(struct log_sink *sink);
+void log_set_level(enum log_level level);
+enum log_level log_get_level(void);
+
+void log_msg(enum log_level level, const char *fmt, ...) __printf(2, 3);
+void log_va(enum log_level level, const char *fmt, va_list args);
+
+/* Raw console output (guests' text); to the sinks, not to the ring. */
+void log_raw(const char *text, size_t n);
+
+/* Copies up to size bytes of the newest text in the ring, oldest first; returns the number copied. */
+size_t log_read(char *buf, size_t size);
+
+/* For a panic: from now on ignore the lock, another CPU may hold it for ever. */
+void log_break_lock(void);
+
+#define log_error(...) log_msg(LOG_ERROR, __VA_ARGS__)
+#define log_warn(...)  log_msg(LOG_WARN, __VA_ARGS__)
+#define log_info(...)  log_msg(LOG_INFO, __VA_ARGS__)
+#define log_debug(...) log_msg(LOG_DEBUG, __VA_ARGS__)
+
+#endif

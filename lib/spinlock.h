@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT */
+/* Ticket spinlock. In the kernel interrupts are off except in the idle loop, so no irq-saving variants are needed. */
+#ifndef LIB_SPINLOCK_H
+#define LIB_SPINLOCK_H
+
+#include "lib/types.h"
+
+struct spinlock {
+    u32 next, owner;
+};
+
+static inline void spin_lock(struct spinlock *l)
+{
+    u32 ticket = __atomic_fetch_add(&l->next, 1, __ATOMIC_RELAXED);
+
+    while (__atomic_load_n(&l->owner, __ATOMIC_ACQUIRE) != ticket)
+        __builtin_ia32_pause();
+}
+
+static inline void spin_unlock(struct spinlock *l)
+{
+    __atomic_store_n(&l->owner, l->owner + 1, __ATOMIC_RELEASE);
+}
+
+#endif
