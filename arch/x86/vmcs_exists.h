@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: MIT */
+/* The conditions upon which VMCS fields exist: third column of vmcs_fields.def. */
+#ifndef ARCH_X86_VMCS_EXISTS_H
+#define ARCH_X86_VMCS_EXISTS_H
+
+enum vmcs_exists {
+    E_ALWAYS,
+    E_VPID,
+    E_POSTED_INT,
+    E_EPT_VE,
+    E_HLAT,
+    E_IPI_VIRT,
+    E_VIRT_INTR_DELIVERY,
+    E_PML,
+    E_UINV,
+    E_MSR_BITMAPS,
+    E_TPR_SHADOW,
+    E_VIRT_APIC_ACCESSES,
+    E_VMFUNC,
+    E_EPT,
+    E_EPTP_SWITCHING,
+    E_VMCS_SHADOWING,
+    E_XSAVES,
+    E_ENCLS,
+    E_SPP,
+    E_TSC_SCALING,
+    E_TERTIARY,
+    E_ENCLV,
+    E_PASID,
+    E_SEAM,
+    E_PCONFIG,
+    E_SECONDARY_EXIT,
+    E_VIRT_SPEC_CTRL,
+    E_PAT_GUEST,
+    E_EFER_GUEST,
+    E_PERF_GUEST,
+    E_BNDCFGS,
+    E_RTIT,
+    E_LBR,
+    E_PKRS_GUEST,
+    E_PAT_HOST,
+    E_EFER_HOST,
+    E_PERF_HOST,
+    E_PKRS_HOST,
+    E_SECONDARY,
+    E_PLE,
+    E_INSTR_TIMEOUT,
+    E_PREEMPTION_TIMER,
+    E_CR3_TARGETS,
+    E_CET_GUEST,
+    E_CET_HOST,
+    VMCS_NR_EXISTS
+};
+
+#endif
