@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Physical memory, in frames of 4 KiB: who holds how much. Pure book-keeping: it never touches the memory it hands
- * out. One bit per frame, a free count per 2 MiB to search fast. Safe on several CPUs.
+ * out. Two bits per frame (exists, free), a free count per 2 MiB to search fast. Safe on several CPUs.
  */
 #ifndef LIB_FRAMES_H
 #define LIB_FRAMES_H
@@ -20,7 +20,7 @@ struct frame_owner {
 
 /* Bytes of book-keeping for memory up to max_pa (exclusive). */
 u64 frames_metadata_size(paddr_t max_pa);
-/* metadata: that many bytes, writable. Everything starts as not existing. */
+/* metadata: that many bytes, writable, aligned to 8. Everything starts as not existing. */
 void frames_init(void *metadata, paddr_t max_pa);
 /* Adds RAM (base and size multiples of 4 KiB). */
 void frames_add(paddr_t base, u64 size);

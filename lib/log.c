@@ -1,0 +1,187 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A line is formatted on the caller's stack, then added to the ring and handed to the sinks under one lock.
+ * In the ring each line begins with a byte that tells its level (FIRST_MARK + level), which no text contains:
+ * control characters are made visible as '?', so that no guest's or boot loader's string can forge a line.
+ */
+#include "lib/log.h"
+#include "lib/format.h"
+#include "lib/spinlock.h"
+#include "lib/string.h"
+
+#define RING_SIZE  KiB(64)
+#define LINE_SIZE  512
+#define FIRST_MARK 1
+
+static const char *const prefix[] = {
+    [LOG_ERROR] = "nidus: error: ",
+    [LOG_WARN] = "nidus: warning: ",
+    [LOG_INFO] = "nidus: ",
+    [LOG_DEBUG] = "nidus: ",
+};
+
+static struct {
+    struct spinlock lock;
+    bool lock_broken;
+    enum log_level level;
+    struct log_sink *sinks;
+    bool mid_line; /* the sinks' last character was not the end of a line */
+    u64 head;      /* characters ever put in the ring */
+    char ring[RING_SIZE];
+} state = {.level = LOG_INFO};
+
+/* Returns whether the lock was taken: log_break_lock() may come between the two calls. */
+static bool lock(void)
+{
+    if (__atomic_load_n(&state.lock_broken, __ATOMIC_RELAXED))
+        return false;
+    spin_lock(&state.lock);
+    return true;
+}
+
+static void unlock(bool locked)
+{
+    if (locked)
+        spin_unlock(&state.lock);
+}
+
+static bool is_mark(char c)
+{
+    return c >= FIRST_MARK && c <= FIRST_MARK + LOG_DEBUG;
+}
+
+static char ring_at(u64 position)
+{
+    return state.ring[position % RING_SIZE];
+}
+
+static void ring_put(const char *text, size_t n)
+{
+    for (size_t i = 0; i < n; i++)
+        state.ring[state.head++ % RING_SIZE] = text[i];
+}
+
+static void sinks_put(const char *text, size_t n)
+{
+    for (struct log_sink *sink = state.sinks; sink; sink = sink->next)
+        sink->write(sink, text, n);
+    state.mid_line = text[n - 1] != '\n';
+}
+
+static void replay(struct log_sink *sink)
+{
+    u64 at = state.head > RING_SIZE ? state.head - RING_SIZE : 0;
+
+    while (at < state.head && !is_mark(ring_at(at)))
+        at++; /* the rest of a line whose start is overwritten */
+    while (at < state.head) {
+        enum log_level level = (enum log_level)(ring_at(at++) - FIRST_MARK);
+        u64 start = at;
+
+        while (at < state.head && !is_mark(ring_at(at)))
+            at++;
+        if (level > state.level)
+            continue;
+        if (start / RING_SIZE != (at - 1) / RING_SIZE) { /* it wraps around: in two pieces */
+            sink->write(sink, &state.ring[start % RING_SIZE], RING_SIZE - start % RING_SIZE);
+            start = ALIGN_UP(start, RING_SIZE);
+        }
+        sink->write(sink, &state.ring[start % RING_SIZE], at - start);
+    }
+}
+
+void log_add_sink(struct log_sink *sink)
+{
+    bool locked = lock();
+
+    replay(sink);
+    sink->next = state.sinks;
+    state.sinks = sink;
+    unlock(locked);
+}
+
+void log_set_level(enum log_level level)
+{
+    __atomic_store_n(&state.level, level, __ATOMIC_RELAXED);
+}
+
+enum log_level log_get_level(void)
+{
+    return __atomic_load_n(&state.level, __ATOMIC_RELAXED);
+}
+
+/* Fills line with prefix, text and the final newline; too much text is cut and ends with "...". */
+static size_t make_line(char line[LINE_SIZE], enum log_level level, const char *fmt, va_list args)
+{
+    size_t start = strlen(prefix[level]), room = LINE_SIZE - 1 - start, n;
+
+    memcpy(line, prefix[level], start);
+    n = format_va(line + start, room + 1, fmt, args);
+    if (n > room) {
+        n = room;
+        memcpy(line + start + n - 3, "...", 3);
+    }
+    for (size_t i = start; i < start + n; i++) {
+        if ((u8)line[i] < ' ' || line[i] == 0x7f)
+            line[i] = '?';
+    }
+    line[start + n] = '\n';
+    return start + n + 1;
+}
+
+void log_va(enum log_level level, const char *fmt, va_list args)
+{
+    char line[LINE_SIZE], mark = (char)(FIRST_MARK + level);
+    size_t n = make_line(line, level, fmt, args);
+    bool locked = lock();
+
+    ring_put(&mark, 1);
+    ring_put(line, n);
+    if (level <= state.level) {
+        if (state.mid_line)
+            sinks_put("\n", 1);
+        sinks_put(line, n);
+    }
+    unlock(locked);
+}
+
+void log_msg(enum log_level level, const char *fmt, ...)
+{
+    va_list args;
+
+    va_start(args, fmt);
+    log_va(level, fmt, args);
+    va_end(args);
+}
+
+void log_raw(const char *text, size_t n)
+{
+    bool locked;
+
+    if (!n)
+        return;
+    locked = lock();
+    sinks_put(text, n);
+    unlock(locked);
+}
+
+size_t log_read(char *buf, size_t size)
+{
+    bool locked = lock();
+    u64 oldest = state.head > RING_SIZE ? state.head - RING_SIZE : 0, at = state.head;
+    size_t n = 0;
+
+    while (at > oldest && n < size)
+        n += !is_mark(ring_at(--at));
+    for (size_t i = 0; i < n; at++) {
+        if (!is_mark(ring_at(at)))
+            buf[i++] = ring_at(at);
+    }
+    unlock(locked);
+    return n;
+}
+
+void log_break_lock(void)
+{
+    __atomic_store_n(&state.lock_broken, true, __ATOMIC_RELAXED);
+}
