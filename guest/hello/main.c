@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT */
+/* Says what it was started with. */
+#include "guest/common/guest.h"
+
+static void print_memory(void)
+{
+    for (u32 i = 0; i < boot.nr_map; i++) {
+        const struct boot_range *r = &boot.map[i];
+
+        printf("hello: memory 0x%012llx-0x%012llx type %u\n", (ull)r->base, (ull)(r->base + r->size),
+               r->type);
+    }
+}
+
+static void print_modules(void)
+{
+    for (u32 i = 0; i < boot.nr_modules; i++) {
+        const struct boot_module *m = &boot.modules[i];
+        u64 size = m->end - m->start;
+
+        printf("hello: module %u '%s' 0x%llx size %llu:", i, m->name, (ull)m->start, (ull)size);
+        for (u64 j = 0; j < MIN(size, 16); j++)
+            printf(" %02x", ((const u8 *)m->start)[j]);
+        printf("\n");
+    }
+}
+
+/* Numbered lines with some work between: several guests at once show how they share a CPU. */
+static void count(u64 n, u64 spin)
+{
+    for (u64 i = 1; i <= n; i++) {
+        printf("hello: count %llu\n", (ull)i);
+        for (u64 j = 0; j < spin; j++)
+            asm volatile("" ::: "memory");
+    }
+}
+
+void guest_main(void)
+{
+    printf("hello: started by multiboot %u (magic 0x%x), loader '%s'\n", boot.protocol, boot.magic,
+           boot.loader);
+    printf("hello: command line '%s'\n", boot.cmdline);
+    print_memory();
+    print_modules();
+    printf("hello from 64-bit mode\n");
+
+    count(option_number("count", 0), option_number("work", 1000000));
+    if (option("exit")) {
+        printf("hello: port 0xf4 gets %llu\n", (ull)option_number("exit", 0));
+        guest_fail((u32)option_number("exit", 0));
+    }
+    if (option("reboot")) {
+        printf("hello: reboot\n");
+        machine_reset();
+    }
+    if (option("halt")) {
+        printf("hello: halt\n");
+        irq_disable();
+        for (;;)
+            cpu_halt();
+    }
+    if (option("spin")) {
+        printf("hello: spin\n");
+        for (;;)
+            cpu_pause();
+    }
+    printf("hello: power off\n");
+}
