@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a virtual device may ask of the VM it is in: the seam between devices and the VMM's core. Unit tests bring
- * their own implementation of these. Time is the VM's own: guest TSC ticks since the VM started.
- * All of these are called with the VM's device lock held unless stated.
+ * What a virtual device may ask of the VM it is in: the seam between devices and the VMM's core. Unit tests
+ * bring their own implementation of these. Time is the VM's own: guest TSC ticks since the VM started. All of
+ * these are called with the VM's device lock held unless stated.
  */
 #ifndef VMM_DEV_HOST_H
 #define VMM_DEV_HOST_H
@@ -33,11 +33,12 @@ u32 vm_nr_vcpus(struct vm *vm);
 u32 vcpu_id(struct vcpu *vcpu);
 struct vm *vcpu_vm(struct vcpu *vcpu);
 struct lapic *vcpu_lapic(struct vcpu *vcpu);
+struct platform *vm_platform(struct vm *vm); /* what platform_create() returned; null before */
 
 /* Something changed that this vCPU must look at before its next instruction: wakes it or makes it exit. */
 void vcpu_kick(struct vcpu *vcpu);
-void vcpu_init_signal(struct vcpu *vcpu);             /* INIT arrived */
-void vcpu_sipi(struct vcpu *vcpu, u8 vector);         /* start-up IPI; ignored unless it waits for one */
+void vcpu_init_signal(struct vcpu *vcpu);     /* INIT arrived */
+void vcpu_sipi(struct vcpu *vcpu, u8 vector); /* start-up IPI; ignored unless it waits for one */
 void vcpu_nmi(struct vcpu *vcpu);
 
 enum vm_end { VM_END_POWEROFF, VM_END_RESET, VM_END_CRASH };

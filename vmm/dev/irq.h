@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT */
+/* How interrupt lines reach vCPUs. */
+#ifndef VMM_DEV_IRQ_H
+#define VMM_DEV_IRQ_H
+
+#include "lib/types.h"
+
+struct vm;
+struct vcpu;
+
+/* The level of ISA interrupt line irq (0 to 15). Called with the VM's device lock held. */
+void vm_set_irq(struct vm *vm, u32 irq, bool level);
+/* The PIC's INTR output may have changed: the vCPU that takes it is kicked when it is high. */
+void irq_pic_changed(struct vm *vm);
+
+/* What the vCPU would take as an external interrupt now (RFLAGS.IF and shadows aside): a vector or -1. */
+int vcpu_irq_pending(struct vcpu *vcpu);
+/* Takes it, with the controller's acknowledge cycle; -1 if there is none. */
+int vcpu_irq_ack(struct vcpu *vcpu);
+
+#endif

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A vCPU's local APIC, in xAPIC and x2APIC mode. SDM volume 3 (325384), 'Advanced Programmable Interrupt
+ * Controller (APIC)'. Called with the VM's device lock held, except lapic_post() and lapic_pending(), which
+ * are safe without. The base address cannot be moved from 0xfee00000. The timer runs at the rate of VM time
+ * divided as configured.
+ */
+#ifndef VMM_DEV_LAPIC_H
+#define VMM_DEV_LAPIC_H
+
+#include "lib/types.h"
+
+#define LAPIC_BASE        0xfee00000ull
+#define LAPIC_MSR_FIRST   0x800u
+#define LAPIC_MSR_LAST    0x8ffu
+#define LAPIC_BASE_BSP    BIT(8)
+#define LAPIC_BASE_EXTD   BIT(10)
+#define LAPIC_BASE_ENABLE BIT(11)
+
+struct vm;
+struct vcpu;
+struct lapic;
+
+/* The APIC of one vCPU, powered up. On vCPU 0 LINT0 is ExtINT and LINT1 NMI, as firmware leaves them. */
+struct lapic *lapic_create(struct vcpu *vcpu);
+/* Claims the page at LAPIC_BASE on the VM's memory bus; the vCPU that accesses it reaches its own APIC. */
+int lapic_map(struct vm *vm);
+
+/* INIT: everything but the ID, IA32_APIC_BASE and x2APIC mode returns to its start value. */
+void lapic_reset(struct lapic *l);
+/* Power-up or RESET#: as created. */
+void lapic_power_up(struct lapic *l);
+
+/* The highest requested vector whose class is above PPR's, or -1. */
+int lapic_pending(const struct lapic *l);
+/* The processor takes vector: IRR to ISR. */
+void lapic_ack(struct lapic *l, u8 vector);
+/* A fixed interrupt arrives; kicks the vCPU. Nothing happens while the APIC is disabled. */
+void lapic_post(struct lapic *l, u8 vector, bool level);
+/* Local interrupt pin 0 or 1 is signalled: what its LVT entry asks for (ExtINT aside) happens. */
+void lapic_lint(struct lapic *l, u32 pin);
+/* Whether the PIC's interrupts reach this vCPU: it is vCPU 0, with LINT0 an unmasked ExtINT or the APIC
+ * disabled. */
+bool lapic_accepts_extint(const struct lapic *l);
+
+u32 lapic_id(const struct lapic *l);
+u8 lapic_tpr(const struct lapic *l); /* CR8 is bits 7:4 */
+void lapic_set_tpr(struct lapic *l, u8 tpr);
+
+/* IA32_APIC_BASE. A transition that the SDM forbids, a reserved bit or another base: ERR_INVAL (#GP). */
+u64 lapic_base_read(const struct lapic *l);
+int lapic_base_write(struct lapic *l, u64 value);
+/* x2APIC MSRs LAPIC_MSR_FIRST to LAPIC_MSR_LAST; ERR_INVAL for #GP. */
+int lapic_msr_read(struct vcpu *vcpu, u32 msr, u64 *value);
+int lapic_msr_write(struct vcpu *vcpu, u32 msr, u64 value);
+/* IA32_TSC_DEADLINE. Reads 0 when not armed; a write is ignored when the timer is in another mode. */
+u64 lapic_deadline_read(const struct lapic *l);
+void lapic_deadline_write(struct lapic *l, u64 value);
+/* The vCPU's TSC is VM time plus offset (0 at first); an armed deadline follows. */
+void lapic_set_tsc_offset(struct lapic *l, u64 offset);
+
+#endif
