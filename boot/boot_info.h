@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a boot loader hands to Nidus, the same for multiboot2 and for the UEFI application. Everything in it is
- * untrusted until boot_info_validate() has passed. All addresses are physical.
+ * What a boot loader hands to Nidus, the same for multiboot2 and for the UEFI application. Everything in it
+ * is untrusted until boot_info_validate() has passed. All addresses are physical.
  */
 #ifndef BOOT_BOOT_INFO_H
 #define BOOT_BOOT_INFO_H
@@ -21,7 +21,7 @@ enum boot_range_type {
     BOOT_RANGE_ACPI,     /* ACPI tables: read only, kept */
     BOOT_RANGE_NVS,      /* firmware's: kept */
     BOOT_RANGE_BAD,
-    BOOT_RANGE_RUNTIME,  /* UEFI runtime services: kept */
+    BOOT_RANGE_RUNTIME, /* UEFI runtime services: kept */
 };
 
 struct boot_range {
@@ -29,7 +29,8 @@ struct boot_range {
     u32 type, reserved;
 };
 
-/* A file that the boot loader placed in memory. name: the first word of its multiboot2 string, or its UEFI path. */
+/* A file that the boot loader placed in memory. name: the first word of its multiboot2 string, or its UEFI
+ * path. */
 struct boot_module {
     u64 base, size;
     char name[BOOT_NAME_MAX + 8];
@@ -49,7 +50,7 @@ struct boot_info {
     char loader[64];
     char cmdline[BOOT_CMDLINE_MAX];
     u64 image_base, image_size; /* where Nidus itself lies */
-    u8 rsdp[36];                /* copy of the ACPI RSDP; rsdp_size bytes of it are valid (0: none, search for it) */
+    u8 rsdp[36]; /* copy of the ACPI RSDP; rsdp_size bytes of it are valid (0: none, search for it) */
     u32 rsdp_size;
     u32 efi; /* booted by UEFI, boot services already left */
     struct boot_framebuffer fb;
@@ -58,11 +59,15 @@ struct boot_info {
     struct boot_module modules[BOOT_MAX_MODULES];
 };
 
+/* Appends a range, or lengthens the last one where it goes on with the same type. ERR_NOMEM: the map is full.
+ */
+int boot_info_add_range(struct boot_info *bi, u64 base, u64 size, u32 type);
+
 /*
- * Checks magic, version, size and NUL-termination, sorts the memory map, resolves overlaps (the more restrictive type
- * wins), aligns RAM inwards and everything else outwards, merges neighbours, and checks that modules and image lie
- * in RAM and not over each other. What is wrong is named in err; ERR_INVAL. A module that is bad is dropped with a
- * warning through warn(text) and the rest goes on.
+ * Checks magic, version, size and NUL-termination, sorts the memory map, resolves overlaps (the more
+ * restrictive type wins), aligns RAM inwards and everything else outwards, merges neighbours, and checks that
+ * modules and image lie in RAM and not over each other. What is wrong is named in err; ERR_INVAL. A module
+ * that is bad is dropped with a warning through warn(text) and the rest goes on.
  */
 int boot_info_validate(struct boot_info *bi, void (*warn)(const char *text), char *err, size_t err_size);
 

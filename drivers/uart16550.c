@@ -1,0 +1,161 @@
+/* SPDX-License-Identifier: MIT */
+#include "drivers/uart16550.h"
+#include "arch/x86/asm.h"
+#include "lib/string.h"
+
+enum {               /* registers, from the base port */
+       REG_DATA = 0, /* divisor low byte while LCR_DLAB */
+       REG_IER = 1,  /* divisor high byte while LCR_DLAB */
+       REG_IIR = 2,  /* read */
+       REG_FCR = 2,  /* write */
+       REG_LCR = 3,
+       REG_MCR = 4,
+       REG_LSR = 5,
+       REG_MSR = 6,
+       REG_SCR = 7,
+};
+
+#define IER_RX_DATA   0x01
+#define IIR_FIFOS_ON  0xc0
+#define FCR_ENABLE    0x01
+#define FCR_CLEAR_ALL 0x06
+#define LCR_8N1       0x03
+#define LCR_DLAB      0x80
+#define MCR_DTR       0x01
+#define MCR_RTS       0x02
+#define MCR_OUT2      0x08 /* lets the interrupt out on a PC */
+#define MCR_LOOP      0x10
+#define LSR_DATA      0x01
+#define LSR_THR_EMPTY 0x20
+#define MSR_CTS       0x10
+#define MSR_LINES     0xf0
+#define MSR_DCD       0x80
+
+#define FIFO_SIZE 16
+#define BASE_BAUD 115200
+#define WAIT_READS \
+    100000 /* a port read takes about 1 us on real hardware; 16 bytes at 1200 baud take 133 ms */
+
+u16 uart16550_port(const char *name)
+{
+    static const u16 ports[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
+
+    if (strncmp(name, "com", 3) || name[3] < '1' || name[3] > '4' || name[4])
+        return 0;
+    return ports[name[3] - '1'];
+}
+
+static u8 get(const struct uart16550 *u, u16 reg)
+{
+    return inb(u->port + reg);
+}
+
+static void put(const struct uart16550 *u, u16 reg, u8 value)
+{
+    outb(u->port + reg, value);
+}
+
+static bool scratch_holds(const struct uart16550 *u, u8 value)
+{
+    put(u, REG_SCR, value);
+    return get(u, REG_SCR) == value;
+}
+
+/* In loopback mode RTS comes back as CTS, DTR as DSR, OUT1 as RI and OUT2 as DCD. */
+static bool loops_back(const struct uart16550 *u)
+{
+    u8 lines;
+
+    put(u, REG_MCR, MCR_LOOP | MCR_RTS | MCR_OUT2);
+    lines = get(u, REG_MSR) & MSR_LINES;
+    put(u, REG_MCR, 0);
+    return lines == (MSR_CTS | MSR_DCD);
+}
+
+/* A port where nothing is reads as all ones. Early 8250s have no scratch register, some virtual ones no
+ * loopback. */
+static bool answers(const struct uart16550 *u)
+{
+    return get(u, REG_LSR) != 0xff && ((scratch_holds(u, 0x5a) && scratch_holds(u, 0xa5)) || loops_back(u));
+}
+
+static bool wait_empty(struct uart16550 *u)
+{
+    u32 reads = u->stuck ? 1 : WAIT_READS;
+
+    while (reads--) {
+        if (get(u, REG_LSR) & LSR_THR_EMPTY) {
+            u->stuck = false;
+            return true;
+        }
+        cpu_pause();
+    }
+    u->stuck = true;
+    return false;
+}
+
+static void sink_write(struct log_sink *sink, const char *text, size_t n)
+{
+    struct uart16550 *u = container_of(sink, struct uart16550, sink);
+    size_t from = 0;
+
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == '\n' && u->last != '\r') {
+            uart16550_write(u, text + from, i - from);
+            uart16550_write(u, "\r", 1);
+            from = i;
+        }
+        u->last = text[i];
+    }
+    uart16550_write(u, text + from, n - from);
+}
+
+int uart16550_init(struct uart16550 *u, u16 port, u32 baud)
+{
+    u16 divisor;
+
+    *u = (struct uart16550){.sink.write = sink_write, .port = port};
+    if (!port || !baud || baud > BASE_BAUD || BASE_BAUD % baud || BASE_BAUD / baud > 0xffff) {
+        u->port = 0;
+        return ERR_INVAL;
+    }
+    if (!answers(u)) {
+        u->port = 0;
+        return ERR_NOENT;
+    }
+    divisor = BASE_BAUD / baud;
+    put(u, REG_IER, 0);
+    put(u, REG_LCR, LCR_DLAB | LCR_8N1);
+    put(u, REG_DATA, divisor & 0xff);
+    put(u, REG_IER, divisor >> 8);
+    put(u, REG_LCR, LCR_8N1);
+    put(u, REG_FCR, FCR_ENABLE | FCR_CLEAR_ALL);
+    put(u, REG_MCR, MCR_DTR | MCR_RTS | MCR_OUT2);
+    u->fifo = (get(u, REG_IIR) & IIR_FIFOS_ON) == IIR_FIFOS_ON ? FIFO_SIZE : 1;
+    return OK;
+}
+
+void uart16550_write(struct uart16550 *u, const char *data, size_t n)
+{
+    if (!u->port)
+        return;
+    while (n && wait_empty(u)) {
+        /* Empty means that all of the FIFO is free: one look for several bytes, each costs an exit when
+         * nested. */
+        for (u32 i = 0; n && i < u->fifo; i++, n--)
+            put(u, REG_DATA, *data++);
+    }
+}
+
+int uart16550_read(struct uart16550 *u)
+{
+    if (!u->port || !(get(u, REG_LSR) & LSR_DATA))
+        return -1;
+    return get(u, REG_DATA);
+}
+
+void uart16550_enable_rx_interrupt(struct uart16550 *u)
+{
+    if (u->port)
+        put(u, REG_IER, IER_RX_DATA);
+}
