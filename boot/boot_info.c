@@ -112,9 +112,11 @@ static u32 type_at(const struct boot_info *bi, u64 at, u64 *next)
         const struct boot_range *r = &bi->ranges[i];
         u64 end = r->base + r->size;
 
-        if (at < r->base && r->size) {
+        if (!r->size || at >= end)
+            continue;
+        if (at < r->base) {
             *next = MIN(*next, r->base);
-        } else if (at < end) {
+        } else {
             *next = MIN(*next, end);
             if (rank_of(r->type) > rank_of(type))
                 type = r->type;
