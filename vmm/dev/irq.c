@@ -1,0 +1,53 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/dev/irq.h"
+#include "vmm/dev/host.h"
+#include "vmm/dev/lapic.h"
+#include "vmm/dev/pic.h"
+#include "vmm/dev/platform.h"
+
+void irq_pic_changed(struct vm *vm)
+{
+    struct vcpu *boot_vcpu = vm_vcpu(vm, 0);
+
+    if (pic_pending(vm_platform(vm)->pic) >= 0 && lapic_accepts_extint(vcpu_lapic(boot_vcpu)))
+        vcpu_kick(boot_vcpu);
+}
+
+/* INTR goes to each local APIC's LINT0; entries other than ExtINT see only that the output rises. */
+void vm_set_irq(struct vm *vm, u32 irq, bool level)
+{
+    struct pic *pic = vm_platform(vm)->pic;
+    bool was_high = pic_pending(pic) >= 0;
+
+    pic_set_irq(pic, irq, level);
+    if (!was_high && pic_pending(pic) >= 0)
+        for (u32 i = 0; i < vm_nr_vcpus(vm); i++)
+            lapic_lint(vcpu_lapic(vm_vcpu(vm, i)), 0);
+    irq_pic_changed(vm);
+}
+
+static int extint_pending(struct vcpu *vcpu)
+{
+    return lapic_accepts_extint(vcpu_lapic(vcpu)) ? pic_pending(vm_platform(vcpu_vm(vcpu))->pic) : -1;
+}
+
+/* The PIC first: its requests have no priority that could be compared with the APIC's. */
+int vcpu_irq_pending(struct vcpu *vcpu)
+{
+    int vector = extint_pending(vcpu);
+
+    return vector >= 0 ? vector : lapic_pending(vcpu_lapic(vcpu));
+}
+
+int vcpu_irq_ack(struct vcpu *vcpu)
+{
+    struct lapic *l = vcpu_lapic(vcpu);
+    int vector;
+
+    if (extint_pending(vcpu) >= 0)
+        return pic_ack(vm_platform(vcpu_vm(vcpu))->pic);
+    vector = lapic_pending(l);
+    if (vector >= 0)
+        lapic_ack(l, vector);
+    return vector;
+}

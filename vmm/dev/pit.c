@@ -1,0 +1,334 @@
+/* SPDX-License-Identifier: MIT */
+/* Intel 8254 data sheet (231164). Channel 1 (refresh) counts but drives nothing. */
+#include "vmm/dev/pit.h"
+#include "vmm/bus.h"
+#include "vmm/dev/host.h"
+#include "vmm/dev/irq.h"
+#include "vmm/dev/scale.h"
+
+enum access { ACCESS_LATCH, ACCESS_LOW, ACCESS_HIGH, ACCESS_BOTH };
+
+struct channel {
+    u8 mode; /* 0 to 5 */
+    u8 access;
+    bool bcd;
+    bool gate;
+    bool null_count; /* a control word was written, the count not yet */
+    bool triggered;  /* modes 1 and 5: a rising gate started it */
+    u32 count;       /* 1 to 0x10000 (10000 in BCD) */
+    u64 start;       /* VM time at which the counter held count (while gate is high) */
+    u64 frozen;      /* PIT ticks counted before the gate went low */
+    u8 low;          /* first byte of a 16-bit count being written */
+    bool write_high, read_high;
+    bool count_latched, status_latched;
+    u16 latch;
+    u8 status;
+};
+
+struct pit {
+    struct vm *vm;
+    struct channel channel[3];
+    bool speaker;
+    struct vtimer timer; /* channel 0 */
+};
+
+/* The shortest period of edges that is served, in seconds' fraction: shorter ones are coalesced. */
+#define FASTEST 50000u
+
+static u64 to_pit(struct pit *pit, u64 ticks)
+{
+    return scale_down(ticks, PIT_HZ, vm_hz(pit->vm));
+}
+
+static u64 from_pit(struct pit *pit, u64 pit_ticks)
+{
+    return scale_up(pit_ticks, vm_hz(pit->vm), PIT_HZ);
+}
+
+static bool is_periodic(const struct channel *c)
+{
+    return c->mode == 2 || c->mode == 3;
+}
+
+static bool gate_triggers(const struct channel *c)
+{
+    return c->mode == 1 || c->mode == 5;
+}
+
+/* Whether the gate being low stops the count. */
+static bool gate_stops(const struct channel *c)
+{
+    return !gate_triggers(c);
+}
+
+static u64 elapsed(struct pit *pit, const struct channel *c)
+{
+    if (gate_stops(c) && !c->gate)
+        return c->frozen;
+    return to_pit(pit, vm_now(pit->vm) - c->start);
+}
+
+static u32 modulus(const struct channel *c)
+{
+    return c->bcd ? 10000 : 0x10000;
+}
+
+/* The counting element as software reads it. */
+static u16 current_count(struct pit *pit, const struct channel *c)
+{
+    u64 gone;
+    u32 value;
+
+    if (c->null_count || (gate_triggers(c) && !c->triggered)) {
+        value = c->count;
+    } else {
+        gone = elapsed(pit, c);
+        if (c->mode == 2)
+            value = c->count - gone % c->count;
+        else if (c->mode == 3)
+            value = c->count - 2 * gone % c->count;
+        else
+            value = (c->count + modulus(c) - gone % modulus(c)) % modulus(c);
+    }
+    value %= modulus(c);
+    if (c->bcd)
+        value = value / 1000 << 12 | value / 100 % 10 << 8 | value / 10 % 10 << 4 | value % 10;
+    return value;
+}
+
+static bool output(struct pit *pit, const struct channel *c)
+{
+    u64 gone = elapsed(pit, c);
+
+    if (c->null_count)
+        return c->mode != 0;
+    switch (c->mode) {
+    case 0:
+        return gone >= c->count;
+    case 1:
+        return !c->triggered || gone >= c->count;
+    case 2:
+        return !c->gate || gone % c->count != c->count - 1;
+    case 3:
+        return !c->gate || gone % c->count < (c->count + 1) / 2;
+    case 4:
+        return gone != c->count;
+    default:
+        return !c->triggered || gone != c->count;
+    }
+}
+
+/* When channel 0's output rises next; false: not at all. */
+static bool next_edge(struct pit *pit, u64 *when)
+{
+    const struct channel *c = &pit->channel[0];
+    u64 gone = elapsed(pit, c), earliest;
+
+    if (c->null_count || gate_triggers(c)) /* its gate is tied high and never triggers */
+        return false;
+    if (is_periodic(c)) {
+        earliest = MAX(gone + 1, to_pit(pit, vm_now(pit->vm) + vm_hz(pit->vm) / FASTEST - c->start));
+        *when = c->start + from_pit(pit, (earliest + c->count - 1) / c->count * c->count);
+        return true;
+    }
+    /* Mode 4 rises one clock after the strobe. */
+    *when = c->start + from_pit(pit, c->count + (c->mode == 4));
+    return true;
+}
+
+static void fire(struct vtimer *timer)
+{
+    struct pit *pit = container_of(timer, struct pit, timer);
+    u64 when;
+
+    vm_set_irq(pit->vm, 0, false);
+    vm_set_irq(pit->vm, 0, true);
+    if (is_periodic(&pit->channel[0]) && next_edge(pit, &when))
+        vtimer_set(timer, when);
+}
+
+static void schedule(struct pit *pit, struct channel *c)
+{
+    u64 when;
+
+    if (c != &pit->channel[0])
+        return;
+    vtimer_cancel(&pit->timer);
+    if (c->mode == 0)
+        vm_set_irq(pit->vm, 0, false);
+    if (next_edge(pit, &when))
+        vtimer_set(&pit->timer, when);
+}
+
+static void load(struct pit *pit, struct channel *c, u32 value)
+{
+    if (c->bcd)
+        value = (value >> 12) * 1000 + (value >> 8 & 15) * 100 + (value >> 4 & 15) * 10 + (value & 15);
+    if (value == 0)
+        value = modulus(c);
+    if (is_periodic(c) && value == 1)
+        value = 2; /* not allowed by the data sheet */
+    c->count = value;
+    c->null_count = false;
+    c->triggered = false;
+    c->start = vm_now(pit->vm);
+    c->frozen = 0;
+    schedule(pit, c);
+}
+
+static void latch_count(struct pit *pit, struct channel *c)
+{
+    if (c->count_latched)
+        return;
+    c->latch = current_count(pit, c);
+    c->count_latched = true;
+}
+
+static void latch_status(struct pit *pit, struct channel *c)
+{
+    if (c->status_latched)
+        return;
+    c->status = output(pit, c) << 7 | c->null_count << 6 | c->access << 4 | c->mode << 1 | c->bcd;
+    c->status_latched = true;
+}
+
+static void write_control(struct pit *pit, u8 value)
+{
+    struct channel *c;
+
+    if (value >> 6 == 3) { /* read-back: bits 5 and 4 are active low */
+        for (u32 i = 0; i < 3; i++) {
+            if (!(value & BIT(i + 1)))
+                continue;
+            if (!(value & BIT(5)))
+                latch_count(pit, &pit->channel[i]);
+            if (!(value & BIT(4)))
+                latch_status(pit, &pit->channel[i]);
+        }
+        return;
+    }
+    c = &pit->channel[value >> 6];
+    if ((value >> 4 & 3) == ACCESS_LATCH) {
+        latch_count(pit, c);
+        return;
+    }
+    c->access = value >> 4 & 3;
+    c->mode = value >> 1 & 7;
+    if (c->mode > 5)
+        c->mode &= 3; /* bit 2 is don't-care for modes 2 and 3 */
+    c->bcd = value & 1;
+    c->null_count = true;
+    c->count = modulus(c);
+    c->write_high = c->read_high = c->count_latched = c->status_latched = false;
+    schedule(pit, c);
+}
+
+static void write_count(struct pit *pit, struct channel *c, u8 value)
+{
+    if (c->access == ACCESS_LOW) {
+        load(pit, c, value);
+    } else if (c->access == ACCESS_HIGH) {
+        load(pit, c, value << 8);
+    } else if (!c->write_high) {
+        c->low = value;
+        c->write_high = true;
+        if (c->mode == 0) { /* the first byte stops the count */
+            c->null_count = true;
+            schedule(pit, c);
+        }
+    } else {
+        c->write_high = false;
+        load(pit, c, value << 8 | c->low);
+    }
+}
+
+static u8 read_count(struct pit *pit, struct channel *c)
+{
+    u16 value = c->count_latched ? c->latch : current_count(pit, c);
+
+    if (c->status_latched) {
+        c->status_latched = false;
+        return c->status;
+    }
+    if (c->access == ACCESS_BOTH && !c->read_high) {
+        c->read_high = true;
+        return value;
+    }
+    c->read_high = false;
+    c->count_latched = false;
+    return c->access == ACCESS_LOW ? value : value >> 8;
+}
+
+static void set_gate(struct pit *pit, struct channel *c, bool gate)
+{
+    if (gate == c->gate)
+        return;
+    if (!gate) {
+        c->frozen = elapsed(pit, c);
+        c->gate = false;
+        return;
+    }
+    c->gate = true;
+    c->triggered = true;
+    c->start = vm_now(pit->vm);
+    if (c->mode == 0 || c->mode == 4) /* these go on; the others start anew */
+        c->start -= from_pit(pit, c->frozen);
+}
+
+static u64 pit_read(void *dev, struct vcpu *vcpu, u64 offset, u32 size)
+{
+    (void)vcpu, (void)size;
+    return offset < 3 ? read_count(dev, &((struct pit *)dev)->channel[offset]) : 0xff;
+}
+
+static void pit_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u64 value)
+{
+    (void)vcpu, (void)size;
+    if (offset < 3)
+        write_count(dev, &((struct pit *)dev)->channel[offset], value);
+    else
+        write_control(dev, value);
+}
+
+static u64 port61_read(void *dev, struct vcpu *vcpu, u64 offset, u32 size)
+{
+    struct pit *pit = dev;
+    struct channel *c = &pit->channel[2];
+    u64 refresh = to_pit(pit, vm_now(pit->vm)) / 18 & 1; /* toggles every 15 us */
+
+    (void)vcpu, (void)offset, (void)size;
+    return output(pit, c) << 5 | refresh << 4 | pit->speaker << 1 | c->gate;
+}
+
+static void port61_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u64 value)
+{
+    struct pit *pit = dev;
+
+    (void)vcpu, (void)offset, (void)size;
+    pit->speaker = value & BIT(1);
+    set_gate(pit, &pit->channel[2], value & BIT(0));
+}
+
+struct pit *pit_create(struct vm *vm)
+{
+    static const struct bus_ops pit_ops = {pit_read, pit_write};
+    static const struct bus_ops port61_ops = {port61_read, port61_write};
+    struct pit *pit = vm_alloc(vm, sizeof(*pit));
+    struct bus *bus = vm_pio_bus(vm);
+
+    if (!pit || bus_add(bus, 0x40, 4, &pit_ops, pit, "pit") ||
+        bus_add(bus, 0x61, 1, &port61_ops, pit, "system control port B"))
+        return NULL;
+    pit->vm = vm;
+    vtimer_init(&pit->timer, vm_vcpu(vm, 0), fire);
+    for (u32 i = 0; i < 3; i++) {
+        struct channel *c = &pit->channel[i];
+
+        c->access = ACCESS_BOTH;
+        c->mode = 3;
+        c->count = 0x10000;
+        c->null_count = true; /* nothing counts until software asks for it */
+        c->gate = i != 2;
+    }
+    return pit;
+}
