@@ -1,3 +1,49 @@
-# Nidus: see 'make help'.
+# SPDX-License-Identifier: MIT
+# Nidus. 'make help' lists the targets. CC=clang builds with clang.
 BUILD ?= build
-all: $(BUILD)/nidus.elf
+CC := gcc
+LD := ld
+OBJCOPY := objcopy
+PYTHON ?= /usr/bin/python3
+
+all: kernel efi guests ## build everything
+.DEFAULT_GOAL := all
+
+cflags := -std=gnu11 -O2 -g -Wall -Wextra -Werror -I. -MMD -MP \
+	-ffreestanding -fno-stack-protector -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
+	-fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fno-strict-aliasing -fcf-protection=none -ffunction-sections -fdata-sections
+ldflags := --gc-sections -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments -T linker.ld
+
+kernel_sources := $(wildcard lib/*.[cS] arch/x86/*.[cS] drivers/*.[cS] vmm/*.[cS] vmm/dev/*.[cS] boot/*.[cS])
+kernel_objects := $(addprefix $(BUILD)/kernel/,$(addsuffix .o,$(kernel_sources)))
+
+$(BUILD)/kernel/%.c.o: %.c Makefile
+	@mkdir -p $(@D)
+	@echo "  CC      $<"
+	@$(CC) $(cflags) -c $< -o $@
+
+$(BUILD)/kernel/%.S.o: %.S Makefile
+	@mkdir -p $(@D)
+	@echo "  AS      $<"
+	@$(CC) $(cflags) -c $< -o $@
+
+$(BUILD)/nidus.debug.elf: $(kernel_objects) linker.ld
+	@echo "  LD      $@"
+	@$(LD) $(ldflags) $(kernel_objects) -o $@
+
+$(BUILD)/nidus.elf: $(BUILD)/nidus.debug.elf
+	@echo "  STRIP   $@"
+	@$(OBJCOPY) --strip-all $< $@
+
+kernel: $(BUILD)/nidus.elf ## build build/nidus.elf, for multiboot2 loaders
+
+include $(wildcard boot/efi/efi.mk guest/guest.mk tests/unit/unit.mk scripts/check.mk)
+-include $(kernel_objects:.o=.d)
+
+clean: ## remove what was built
+	rm -rf $(BUILD)
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 18
+
+.PHONY: all kernel clean help

@@ -118,6 +118,14 @@ static void charge(struct frame_owner *owner, u64 pages)
     owner->peak = MAX(owner->peak, owner->pages);
 }
 
+void frames_transfer(struct frame_owner *from, struct frame_owner *to, u64 pages)
+{
+    spin_lock(&mem.lock);
+    from->pages -= pages;
+    charge(to, pages);
+    spin_unlock(&mem.lock);
+}
+
 void frames_reserve(struct frame_owner *owner, paddr_t base, u64 size)
 {
     u64 first = MIN(base / PAGE_SIZE, mem.nr_frames);

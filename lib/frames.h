@@ -32,6 +32,8 @@ void frames_reserve(struct frame_owner *owner, paddr_t base, u64 size);
 paddr_t frames_alloc(struct frame_owner *owner, u64 size, u64 align, paddr_t limit);
 /* Freeing what the owner's kind of call did not allocate is a bug of the caller: ERR_INVAL, nothing changes. */
 int frames_free(struct frame_owner *owner, paddr_t base, u64 size);
+/* Pages change hands within what is allocated: from one owner's account to another's. */
+void frames_transfer(struct frame_owner *from, struct frame_owner *to, u64 pages);
 u64 frames_total(void); /* bytes of RAM added */
 u64 frames_available(void); /* bytes free */
 struct frame_owner *frames_first_owner(void); /* list of all owners that ever held memory */

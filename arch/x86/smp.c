@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#include "arch/x86/smp.h"
+#include "arch/x86/apic.h"
+#include "arch/x86/asm.h"
+#include "arch/x86/cpu.h"
+#include "arch/x86/paging.h"
+#include "arch/x86/pool.h"
+#include "arch/x86/time.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+/* The words that the trampoline reads, at its end; see trampoline.S. */
+struct trampoline_args {
+    u64 cr3, stack, entry;
+};
+
+extern u8 trampoline_start[], trampoline_end[], trampoline_args[];
+
+static struct cpu *starting;
+static void (*ap_main)(void);
+
+/* First C code of an application processor, on its own stack with the trampoline's tables. */
+static void __noreturn ap_entry(void)
+{
+    struct cpu *c = starting;
+
+    paging_init_cpu();
+    cpu_load(c);
+    apic_init_cpu();
+    __atomic_store_n(&c->online, 1, __ATOMIC_RELEASE);
+    ap_main();
+    __builtin_unreachable();
+}
+
+static bool wait_online(struct cpu *c, u64 us)
+{
+    u64 from = rdtsc();
+
+    while (!__atomic_load_n(&c->online, __ATOMIC_ACQUIRE)) {
+        if (rdtsc() - from > us_to_ticks(us))
+            return false;
+        cpu_pause();
+    }
+    return true;
+}
+
+static bool start_one(u32 id, u32 apic, paddr_t low_page, struct trampoline_args *args)
+{
+    struct cpu *c = pool_alloc(&pool_owner, (sizeof(*c) + PAGE_SIZE - 1) / PAGE_SIZE);
+
+    if (!c || cpu_prepare(c, id, apic)) {
+        log_error("no memory for cpu %u", id);
+        return false;
+    }
+    args->stack = c->stack_top;
+    starting = c;
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    apic_send_init(apic);
+    delay_us(10000);
+    for (u32 try = 0; try < 2; try++) {
+        apic_send_startup(apic, (u8)(low_page >> PAGE_SHIFT));
+        if (wait_online(c, try ? 1000000 : 1000)) {
+            cpus[id] = c;
+            __atomic_store_n(&nr_cpus, id + 1, __ATOMIC_RELEASE);
+            return true;
+        }
+    }
+    log_warn("the CPU with APIC id %u does not start; going on without it", apic);
+    return false;
+}
+
+u32 smp_start(const u32 *apic_ids, u32 nr, paddr_t low_page, void (*fn)(void))
+{
+    /* The trampoline's tables: ours, and the trampoline's own page where it is, executable while it is needed. */
+    paddr_t root = paging_new_space(&pool_owner);
+    u8 *page = vmap(low_page, PAGE_SIZE, MAP_WRITE);
+    struct trampoline_args *args = (void *)(page + (trampoline_args - trampoline_start));
+    u32 id = 1;
+
+    if (!root || !page ||
+        paging_map(&pool_owner, root, low_page, low_page, PAGE_SIZE, MAP_WRITE | MAP_EXEC)) {
+        log_error("no memory for the start of other CPUs");
+        return 1;
+    }
+    memcpy(page, trampoline_start, (size_t)(trampoline_end - trampoline_start));
+    args->cr3 = root;
+    args->entry = (u64)ap_entry;
+    ap_main = fn;
+    for (u32 i = 0; i < nr && id < MAX_CPUS; i++) {
+        if (apic_ids[i] != cpus[0]->apic_id && start_one(id, apic_ids[i], low_page, args))
+            id++;
+    }
+    memset(page, 0, PAGE_SIZE);
+    return id;
+}

@@ -1,0 +1,4 @@
+/* SPDX-License-Identifier: MIT */
+#include "arch/x86/time.h"
+
+u64 tsc_hz;

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+#include "arch/x86/regs.h"
+
+    .text
+    .globl trap_stubs, trap_stub_size
+    .balign 16
+trap_stubs:
+    .set vector, 0
+    .rept 256
+    .balign 16
+    .if (vector == 8) || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30
+    .else
+    push $0
+    .endif
+    push $vector
+    jmp trap_common
+    .set vector, vector + 1
+    .endr
+
+trap_common:
+    cld
+    push %rax
+    push %rcx
+    push %rdx
+    push %rbx
+    push %rbp
+    push %rsi
+    push %rdi
+    push %r8
+    push %r9
+    push %r10
+    push %r11
+    push %r12
+    push %r13
+    push %r14
+    push %r15
+    mov %rsp, %rdi
+    mov %rsp, %rbp
+    and $~15, %rsp
+    call trap_dispatch
+    mov %rbp, %rsp
+    pop %r15
+    pop %r14
+    pop %r13
+    pop %r12
+    pop %r11
+    pop %r10
+    pop %r9
+    pop %r8
+    pop %rdi
+    pop %rsi
+    pop %rbp
+    pop %rbx
+    pop %rdx
+    pop %rcx
+    pop %rax
+    add $16, %rsp
+    iretq
+
+/* An instruction that may fault, and where to go on with eax = ERR_FAULT if it does. */
+#define EX(insn, to)                \
+9:  insn;                           \
+    .pushsection .ex_table, "a";    \
+    .quad 9b, to;                   \
+    .popsection
+
+/* int copy_fixed(void *to, const void *from, u64 n) */
+    .globl copy_fixed
+copy_fixed:
+    mov %rdx, %rcx
+    shr $3, %rcx
+    EX(rep movsq, copy_fault)
+    mov %edx, %ecx
+    and $7, %ecx
+    EX(rep movsb, copy_fault)
+    xor %eax, %eax
+    ret
+
+/* int zero_fixed(void *to, u64 n); n is a multiple of 8 */
+    .globl zero_fixed
+zero_fixed:
+    mov %rsi, %rcx
+    shr $3, %rcx
+    xor %eax, %eax
+    EX(rep stosq, copy_fault)
+    ret
+
+/* int rdmsr_fixed(u32 msr, u64 *value) */
+    .globl rdmsr_fixed
+rdmsr_fixed:
+    mov %edi, %ecx
+    EX(rdmsr, copy_fault)
+    shl $32, %rdx
+    or %rdx, %rax
+    mov %rax, (%rsi)
+    xor %eax, %eax
+    ret
+
+/* int wrmsr_fixed(u32 msr, u64 value) */
+    .globl wrmsr_fixed
+wrmsr_fixed:
+    mov %edi, %ecx
+    mov %esi, %eax
+    mov %rsi, %rdx
+    shr $32, %rdx
+    EX(wrmsr, copy_fault)
+    xor %eax, %eax
+    ret
+
+copy_fault:
+    mov $-8, %eax       /* ERR_FAULT */
+    ret
+
+    .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,242 @@
+/* SPDX-License-Identifier: MIT */
+#include "arch/x86/trap.h"
+#include "arch/x86/apic.h"
+#include "arch/x86/asm.h"
+#include "arch/x86/cpu.h"
+#include "lib/format.h"
+#include "lib/log.h"
+#include "lib/symbols.h"
+
+#define GATE_INTERRUPT 0x8e
+#define STUB_SIZE      16
+#define MAX_FRAMES     24
+
+struct gate {
+    u16 offset0, selector;
+    u8 ist, type;
+    u16 offset1;
+    u32 offset2, reserved;
+};
+
+struct ex_entry {
+    u64 insn, fixup;
+};
+
+extern u8 trap_stubs[], _image_start[], _text_end[];
+extern const struct ex_entry _ex_table[], _ex_table_end[];
+int copy_fixed(void *to, const void *from, u64 n);
+int zero_fixed(void *to, u64 n);
+int rdmsr_fixed(u32 msr, u64 *value);
+int wrmsr_fixed(u32 msr, u64 value);
+void trap_dispatch(struct trap_frame *f);
+
+/* Written once at start, read-only afterwards. */
+static struct gate idt[256] __attribute__((section(".sealed"), aligned(4096))) = {{0}};
+static void (*irq_handler[256])(u8 vector);
+static void (*nmi_handler)(void);
+bool have_smap;
+
+static const char *const exception_name[32] = {
+    "#DE divide error",      "#DB debug",          "NMI",
+    "#BP breakpoint",        "#OF overflow",       "#BR bound",
+    "#UD invalid opcode",    "#NM no device",      "#DF double fault",
+    "coprocessor overrun",   "#TS invalid TSS",    "#NP segment not present",
+    "#SS stack fault",       "#GP protection",     "#PF page fault",
+    "reserved",              "#MF x87",            "#AC alignment",
+    "#MC machine check",     "#XM SIMD",           "#VE virtualization",
+    "#CP control protection"};
+
+void idt_init(void)
+{
+    for (u32 v = 0; v < 256; v++) {
+        u64 stub = (u64)trap_stubs + v * STUB_SIZE;
+
+        idt[v] = (struct gate){
+            .offset0 = (u16)stub, .offset1 = (u16)(stub >> 16), .offset2 = (u32)(stub >> 32),
+            .selector = SEL_CODE, .type = GATE_INTERRUPT,
+            .ist = v == VEC_NMI ? IST_NMI : v == VEC_DF ? IST_DF : v == VEC_MC ? IST_MC : IST_NONE,
+        };
+    }
+    have_smap = cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ebx & BIT(20));
+}
+
+void idt_load(void)
+{
+    struct {
+        u16 limit;
+        u64 base;
+    } __packed idtr = {sizeof(idt) - 1, (u64)idt};
+
+    asm volatile("lidt %0" : : "m"(idtr));
+}
+
+void irq_set_handler(u8 vector, void (*fn)(u8 vector))
+{
+    irq_handler[vector] = fn;
+}
+
+void nmi_set_handler(void (*fn)(void))
+{
+    nmi_handler = fn;
+}
+
+void irq_dispatch(u8 vector)
+{
+    if (vector != VECTOR_SPURIOUS)
+        apic_eoi();
+    if (irq_handler[vector])
+        irq_handler[vector](vector);
+    else
+        log_debug("cpu %u: interrupt with no handler, vector 0x%x", this_cpu()->id, vector);
+}
+
+void nmi_dispatch(void)
+{
+    this_cpu()->nmi_count++;
+    if (nmi_handler)
+        nmi_handler();
+}
+
+static bool in_text(u64 addr)
+{
+    return addr >= (u64)_image_start && addr < (u64)_text_end;
+}
+
+static void print_frame(u64 rip)
+{
+    u64 offset = 0;
+    const char *name = symbol_name(rip, &offset);
+
+    if (name)
+        log_error("  %016lx %s+0x%lx", rip, name, offset);
+    else
+        log_error("  %016lx", rip);
+}
+
+void backtrace(u64 rip, u64 rbp)
+{
+    u64 frame[2];
+
+    log_error("backtrace:");
+    if (rip)
+        print_frame(rip);
+    for (u32 i = 0; i < MAX_FRAMES && rbp && IS_ALIGNED(rbp, 8); i++) {
+        if (copy_fixed(frame, (void *)rbp, sizeof(frame)) || !in_text(frame[1]) || frame[0] <= rbp)
+            break;
+        print_frame(frame[1]);
+        rbp = frame[0];
+    }
+}
+
+static bool fix_up(struct trap_frame *f)
+{
+    for (const struct ex_entry *e = _ex_table; e < _ex_table_end; e++) {
+        if (e->insn == f->rip) {
+            f->rip = e->fixup;
+            return true;
+        }
+    }
+    return false;
+}
+
+static void __noreturn stop_machine(void)
+{
+    apic_stop_others();
+    for (;;) {
+        irq_disable();
+        cpu_halt();
+    }
+}
+
+static u32 panicking;
+
+/* Only the first CPU to fail tells; the others wait to be stopped. */
+static void panic_begin(void)
+{
+    if (__atomic_exchange_n(&panicking, 1, __ATOMIC_SEQ_CST)) {
+        for (;;) {
+            irq_disable();
+            cpu_halt();
+        }
+    }
+    apic_stop_others();
+    log_break_lock();
+}
+
+void __noreturn panic(const char *fmt, ...)
+{
+    char text[256];
+    va_list args;
+
+    va_start(args, fmt);
+    format_va(text, sizeof(text), fmt, args);
+    va_end(args);
+    panic_begin();
+    log_panic("%s (cpu %u)", text, this_cpu()->id);
+    backtrace(0, (u64)__builtin_frame_address(0));
+    stop_machine();
+}
+
+static void __noreturn die(struct trap_frame *f)
+{
+    panic_begin();
+    log_panic("exception %lu %s, error code 0x%lx (cpu %u)", f->vector,
+              f->vector < 32 && exception_name[f->vector] ? exception_name[f->vector] : "", f->error_code,
+              this_cpu()->id);
+    log_error("rip %016lx cs %04lx rflags %08lx rsp %016lx ss %04lx", f->rip, f->cs, f->rflags, f->rsp, f->ss);
+    log_error("rax %016lx rbx %016lx rcx %016lx rdx %016lx", f->rax, f->rbx, f->rcx, f->rdx);
+    log_error("rsi %016lx rdi %016lx rbp %016lx r8  %016lx", f->rsi, f->rdi, f->rbp, f->r8);
+    log_error("r9  %016lx r10 %016lx r11 %016lx r12 %016lx", f->r9, f->r10, f->r11, f->r12);
+    log_error("r13 %016lx r14 %016lx r15 %016lx", f->r13, f->r14, f->r15);
+    log_error("cr0 %08lx cr2 %016lx cr3 %016lx cr4 %08lx", read_cr0(), read_cr2(), read_cr3(), read_cr4());
+    backtrace(f->rip, f->rbp);
+    stop_machine();
+}
+
+void trap_dispatch(struct trap_frame *f)
+{
+    if (f->vector == VEC_NMI) {
+        nmi_dispatch();
+        return;
+    }
+    if (f->vector >= 32) {
+        irq_dispatch((u8)f->vector);
+        return;
+    }
+    if (!fix_up(f))
+        die(f);
+}
+
+int user_copy(void *to, const void *from, u64 n)
+{
+    int r;
+
+    if (have_smap)
+        stac();
+    r = copy_fixed(to, from, n);
+    if (have_smap)
+        clac();
+    return r;
+}
+
+int user_zero(void *to, u64 n)
+{
+    int r;
+
+    if (have_smap)
+        stac();
+    r = zero_fixed(to, n);
+    if (have_smap)
+        clac();
+    return r;
+}
+
+int rdmsr_safe(u32 msr, u64 *value)
+{
+    return rdmsr_fixed(msr, value);
+}
+
+int wrmsr_safe(u32 msr, u64 value)
+{
+    return wrmsr_fixed(msr, value);
+}

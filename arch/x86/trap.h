@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/* Nidus's own exceptions and interrupts. */
+#ifndef ARCH_X86_TRAP_H
+#define ARCH_X86_TRAP_H
+
+#include "lib/types.h"
+
+/* Vectors that Nidus uses on the physical APIC. */
+enum {
+    VECTOR_DEVICES = 0x30, /* IOAPIC lines from here on */
+    VECTOR_TIMER = 0xf0,
+    VECTOR_KICK = 0xf1, /* look at your requests */
+    VECTOR_ERROR = 0xfe,
+    VECTOR_SPURIOUS = 0xff,
+};
+
+/* What the stubs in trap.S leave on the stack. */
+struct trap_frame {
+    u64 r15, r14, r13, r12, r11, r10, r9, r8, rdi, rsi, rbp, rbx, rdx, rcx, rax;
+    u64 vector, error_code;
+    u64 rip, cs, rflags, rsp, ss;
+};
+
+void idt_init(void);
+void idt_load(void);
+
+/* fn runs with interrupts off; the end of interrupt has been signalled. */
+void irq_set_handler(u8 vector, void (*fn)(u8 vector));
+/* An interrupt arrived, by the IDT or as a VM exit that acknowledged it. */
+void irq_dispatch(u8 vector);
+/* NMIs arrive here, by the IDT or as a VM exit. */
+void nmi_dispatch(void);
+void nmi_set_handler(void (*fn)(void));
+
+/* Prints the message, a backtrace with symbol names, and stops every CPU. */
+void __noreturn panic(const char *fmt, ...) __printf(1, 2);
+void backtrace(u64 rip, u64 rbp);
+
+/*
+ * Reads and writes that may fault, without harm. ERR_FAULT when they did. user_copy also lifts SMAP for the time of
+ * the copy: one side is guest memory.
+ */
+int user_copy(void *to, const void *from, u64 n);
+int user_zero(void *to, u64 n);
+int rdmsr_safe(u32 msr, u64 *value);
+int wrmsr_safe(u32 msr, u64 value);
+
+extern bool have_smap;
+
+#endif

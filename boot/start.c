@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT */
+/* From a loader's entry in head.S to nidus_main: both ways end in the same struct boot_info. */
+#include "boot/main.h"
+#include "boot/multiboot2.h"
+#include "arch/x86/cpu.h"
+#include "arch/x86/layout.h"
+#include "arch/x86/pool.h"
+#include "arch/x86/trap.h"
+#include "drivers/uart16550.h"
+#include "lib/log.h"
+#include "lib/string.h"
+
+#define MULTIBOOT2_MAX_SIZE MiB(1)
+
+extern u8 _image_start[], _image_end[];
+void __noreturn boot_from_multiboot2(u32 magic, paddr_t info, paddr_t image);
+void __noreturn boot_from_efi(const struct boot_info *from);
+
+static struct boot_info boot_info;
+static struct uart16550 early_uart;
+
+/* The first console: every later one replays the log. */
+static void start_log(void)
+{
+    cpu_init_boot();
+    if (uart16550_init(&early_uart, uart16550_port("com1"), 115200) == OK)
+        log_add_sink(&early_uart.sink);
+}
+
+static void warn(const char *text)
+{
+    log_warn("%s", text);
+}
+
+static void __noreturn start(void)
+{
+    char err[160];
+
+    if (boot_info_validate(&boot_info, warn, err, sizeof(err)))
+        panic("boot information: %s", err);
+    nidus_main(&boot_info, &early_uart);
+}
+
+void __noreturn boot_from_multiboot2(u32 magic, paddr_t info, paddr_t image)
+{
+    char err[160];
+
+    start_log();
+    /* The loader puts it below 4 GiB, where early tables map everything. */
+    if (multiboot2_parse(&boot_info, magic, pool_va(info), MULTIBOOT2_MAX_SIZE, err, sizeof(err)))
+        panic("multiboot2: %s", err);
+    boot_info.image_base = image;
+    boot_info.image_size = (u64)(_image_end - _image_start);
+    start();
+}
+
+void __noreturn boot_from_efi(const struct boot_info *from)
+{
+    start_log();
+    memcpy(&boot_info, from, sizeof(boot_info));
+    start();
+}
