@@ -58,7 +58,8 @@ static inline u64 vmx_cr4_allowed(const struct vmx_caps *caps)
 /* Does VMREAD of this field work on this CPU (third column of vmcs_fields.def)? */
 bool vmcs_field_exists(const struct vmx_caps *caps, enum vmcs_index index);
 
-/* What Nidus can make use of. A feature is granted when all rows of the table in vmx_caps.c that name it are.
+/* What Nidus can make use of. A feature is granted when all rows of the table in vmx_negotiate.c that name it
+ * are.
  */
 enum vmx_feature {
     /* required */
@@ -129,6 +130,9 @@ static inline bool vmx_has(const struct vmx_features *f, enum vmx_feature featur
 {
     return f->granted >> feature & 1;
 }
+
+/* E.g. "unrestricted guest"; for messages about what was granted. Never null. */
+const char *vmx_feature_name(enum vmx_feature feature);
 
 /*
  * Intersects what Nidus wants with caps. Each thing that is required and missing, and each bit that must be 1
