@@ -101,13 +101,13 @@ static void set_console(struct parser *p, char *value)
 static void set_loglevel(struct parser *p, char *value)
 {
     static const char *const names[] = {"error", "warn", "info",
-                                        "debug"}; /* in the order of enum log_level */
+                                        "debug"}; /* from LOG_ERROR on */
     int level = text_choose(value, names, ARRAY_SIZE(names));
 
     if (level < 0)
         problem(p, p->line, "unknown loglevel '%.60s'; use error, warn, info or debug", value);
     else
-        p->config->loglevel = (enum log_level)level;
+        p->config->loglevel = (enum log_level)(LOG_ERROR + level);
 }
 
 /* File names are told apart from their arguments, here and by boot loaders, by white space. */

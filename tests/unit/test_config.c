@@ -1,0 +1,433 @@
+/* SPDX-License-Identifier: MIT */
+/* links: vmm/config.c lib/text.c lib/format.c lib/str_copy.c */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "vmm/config.h"
+
+static struct config config;
+static char messages[64 * 1024];
+
+static void report(void *ctx, const char *message)
+{
+    size_t used = strlen(messages);
+
+    assert_ptr_equal(ctx, &config);
+    assert_null(strchr(message, '\n'));
+    assert_true((size_t)snprintf(messages + used, sizeof(messages) - used, "%s\n", message) <
+                sizeof(messages) - used);
+}
+
+static bool is_feature(const char *name)
+{
+    return !strcmp(name, "EPT") || !strcmp(name, "VPID") || name[0] == 'F';
+}
+
+/* The text is put at the end of a heap block, so that reading beyond it is noticed. */
+static u32 parse_bytes(const char *text, size_t size)
+{
+    char *copy = malloc(size + 1);
+    u32 n;
+
+    memcpy(copy + 1, text, size);
+    messages[0] = 0;
+    n = config_parse(&config, "a.conf", copy + 1, size, is_feature, report, &config);
+    free(copy);
+    return n;
+}
+
+static u32 parse(const char *text)
+{
+    return parse_bytes(text, strlen(text));
+}
+
+#define VM "[vm one]\nkernel = k\n"
+
+static void defaults(void **state)
+{
+    const struct config_vm *vm = &config.vms[0];
+
+    (void)state;
+    assert_int_equal(parse(""), 0);
+    assert_int_equal(config.nr_vms, 0);
+    assert_string_equal(config.console, "com1");
+    assert_int_equal(config.loglevel, LOG_INFO);
+
+    assert_int_equal(parse(VM), 0);
+    assert_int_equal(config.nr_vms, 1);
+    assert_string_equal(vm->name, "one");
+    assert_int_equal(vm->line, 1);
+    assert_false(vm->bad);
+    assert_string_equal(vm->kernel, "k");
+    assert_int_equal(vm->kernel_line, 2);
+    assert_string_equal(vm->initrd, "");
+    assert_string_equal(vm->cmdline, "");
+    assert_int_equal(vm->nr_modules, 0);
+    assert_int_equal(vm->memory, MiB(128));
+    assert_int_equal(vm->vcpus, 1);
+    assert_int_equal(vm->nr_pins, 0);
+    for (int i = 0; i < CONFIG_MAX_VCPUS; i++)
+        assert_int_equal(vm->pin[i], CONFIG_PIN_ANY);
+    assert_false(vm->nested);
+    assert_int_equal(vm->nr_hide, 0);
+    assert_int_equal(vm->restart, RESTART_NEVER);
+}
+
+static const char everything_text[] = "; all of it\n"
+                                      "  # and again\n"
+                                      "[nidus]\n"
+                                      "console = com2 ; comment\n"
+                                      "loglevel=debug # comment\n"
+                                      "\n"
+                                      "[vm one] ; comment\n"
+                                      "kernel = dir/vmlinuz-6.1;x#y\n"
+                                      "initrd\t=\tinitrd.img\t; comment\n"
+                                      "cmdline = console=ttyS0  a;b #c \"d=e ; f\"\n"
+                                      "memory = 1G\n"
+                                      "vcpus = 3\n"
+                                      "pin = 2 ,0, 1023\n"
+                                      "nested = on\n"
+                                      "hide = EPT , VPID\n"
+                                      "restart = reset\n"
+                                      "[ vm  two-2_B ]\n"
+                                      "module = a.bin\n"
+                                      "module = b.bin   x=1  y;2 # z ;comment\n"
+                                      "module = a.bin again\n"
+                                      "kernel = k\n"
+                                      "cmdline =\n"
+                                      "restart = crash\n"
+                                      "memory = 1048576";
+
+static void check_everything(void)
+{
+    const struct config_vm *vm = &config.vms[0];
+
+    assert_string_equal(messages, "");
+    assert_int_equal(config.nr_vms, 2);
+    assert_string_equal(config.console, "com2");
+    assert_int_equal(config.loglevel, LOG_DEBUG);
+    assert_string_equal(vm->kernel, "dir/vmlinuz-6.1;x#y");
+    assert_string_equal(vm->initrd, "initrd.img");
+    assert_int_equal(vm->initrd_line, 9);
+    assert_string_equal(vm->cmdline, "console=ttyS0  a;b #c \"d=e");
+    assert_int_equal(vm->memory, GiB(1));
+    assert_int_equal(vm->vcpus, 3);
+    assert_int_equal(vm->nr_pins, 3);
+    assert_int_equal(vm->pin[0], 2);
+    assert_int_equal(vm->pin[1], 0);
+    assert_int_equal(vm->pin[2], 1023);
+    assert_int_equal(vm->pin[3], CONFIG_PIN_ANY);
+    assert_true(vm->nested);
+    assert_int_equal(vm->nr_hide, 2);
+    assert_string_equal(vm->hide[0], "EPT");
+    assert_string_equal(vm->hide[1], "VPID");
+    assert_int_equal(vm->restart, RESTART_ON_RESET);
+    vm++;
+    assert_string_equal(vm->name, "two-2_B");
+    assert_int_equal(vm->nr_modules, 3);
+    assert_string_equal(vm->modules[0].file, "a.bin");
+    assert_string_equal(vm->modules[0].args, "");
+    assert_int_equal(vm->modules[0].line, 18);
+    assert_string_equal(vm->modules[1].file, "b.bin");
+    assert_string_equal(vm->modules[1].args, "x=1  y;2 # z");
+    assert_string_equal(vm->modules[2].args, "again");
+    assert_string_equal(vm->cmdline, "");
+    assert_int_equal(vm->restart, RESTART_ON_CRASH);
+    assert_int_equal(vm->memory, MiB(1));
+}
+
+static void everything(void **state)
+{
+    (void)state;
+    assert_int_equal(parse(everything_text), 0);
+    check_everything();
+}
+
+/* The same with CR LF and the mark that Windows' editors put first. */
+static void windows_text(void **state)
+{
+    char text[2 * sizeof(everything_text) + 3] = "\xef\xbb\xbf";
+    size_t n = 3;
+
+    (void)state;
+    for (const char *at = everything_text; *at; at++) {
+        if (*at == '\n')
+            text[n++] = '\r';
+        text[n++] = *at;
+    }
+    text[n++] = '\r';
+    assert_int_equal(parse_bytes(text, n), 0);
+    check_everything();
+}
+
+static void memory_sizes(void **state)
+{
+    static const struct {
+        const char *text;
+        u64 size;
+    } cases[] = {
+        {"1M", MiB(1)},
+        {"1024K", MiB(1)},
+        {"512M", MiB(512)},
+        {"4g", 0},
+        {"65536G", GiB(65536)},
+        {"1048576", MiB(1)},
+        {"2G", GiB(2)},
+        {"1028k", 0},
+        {"0512M", MiB(512)},
+        {"1028K", KiB(1028)},
+        {"1 M", 0},
+        {"1MB", 0},
+        {"65537G", 0},
+        {"18446744073709551615G", 0},
+        {"17179869184G", 0},
+        {"18014398509481984K", 0},
+        {"70368744177664", GiB(65536)},
+        {"70368744181760", 0},
+        {"1023K", 0},
+        {"0", 0},
+        {"1048577", 0},
+        {"1025K", 0},
+        {"-1M", 0},
+        {"M", 0},
+        {"0x100000", 0},
+        {"1.5G", 0},
+        {"99999999999999999999", 0},
+    };
+    char text[128];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+        snprintf(text, sizeof(text), VM "memory = %s\n", cases[i].text);
+        assert_int_equal(parse(text), cases[i].size == 0);
+        assert_int_equal(config.vms[0].bad, cases[i].size == 0);
+        assert_int_equal(config.vms[0].memory, cases[i].size ? cases[i].size : MiB(128));
+    }
+}
+
+#define A10  "aaaaaaaaaa"
+#define A50  A10 A10 A10 A10 A10
+#define A250 A50 A50 A50 A50 A50
+#define V10(x)                                                                                     \
+    "[vm " x "0]\nkernel=k\n[vm " x "1]\nkernel=k\n[vm " x "2]\nkernel=k\n[vm " x "3]\nkernel=k\n" \
+    "[vm " x "4]\nkernel=k\n[vm " x "5]\nkernel=k\n[vm " x "6]\nkernel=k\n[vm " x "7]\nkernel=k\n"
+
+/* Each input gives exactly these messages. */
+static const struct {
+    const char *text, *messages;
+} wrong[] = {
+    {"kernel = k\n", "a.conf:1: 'kernel = k' is outside of a section; put it below [nidus] or [vm NAME]\n"},
+    {"[vm one]\n\n", "a.conf:1: [vm one] has no kernel; add 'kernel = FILE'\n"},
+    {"[vm one]\nkernel =\n", "a.conf:2: 'kernel' has no value; write one or remove the line\n"},
+    {"[vm one]\nkernel = ; file\n", "a.conf:2: 'kernel' has no value; write one or remove the line\n"},
+    {VM "kernel = l\n", "a.conf:3: 'kernel' is in line 2 already; remove one of them\n"},
+    {"[vm one]\nkernel = my file\n", "a.conf:2: white space in the file name 'my file'; rename the file\n"},
+    {"[vm one]\nkernel = " A50 A50 A10 A10 "\n",
+     "a.conf:2: the file name '" A10 A10 A10 "...' is too long; use at most 119 characters\n"},
+    {VM "initrd = " A50 A50 A10 A10 "\n",
+     "a.conf:3: the file name '" A10 A10 A10 "...' is too long; use at most 119 characters\n"},
+    {VM "module = " A50 A50 A10 A10 " x\n",
+     "a.conf:3: the file name '" A10 A10 A10 "...' is too long; use at most 119 characters\n"},
+    {VM "module = f " A250 "123456\n",
+     "a.conf:3: the arguments of module 'f' are too long; use at most 255 characters\n"},
+    {VM "module=1\nmodule=2\nmodule=3\nmodule=4\nmodule=5\nmodule=6\nmodule=7\nmodule=8\nmodule=9\n",
+     "a.conf:11: too many modules in [vm one]; use at most 8\n"},
+    {VM "module =\n", "a.conf:3: 'module' has no value; write one or remove the line\n"},
+    {VM "cmdline = " A250 A250 A250 A250 A10 A10 "1234\n",
+     "a.conf:3: the command line has 1024 characters; use at most 1023\n"},
+    {VM "memory = lots\n", "a.conf:3: 'lots' is not a size; write a number and K, M or G, as in 512M\n"},
+    {VM "memory = 512MB\n", "a.conf:3: '512MB' is not a size; write a number and K, M or G, as in 512M\n"},
+    {VM "memory = 1000K\n", "a.conf:3: memory '1000K' is out of range; use 1M to 65536G\n"},
+    {VM "memory = 65537G\n", "a.conf:3: memory '65537G' is out of range; use 1M to 65536G\n"},
+    {VM "memory = 1026K\n", "a.conf:3: memory '1026K' is not a multiple of 4K; round it to whole pages\n"},
+    {VM "vcpus = 0\n", "a.conf:3: '0' is not a number of vCPUs; use 1 to 64\n"},
+    {VM "vcpus = 65\n", "a.conf:3: '65' is not a number of vCPUs; use 1 to 64\n"},
+    {VM "vcpus = two\npin = 1,2\n", "a.conf:3: 'two' is not a number of vCPUs; use 1 to 64\n"},
+    {VM "pin = 0,1\nvcpus = 3\n", "a.conf:3: pin names 2 CPUs but [vm one] has 3 vCPUs; give one for each\n"},
+    {VM "pin = 0,1\n", "a.conf:3: pin names 2 CPUs but [vm one] has 1 vCPUs; give one for each\n"},
+    {VM "pin = 0,x\n",
+     "a.conf:3: 'x' is not a physical CPU; write numbers from 0 to 1023, as in pin = 0,1\n"},
+    {VM "pin = 0,\n", "a.conf:3: '' is not a physical CPU; write numbers from 0 to 1023, as in pin = 0,1\n"},
+    {VM "pin = 1024\n",
+     "a.conf:3: '1024' is not a physical CPU; write numbers from 0 to 1023, as in pin = 0,1\n"},
+    {VM "pin = 0 1\n",
+     "a.conf:3: '0 1' is not a physical CPU; write numbers from 0 to 1023, as in pin = 0,1\n"},
+    {VM "pin = 0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,"
+        "7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2,3,4\n",
+     "a.conf:3: too many CPUs in the list; give one for each vCPU\n"},
+    {VM "nested = yes\n", "a.conf:3: nested is 'yes'; use on or off\n"},
+    {VM "hide = MPX\n", "a.conf:3: unknown feature 'MPX'; use a name listed in docs/configuration.md\n"},
+    {VM "hide = EPT,,VPID\n",
+     "a.conf:3: empty feature name; write the names with one comma between two, as in hide = X,Y\n"},
+    {VM "hide = EPT,VPID,EPT\n", "a.conf:3: feature 'EPT' is hidden twice; remove one\n"},
+    {VM "hide = F" A10 A10 A10 "a\n",
+     "a.conf:3: the feature name 'F" A10 A10 A10 "a...' is too long; use at most 31 characters\n"},
+    {VM
+     "hide = F0,F1,F2,F3,F4,F5,F6,F7,F8,F9,F10,F11,F12,F13,F14,F15,F16,F17,F18,F19,F20,F21,F22,F23,F24,F25,"
+     "F26,F27,F28,F29,F30,F31,F32\n",
+     "a.conf:3: too many features to hide; use at most 32\n"},
+    {VM "restart = always\n", "a.conf:3: unknown restart 'always'; use never, reset or crash\n"},
+    {VM "Memory = 1G\n",
+     "a.conf:3: unknown option 'Memory'; known here: kernel, module, initrd, cmdline, memory, vcpus, pin, nested, "
+     "hide, restart\n"},
+    {VM "= 1G\n",
+     "a.conf:3: unknown option ''; known here: kernel, module, initrd, cmdline, memory, vcpus, pin, nested, "
+     "hide, restart\n"},
+    {VM "nested\n", "a.conf:3: no '=' in 'nested'; write OPTION = VALUE\n"},
+    {"[nidus]\nkernel = k\n", "a.conf:2: unknown option 'kernel'; known here: console, loglevel\n"},
+    {"[nidus]\nconsole = com5\n", "a.conf:2: unknown console 'com5'; use com1, com2, com3 or com4\n"},
+    {"[nidus]\nloglevel = 3\n", "a.conf:2: unknown loglevel '3'; use error, warn, info or debug\n"},
+    {"[nidus]\n[nidus]\nconsole = x\n", "a.conf:2: there is a [nidus] in line 1 already; join the two\n"},
+    {"[nidus]\nloglevel = warn\nloglevel = warn\n",
+     "a.conf:3: 'loglevel' is in line 2 already; remove one of them\n"},
+    {"[nidus x]\n", "a.conf:1: unknown section 'nidus x'; use [nidus] or [vm NAME]\n"},
+    {"[VM one]\nany = thing\n", "a.conf:1: unknown section 'VM one'; use [nidus] or [vm NAME]\n"},
+    {"[]\n", "a.conf:1: unknown section ''; use [nidus] or [vm NAME]\n"},
+    {"[", "a.conf:1: no ']' at the end of '['; write [nidus] or [vm NAME]\n"},
+    {"[nidus\nloglevel = x\n", "a.conf:1: no ']' at the end of '[nidus'; write [nidus] or [vm NAME]\n"},
+    {"[nidus] x\n", "a.conf:1: no ']' at the end of '[nidus] x'; write [nidus] or [vm NAME]\n"},
+    {"[vm]\n", "a.conf:1: '' is not a VM's name; use 1 to 31 letters, digits, '-' and '_'\n"},
+    {"[vm a b]\nkernel\n", "a.conf:1: 'a b' is not a VM's name; use 1 to 31 letters, digits, '-' and '_'\n"},
+    {"[vm " A10 A10 A10 "ab]\n",
+     "a.conf:1: '" A10 A10 A10 "ab' is not a VM's name; use 1 to 31 letters, digits, '-' and '_'\n"},
+    {VM "[vm one]\nnothing\n",
+     "a.conf:3: there is a [vm one] in line 1 already; give this one another name\n"},
+    {V10("a") V10("b") "[vm more]\nkernel = x\n",
+     "a.conf:33: [vm more] is one VM too many; use at most 16\n"},
+    {VM "memory\v= 1G\n", "a.conf:3: control character 0x0b in column 7; save the file as plain text\n"},
+    {VM "[vm tw\033o]\nkernel = k\n",
+     "a.conf:3: control character 0x1b in column 7; save the file as plain text\n"},
+    {"[vm one]\nkernel = \x7f\npin = 1,2\nvcpus = \r4\n",
+     "a.conf:2: control character 0x7f in column 10; save the file as plain text\n"
+     "a.conf:4: control character 0x0d in column 9; save the file as plain text\n"},
+    {"[nidus]\n;" A250 A250 A250 A250 A250 A10 A10 A10 "\n",
+     "a.conf:2: the line has 1281 characters; use at most 1280\n"},
+    {"x\n[nidus]\nx\n[vm one]\nmemory = 1\n[vm two]\n",
+     "a.conf:1: 'x' is outside of a section; put it below [nidus] or [vm NAME]\n"
+     "a.conf:3: no '=' in 'x'; write OPTION = VALUE\n"
+     "a.conf:5: memory '1' is out of range; use 1M to 65536G\n"
+     "a.conf:4: [vm one] has no kernel; add 'kernel = FILE'\n"
+     "a.conf:6: [vm two] has no kernel; add 'kernel = FILE'\n"},
+};
+
+static void each_message(void **state)
+{
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(wrong); i++) {
+        u32 n = parse(wrong[i].text), lines = 0;
+
+        assert_string_equal(messages, wrong[i].messages);
+        for (const char *at = messages; *at; at++)
+            lines += *at == '\n';
+        assert_int_equal(n, lines);
+    }
+}
+
+static void nul_bytes(void **state)
+{
+    static const char text[] = "[vm one]\nkernel = a\0b\n[vm two]\nkernel = k\n";
+
+    (void)state;
+    assert_int_equal(parse_bytes(text, sizeof(text) - 1), 1);
+    assert_string_equal(messages,
+                        "a.conf:2: control character 0x00 in column 11; save the file as plain text\n");
+    assert_true(config.vms[0].bad);
+    assert_false(config.vms[1].bad);
+}
+
+/* An error spoils its own VM and no other. */
+static void the_others_start(void **state)
+{
+    (void)state;
+    assert_int_equal(
+        parse("[vm a]\nkernel=k\nmemory=x\n[nidus]\nloglevel=x\n[vm b]\nkernel=k\n[what]\nx\n[vm a]\nx\n"
+              "[vm c]\n[vm d]\nkernel=k\n"),
+        5);
+    assert_int_equal(config.nr_vms, 4);
+    assert_true(config.vms[0].bad);
+    assert_false(config.vms[1].bad);
+    assert_true(config.vms[2].bad);
+    assert_false(config.vms[3].bad);
+    assert_int_equal(config.loglevel, LOG_INFO);
+}
+
+/* The largest of everything is accepted. */
+static void limits(void **state)
+{
+    const struct config_vm *vm = &config.vms[15];
+    char text[8192];
+    int n;
+
+    (void)state;
+    n = snprintf(text, sizeof(text),
+                 V10("a") "[vm b0]\nkernel=k\n[vm b1]\nkernel=k\n[vm b2]\nkernel=k\n[vm b3]\nkernel=k\n"
+                          "[vm b4]\nkernel=k\n[vm b5]\nkernel=k\n[vm b6]\nkernel=k\n[vm " A10 A10 A10
+                          "x]\nkernel = %s123456789\ncmdline = %s%s123456789a123456789b123\nvcpus = 64\n"
+                          "module = f %s12345\nhide = F0",
+                 A50 A50 A10, A250 A250, A250 A250, A250);
+    for (int i = 1; i < CONFIG_MAX_HIDE; i++)
+        n += snprintf(text + n, sizeof(text) - (size_t)n, ",F%d", i);
+    n += snprintf(text + n, sizeof(text) - (size_t)n, "\npin = 0");
+    for (int i = 1; i < CONFIG_MAX_VCPUS; i++)
+        n += snprintf(text + n, sizeof(text) - (size_t)n, ",%d", i);
+    for (int i = 1; i < CONFIG_MAX_MODULES; i++)
+        n += snprintf(text + n, sizeof(text) - (size_t)n, "\nmodule = m%d", i);
+    assert_int_equal(parse(text), 0);
+    assert_string_equal(messages, "");
+    assert_int_equal(config.nr_vms, CONFIG_MAX_VMS);
+    assert_int_equal(strlen(vm->name), CONFIG_NAME_MAX - 1);
+    assert_int_equal(strlen(vm->kernel), CONFIG_FILE_MAX - 1);
+    assert_int_equal(strlen(vm->cmdline), CONFIG_TEXT_MAX - 1);
+    assert_int_equal(vm->nr_modules, CONFIG_MAX_MODULES);
+    assert_int_equal(strlen(vm->modules[0].args), sizeof(vm->modules[0].args) - 1);
+    assert_int_equal(vm->nr_hide, CONFIG_MAX_HIDE);
+    assert_int_equal(vm->nr_pins, CONFIG_MAX_VCPUS);
+    assert_int_equal(vm->pin[63], 63);
+}
+
+/* Without a list of features any name passes; a file's long name is cut in messages. */
+static void no_feature_list(void **state)
+{
+    static const char text[] = "x\n" VM "hide = ANYTHING\n";
+
+    (void)state;
+    messages[0] = 0;
+    assert_int_equal(config_parse(&config, A250, text, strlen(text), NULL, report, &config), 1);
+    assert_string_equal(messages,
+                        A50 A50 ":1: 'x' is outside of a section; put it below [nidus] or [vm NAME]\n");
+    assert_string_equal(config.vms[0].hide[0], "ANYTHING");
+}
+
+/* Every way to cut a good file short is survived, and so is every byte changed. */
+static void damaged(void **state)
+{
+    char text[sizeof(everything_text)];
+
+    (void)state;
+    for (size_t n = 0; n < sizeof(everything_text); n++) {
+        parse_bytes(everything_text, n);
+        memcpy(text, everything_text, sizeof(text));
+        for (int bit = 0; bit < 8; bit++) {
+            text[n] = (char)(everything_text[n] ^ (1 << bit));
+            parse_bytes(text, sizeof(text) - 1);
+            assert_in_range(config.nr_vms, 0, 2);
+        }
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(defaults),         cmocka_unit_test(everything),   cmocka_unit_test(windows_text),
+        cmocka_unit_test(memory_sizes),     cmocka_unit_test(each_message), cmocka_unit_test(nul_bytes),
+        cmocka_unit_test(the_others_start), cmocka_unit_test(limits),       cmocka_unit_test(no_feature_list),
+        cmocka_unit_test(damaged),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
