@@ -50,19 +50,23 @@ void trap_load_idt(void)
     asm volatile("lidt %0" ::"m"(pointer));
 }
 
+void trap_set_entry(u8 v, void (*entry_point)(void))
+{
+    u64 entry = (u64)entry_point;
+
+    /* DPL 3 for #BP and #OF, so that they can be raised from user mode */
+    idt[v] = (struct idt_gate){.offset0 = (u16)entry,
+                               .selector = SEL_CODE64,
+                               .ist = v < 32 ? 1 : 0,
+                               .type = v == X_BP || v == X_OF ? 0xee : 0x8e,
+                               .offset1 = (u16)(entry >> 16),
+                               .offset2 = (u32)(entry >> 32)};
+}
+
 void trap_init(void)
 {
-    for (u32 v = 0; v < 256; v++) {
-        u64 entry = (u64)trap_entries[v];
-
-        /* DPL 3 for #BP and #OF, so that they can be raised from user mode */
-        idt[v] = (struct idt_gate){.offset0 = (u16)entry,
-                                   .selector = SEL_CODE64,
-                                   .ist = v < 32 ? 1 : 0,
-                                   .type = v == 3 || v == 4 ? 0xee : 0x8e,
-                                   .offset1 = (u16)(entry >> 16),
-                                   .offset2 = (u32)(entry >> 32)};
-    }
+    for (u32 v = 0; v < 256; v++)
+        trap_set_entry((u8)v, (void (*)(void))trap_entries[v]);
     trap_init_cpu(0);
 }
 

@@ -49,12 +49,15 @@ extern bool (*trap_hook)(struct trap_frame *f);
 /* Called for vectors from 32 on; an interrupt without a handler is a failure of the guest. */
 void trap_set_handler(u8 vector, void (*handler)(struct trap_frame *f));
 
+/* All gates to the common entries, and trap_init_cpu(0). */
 void trap_init(void);
 /* This CPU's TSS and IDT; cpu < MAX_CPUS. Exceptions of vectors 0 to 31 run on a stack of their own (IST1).
  */
 void trap_init_cpu(u32 cpu);
 /* Points the IDT's gate of vector at ist (0: none). */
 void trap_set_ist(u8 vector, u8 ist);
+/* A handler of one's own instead of the common entry. */
+void trap_set_entry(u8 vector, void (*entry)(void));
 void trap_load_idt(void);
 
 /* The 64-bit TSS of CPU 0 and on. */
