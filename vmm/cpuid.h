@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: MIT */
+/* What a guest sees of the CPU: a policy per leaf and register over what the CPU has. Pure logic. */
+#ifndef VMM_CPUID_H
+#define VMM_CPUID_H
+
+#include "lib/types.h"
+
+struct cpuid_regs;
+struct config_vm;
+
+#define CPUID_NR_BASIC    0x20 /* leaves 0 to 0x1f */
+#define CPUID_NR_EXTENDED 0x09 /* leaves 0x80000000 to 0x80000008 */
+#define CPUID_MAX_SUB     64
+
+struct cpuid_leaf {
+    u32 eax, ebx, ecx, edx;
+};
+
+/* Built once per VM, then only read. */
+struct guest_cpuid {
+    u32 max_basic, max_extended, max_hypervisor;
+    u32 plain;                                     /* bitmap: basic leaves whose row is the whole answer */
+    struct cpuid_leaf basic[CPUID_NR_BASIC];
+    struct cpuid_leaf extended[CPUID_NR_EXTENDED];
+    struct cpuid_leaf hypervisor[2];               /* 0x40000000 on */
+    u32 nr_sub;
+    struct {
+        u32 leaf, subleaf;
+        struct cpuid_leaf r;
+    } sub[CPUID_MAX_SUB];                          /* leaves 4, 7, 0xb, 0xd, 0x14... with a subleaf */
+    u64 cr4_allowed;                               /* CR4 bits that the features above allow a guest to set */
+    u64 xcr0_allowed;                              /* 0: no XSAVE */
+    u64 efer_allowed;
+    u32 maxphyaddr;
+    bool has_x2apic, has_tsc_deadline, has_tsc_adjust, has_rdtscp, has_mtrr, has_xsaves, has_spec_ctrl,
+        has_arch_capabilities, has_umwait;
+};
+
+/* What the answer depends on at run time. */
+struct cpuid_dynamic {
+    u32 apic_id;
+    u64 cr4, xcr0, xss;
+    bool apic_enabled;
+};
+
+struct cpuid_env {
+    struct cpuid_regs (*host)(u32 leaf, u32 subleaf);
+    u64 tsc_hz;
+    u64 vmx_granted;     /* struct vmx_features.granted: RDTSCP, INVPCID, XSAVES need their controls */
+    u32 nr_vcpus;
+};
+
+/* Names of all features that `hide =` knows, CPUID's and VMX's, by their SDM names (e.g. AVX2, X2APIC, VMX, EPT). */
+bool cpuid_feature_known(const char *name);
+/* config->hide is applied; config->nested decides on VMX. */
+void guest_cpuid_build(struct guest_cpuid *c, const struct cpuid_env *env, const struct config_vm *config);
+/* The general answer; the exit handler takes c->basic[leaf] itself where c->plain says so. */
+void guest_cpuid_query(const struct guest_cpuid *c, const struct cpuid_dynamic *d, u32 leaf, u32 subleaf,
+                       struct cpuid_leaf *out);
+
+#endif

@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* The VMM's two main objects, a VM and its vCPUs, and what the parts of the VMM's core ask of each other. */
+#ifndef VMM_VM_H
+#define VMM_VM_H
+
+#include "arch/x86/pool.h"
+#include "arch/x86/vmcs.h"
+#include "lib/spinlock.h"
+#include "vmm/bus.h"
+#include "vmm/config.h"
+#include "vmm/cpuid.h"
+#include "vmm/dev/host.h"
+#include "vmm/ept.h"
+#include "vmm/load.h"
+#include "vmm/msr.h"
+
+/* General registers in the order of their encodings; RSP lives in the VMCS. */
+enum { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI, REG_R8, REG_R15 = 15, NR_REGS };
+
+/* Bits of vcpu->requests: something to look at before the next entry. */
+enum {
+    REQ_KICK = BIT(0),     /* look again: interrupt, timer, end of the VM, schedule */
+    REQ_INIT = BIT(1),
+    REQ_SIPI = BIT(2),     /* vector in sipi_vector */
+    REQ_NMI = BIT(3),
+    REQ_INVEPT = BIT(4),
+    REQ_NMI2 = BIT(5),     /* a second NMI is latched behind the first */
+};
+
+/* What the vCPU would do if it were given a CPU. */
+enum vcpu_activity { VCPU_ACTIVE, VCPU_HALTED, VCPU_WAIT_SIPI, VCPU_SHUTDOWN };
+
+/* Where the scheduler has it; changed under its home CPU's lock. */
+enum vcpu_sched { SCHED_NEW, SCHED_QUEUED, SCHED_RUNNING, SCHED_BLOCKED, SCHED_DEAD };
+
+/* An event to inject at the next entry: interruption information as in the VMCS, 0: none. */
+struct vcpu_event {
+    u32 info, error_code, length;
+};
+
+struct vcpu {
+    u64 gpr[NR_REGS];   /* first: entry.S knows the offsets */
+    u64 launched;       /* next entry by VMRESUME; entry.S */
+    u64 host_rsp;       /* as it stands in the VMCS */
+    u64 requests;       /* REQ_*, atomic */
+    struct vm *vm;
+    u32 id;
+    enum vcpu_activity activity;
+    struct vcpu_event event;
+    const struct guest_cpuid *cpuid;
+    struct vcpu_msrs msrs;
+    struct lapic *lapic;
+    u64 tsc_offset;     /* guest TSC = host TSC + this */
+
+    void *vmcs;
+    u32 vmcs_cpu;       /* the physical CPU where the VMCS is active; CPU_NONE */
+    u8 sipi_vector;
+    bool nmi_window, irq_window; /* as the VMCS has them */
+    bool soft_nmi_blocked;       /* where the CPU has no virtual NMIs */
+
+    /* Registers that stay in the CPU while other exits are handled, saved when another vCPU comes. */
+    void *fpu;          /* XSAVE area */
+    u64 xcr0;
+    u64 dr[4], dr6;
+    bool state_loaded;
+
+    enum vcpu_sched sched;
+    u32 home;           /* physical CPU that runs it or looks after its timers */
+    s32 pin;            /* CONFIG_PIN_ANY or the only CPU */
+    struct list node;   /* run queue or sleepers of its home */
+    u64 slice_end;      /* host TSC */
+
+    struct list timers; /* armed vtimers, earliest first */
+    u64 deadline;       /* of the first, host TSC; ~0: none. Written with the device lock held, read anywhere */
+
+    u64 exits[80];      /* by reason */
+    u64 trace_rip;      /* RIP of the last exit that was logged */
+};
+
+#define CPU_NONE (~0u)
+
+/* A piece of guest RAM and the memory behind it. */
+struct vm_extent {
+    gpa_t gpa;
+    paddr_t pa;
+    u64 size;
+};
+
+#define VM_MAX_EXTENTS 128
+
+struct vm {
+    const struct config_vm *config;
+    u32 index;
+    struct frame_owner owner;
+    u64 start_tsc;       /* host TSC at VM time 0 */
+    u64 memory;
+
+    struct spinlock mem_lock; /* extents' population, EPT, host space */
+    u32 nr_extents;
+    struct vm_extent extents[VM_MAX_EXTENTS];
+    struct ept ept;
+    u64 eptp;
+    paddr_t space;       /* HOST_CR3 */
+    u16 vpid_base;
+
+    struct spinlock dev_lock;
+    struct bus pio, mmio;
+    struct platform *platform;
+    u8 *arena;           /* of vm_alloc: the current page run and how much of it is left */
+    size_t arena_left;
+    struct arena_run *runs;
+
+    struct guest_cpuid cpuid;
+    u32 nr_vcpus, live_vcpus;
+    struct vcpu *vcpus[CONFIG_MAX_VCPUS];
+
+    u32 ending;          /* set once */
+    enum vm_end how;
+    char why[96];
+    u32 restarts;
+};
+
+/* --- vm.c: life of a VM --- */
+
+/* Builds the VM, loads its kernel and queues its vCPUs. false: the reason is logged. */
+bool vm_start(const struct config_vm *config, u32 index, u32 restarts);
+/* Stops the VM because of something that it did or that Nidus cannot go on with: crash, with a line in the log. */
+void vm_crash(struct vcpu *vcpu, const char *fmt, ...) __printf(2, 3);
+
+/* --- memory.c --- */
+
+int vm_memory_init(struct vm *vm);
+void vm_memory_free(struct vm *vm);
+/* Gives the RAM at gpa its (scrubbed) memory, if there is RAM. ERR_RANGE: there is none; ERR_NOMEM. */
+int vm_populate(struct vm *vm, gpa_t gpa);
+/* Makes this CPU see vm's memory at VM_BASE (null: no VM's). */
+void vm_use_space(struct vm *vm);
+
+/* --- vcpu.c --- */
+
+struct vcpu *vcpu_create(struct vm *vm, u32 id);
+void vcpu_destroy(struct vcpu *v);
+/* Registers as after RESET# (vCPU 0) or INIT: real mode, or the state that a boot protocol asks for. */
+void vcpu_reset(struct vcpu *v);
+void vcpu_set_start(struct vcpu *v, const struct start_state *s);
+/* Makes its VMCS current on this CPU and loads the registers that are not in it. */
+void vcpu_load(struct vcpu *v);
+/* The opposite: registers saved, VMCS cleared so that another CPU may take it. */
+void vcpu_unload(struct vcpu *v);
+
+/* --- entry.S --- */
+
+/* Enters the guest again and again until vmx_exit() returns false. Returns 0, or RFLAGS of a VMfail (CF or ZF). */
+u64 vmx_enter(struct vcpu *v);
+/* --- exit.c --- */
+bool vmx_exit(struct vcpu *v);
+
+/* --- event.c: what the vCPU takes next --- */
+
+void vcpu_inject_exception(struct vcpu *v, u8 vector);
+void vcpu_inject_exception_error(struct vcpu *v, u8 vector, u32 error_code);
+void vcpu_inject_page_fault(struct vcpu *v, u32 error_code, gva_t address);
+/* Before an entry: interrupts, NMIs and windows. */
+void vcpu_deliver_events(struct vcpu *v);
+/* After an exit during the delivery of an event: it is delivered again, unless the exit made another one. */
+void vcpu_requeue_event(struct vcpu *v);
+/* The instruction that exited is done: next RIP, shadows gone, single-step trap pending. */
+void vcpu_skip_instruction(struct vcpu *v);
+
+/* --- run.c, sched.c --- */
+
+/* The CPU's main loop: runs vCPUs, idles. */
+void __noreturn vmm_cpu_main(void);
+/* A new vCPU is ready. */
+void sched_add(struct vcpu *v);
+
+#endif
