@@ -260,7 +260,7 @@ static bool rights_ok(const struct ept *ept, u64 rights)
 {
     if ((rights & ~RIGHTS) || !rights)
         return false;
-    return (rights & EPT_READ) || (rights == EPT_EXEC && (ept->caps & EPT_CAP_EXEC_ONLY));
+    return (rights & EPT_READ) || (rights == EPT_EXEC && (ept->caps & EPT_CAP_EXECUTE_ONLY));
 }
 
 static bool type_ok(u32 type)
@@ -407,5 +407,5 @@ void ept_for_each_leaf(const struct ept *ept, void (*fn)(void *ctx, const struct
 
 u64 ept_pointer(const struct ept *ept)
 {
-    return ept->root | EPT_WB | (ROOT - 1) << 3 | (ept->caps & EPT_CAP_AD ? BIT(6) : 0);
+    return ept->root | EPT_WB | (ROOT - 1) << 3 | (ept->caps & EPT_CAP_ACCESSED_DIRTY ? BIT(6) : 0);
 }

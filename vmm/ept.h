@@ -8,6 +8,7 @@
 #define VMM_EPT_H
 
 #include "lib/types.h"
+#include "arch/x86/vmx_bits.h"
 
 #define EPT_READ  BIT(0)
 #define EPT_WRITE BIT(1)
@@ -29,12 +30,6 @@
 #define EPT_ACCESSED   BIT(8)
 #define EPT_DIRTY      BIT(9)
 #define EPT_ADDR       BITS(51, 12)
-
-/* Capabilities: bits of IA32_VMX_EPT_VPID_CAP in their places; the others are ignored. */
-#define EPT_CAP_EXEC_ONLY BIT(0)
-#define EPT_CAP_2M        BIT(16)
-#define EPT_CAP_1G        BIT(17)
-#define EPT_CAP_AD        BIT(21)
 
 #define EPT_NO_TABLE (~(paddr_t)0)
 #define EPT_GPA_BITS 48
@@ -68,7 +63,8 @@ struct ept_leaf {
     u32 level;  /* 1, 2 or 3 */
 };
 
-/* caps: EPT_CAP_*; maxphyaddr: physical address width, 32 to 52 bits. ERR_NOMEM. */
+/* caps: IA32_VMX_EPT_VPID_CAP, of which EPT_CAP_EXECUTE_ONLY, _2M, _1G and _ACCESSED_DIRTY count; maxphyaddr:
+ * physical address width, 32 to 52 bits. ERR_NOMEM. */
 int ept_init(struct ept *ept, const struct ept_ops *ops, void *ctx, u64 caps, u32 maxphyaddr);
 /* Frees every table. No CPU may be using them. */
 void ept_destroy(struct ept *ept);

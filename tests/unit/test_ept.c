@@ -9,7 +9,7 @@
 
 #include "vmm/ept.h"
 
-#define CAP_ALL (EPT_CAP_EXEC_ONLY | EPT_CAP_2M | EPT_CAP_1G | EPT_CAP_AD)
+#define CAP_ALL (EPT_CAP_EXECUTE_ONLY | EPT_CAP_2M | EPT_CAP_1G | EPT_CAP_ACCESSED_DIRTY)
 #define POOL    4096u
 #define FRAME0  0x100000000ull /* address of the pool's first table */
 
@@ -259,7 +259,7 @@ static void test_no_merge(void **state)
 static void test_errors(void **state)
 {
     struct ept ept;
-    struct pool *p = begin(&ept, CAP_ALL & ~EPT_CAP_EXEC_ONLY);
+    struct pool *p = begin(&ept, CAP_ALL & ~EPT_CAP_EXECUTE_ONLY);
 
     (void)state;
     assert_int_equal(ept_map(&ept, 1, 0, KiB(4), EPT_RWX, EPT_WB), ERR_INVAL);
