@@ -100,8 +100,7 @@ static void set_console(struct parser *p, char *value)
 
 static void set_loglevel(struct parser *p, char *value)
 {
-    static const char *const names[] = {"error", "warn", "info",
-                                        "debug"}; /* from LOG_ERROR on */
+    static const char *const names[] = {"error", "warn", "info", "debug"}; /* from LOG_ERROR on */
     int level = text_choose(value, names, ARRAY_SIZE(names));
 
     if (level < 0)
