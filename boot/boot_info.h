@@ -6,6 +6,7 @@
 #ifndef BOOT_BOOT_INFO_H
 #define BOOT_BOOT_INFO_H
 
+#include "lib/framebuffer.h"
 #include "lib/types.h"
 
 #define BOOT_INFO_MAGIC   0x4f464e495344494eull /* "NIDSINFO" */
@@ -34,14 +35,6 @@ struct boot_range {
 struct boot_module {
     u64 base, size;
     char name[BOOT_NAME_MAX + 8];
-};
-
-enum boot_fb_type { BOOT_FB_NONE, BOOT_FB_RGB, BOOT_FB_EGA_TEXT };
-
-struct boot_framebuffer {
-    u64 base;
-    u32 type, pitch, width, height; /* pitch in bytes; width and height in pixels (characters for EGA text) */
-    u8 bpp, red_pos, red_size, green_pos, green_size, blue_pos, blue_size, reserved;
 };
 
 struct boot_info {
