@@ -90,7 +90,7 @@ static u8 aml_byte(const u8 **p)
     return *(*p)++;
 }
 
-bool acpi_find_s5(struct acpi_s5 *s5)
+static bool find_s5(struct acpi_s5 *s5)
 {
     const u8 *fadt = (const u8 *)acpi_find("FACP");
     const struct acpi_header *dsdt;
@@ -115,6 +115,18 @@ bool acpi_find_s5(struct acpi_s5 *s5)
         return true;
     }
     return false;
+}
+
+bool acpi_find_s5(struct acpi_s5 *s5)
+{
+    static struct acpi_s5 kept;
+    static bool known, found;
+
+    if (!known)
+        found = find_s5(&kept);
+    known = true;
+    *s5 = kept;
+    return found;
 }
 
 u32 acpi_cpus(u32 *ids, u32 max)

@@ -20,6 +20,7 @@ struct acpi_s5 {
 
 /* The table with that signature (4 characters), or null. */
 const struct acpi_header *acpi_find(const char *signature);
+/* Looks once only: the tables may be overwritten afterwards. */
 bool acpi_find_s5(struct acpi_s5 *s5);
 /* APIC ids of the enabled CPUs in the MADT, at most max; 0 without one. */
 u32 acpi_cpus(u32 *ids, u32 max);

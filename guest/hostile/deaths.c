@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT */
+/* What takes a machine down: by right only this one. And loops that must not take more than their share. */
+#include "guest/hostile/hostile.h"
+#include "guest/common/legacy.h"
+
+#define UNBACKED     0xfeb00000u
+#define NONCANONICAL 0x8000000000000000ull
+#define UNMAPPED     (GiB(512) + 0x123000) /* PML4[1] is empty */
+#define PFLOOP_COUNT 100000
+#define STORM_COUNT  20000
+#define STORM_TICKS  2000000000ull
+
+static void load_idt(u64 base, u16 limit)
+{
+    struct __packed {
+        u16 limit;
+        u64 base;
+    } pointer = {limit, base};
+
+    asm volatile("lidt %0" ::"m"(pointer));
+}
+
+void hostile_triple(void)
+{
+    load_idt(0, 0);
+    asm volatile("ud2");
+}
+
+/* The IDT's own page is not present: #UD, then #PF, then #DF cannot be delivered. */
+void hostile_idt(void)
+{
+    load_idt(UNMAPPED, 0xfff);
+    asm volatile("ud2");
+}
+
+/* No stack for the exception, nor for the #DF that follows. */
+void hostile_stack(void)
+{
+    for (u32 v = 0; v < 32; v++)
+        trap_set_ist((u8)v, 0);
+    asm volatile("mov %0, %%rsp; ud2" ::"r"(UNMAPPED));
+}
+
+/* Page tables where there is no RAM. */
+void hostile_cr3(void)
+{
+    write_cr3(option_number("at", UNBACKED));
+}
+
+static void jump(void *target)
+{
+    asm volatile("call *%0" ::"r"(target) : "memory");
+}
+
+/* Unmapped and non-canonical first, with an exception each; then mapped but not backed by RAM. */
+void hostile_nowhere(void)
+{
+    u64 at = option_number("at", UNBACKED);
+
+    if (try_call(jump, (void *)UNMAPPED) != X_PF || last_trap.cr2 != UNMAPPED)
+        hostile_failed("jump to an unmapped address: vector %u", (u32)last_trap.vector);
+    if (try_call(jump, (void *)NONCANONICAL) != X_GP)
+        hostile_failed("jump to a non-canonical address: vector %u", (u32)last_trap.vector);
+    printf("hostile: jump to 0x%llx\n", (ull)at);
+    printf("hostile: vector %d\n", try_call(jump, (void *)at));
+}
+
+static u32 faults;
+
+/* Does nothing about the fault until the count is reached. */
+static bool count_faults(struct trap_frame *f)
+{
+    if (f->vector != X_PF)
+        return false;
+    return ++faults < PFLOOP_COUNT;
+}
+
+static void touch(void *p)
+{
+    *(volatile u8 *)p = 1;
+}
+
+void hostile_pfloop(void)
+{
+    trap_hook = count_faults;
+    if (try_call(touch, (void *)UNMAPPED) != X_PF || faults != PFLOOP_COUNT)
+        hostile_failed("%u page faults", faults);
+}
+
+static volatile u32 ticks;
+
+static void count_tick(struct trap_frame *f)
+{
+    (void)f;
+    ticks++;
+    pic_eoi();
+}
+
+static void ignore(struct trap_frame *f)
+{
+    (void)f;
+}
+
+void hostile_irqstorm(void)
+{
+    u64 start = rdtsc();
+
+    trap_set_handler(IRQ_BASE + IRQ_TIMER, count_tick);
+    trap_set_handler(IRQ_BASE + 7, ignore); /* spurious */
+    pic_unmask(IRQ_TIMER);
+    pit_periodic((u16)option_number("divisor", 2));
+    irq_enable();
+    while (ticks < STORM_COUNT && rdtsc() - start < STORM_TICKS)
+        asm volatile("cpuid" ::"a"(0) : "ebx", "ecx", "edx", "memory");
+    irq_disable();
+    printf("hostile: %u interrupts\n", ticks);
+    if (!ticks)
+        hostile_failed("no interrupt came");
+}
+
+static u32 debug_exceptions;
+
+static bool count_debug(struct trap_frame *f)
+{
+    if (f->vector != X_DB)
+        return false;
+    debug_exceptions++;
+    return true;
+}
+
+/* INT1 with and without STI's and MOV SS's shadow before it. */
+void hostile_int1(void)
+{
+    trap_hook = count_debug;
+    for (u32 i = 0; i < 1000; i++) {
+        asm volatile(".byte 0xf1");
+        asm volatile("sti; .byte 0xf1; cli");
+        asm volatile("mov %%ss, %%eax; mov %%eax, %%ss; .byte 0xf1" ::: "eax");
+    }
+    trap_hook = NULL;
+    if (debug_exceptions != 3000)
+        hostile_failed("%u #DB of 3000", debug_exceptions);
+}
+
+/* For ever: only an NMI, INIT or SMI could end it. */
+void hostile_halt(void)
+{
+    irq_disable();
+    for (;;)
+        cpu_halt();
+}
