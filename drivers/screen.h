@@ -11,7 +11,7 @@ struct screen {
     u32 columns, rows, column, row;
     bool pending; /* the line is full: the next character goes to a new one */
     void (*set)(struct screen *screen, u32 row, u32 column, char c); /* c: printable ASCII */
-    void (*scroll)(struct screen *screen); /* up by a row; the last one becomes blank */
+    void (*scroll)(struct screen *screen, u32 n); /* up by n rows; the last n become blank */
 };
 
 /* A blank screen with its cursor at the top. It understands CR, LF (with an implied CR), BS and TAB; other
