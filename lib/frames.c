@@ -55,9 +55,13 @@ static u32 count_bits(u64 x)
 /* The bits of word w that stand for frames from first to end (exclusive); there is at least one. */
 static u64 word_mask(u64 w, u64 first, u64 end)
 {
-    u64 base = w * WORD_BITS, from = MAX(first, base) - base, to = MIN(end, base + WORD_BITS) - base;
+    u64 base = w * WORD_BITS, mask = ~0ull;
 
-    return (~0ull >> (WORD_BITS - (to - from))) << from;
+    if (first > base)
+        mask &= ~0ull << (first - base);
+    if (end < base + WORD_BITS)
+        mask &= ~(~0ull << (end - base));
+    return mask;
 }
 
 /* Frames of the range that are free become taken; returns their number. */

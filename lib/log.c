@@ -14,11 +14,8 @@
 #define FIRST_MARK 1
 
 static const char *const prefix[] = {
-    [LOG_PANIC] = "nidus: panic: ",
-    [LOG_ERROR] = "nidus: error: ",
-    [LOG_WARN] = "nidus: warning: ",
-    [LOG_INFO] = "nidus: ",
-    [LOG_DEBUG] = "nidus: ",
+    [LOG_PANIC] = "nidus: panic: ", [LOG_ERROR] = "nidus: error: ", [LOG_WARN] = "nidus: warning: ",
+    [LOG_INFO] = "nidus: ",         [LOG_DEBUG] = "nidus: ",
 };
 
 static struct {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nidus's own log: each message is one line, starts with "nidus: " (errors with "nidus: error: ", warnings with
- * "nidus: warning: "), goes to a ring in memory and, up to the console's level, to each registered sink.
+ * Nidus's own log: each message is one line, starts with "nidus: " (errors with "nidus: error: ", warnings
+ * with "nidus: warning: "), goes to a ring in memory and, up to the console's level, to each registered sink.
  */
 #ifndef LIB_LOG_H
 #define LIB_LOG_H
@@ -15,7 +15,8 @@ struct log_sink {
     void (*write)(struct log_sink *sink, const char *text, size_t n);
 };
 
-/* The sink also receives what is in the ring already. Sinks are called with the log's lock held: they must not log. */
+/* The sink also receives what is in the ring already. Sinks are called with the log's lock held: they must
+ * not log. */
 void log_add_sink(struct log_sink *sink);
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);

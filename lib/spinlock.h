@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Ticket spinlock. In the kernel interrupts are off except in the idle loop, so no irq-saving variants are needed. */
+/* Ticket spinlock. In the kernel interrupts are off except in the idle loop, so no irq-saving variants are
+ * needed. */
 #ifndef LIB_SPINLOCK_H
 #define LIB_SPINLOCK_H
 

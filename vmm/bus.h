@@ -32,7 +32,8 @@ struct bus {
 int bus_add(struct bus *bus, u64 base, u64 size, const struct bus_ops *ops, void *dev, const char *name);
 int bus_remove(struct bus *bus, u64 base);
 const struct bus_range *bus_find(const struct bus *bus, u64 addr);
-/* Unclaimed: reads give all ones, writes vanish. An access that crosses the end of a range is split into bytes. */
+/* Unclaimed: reads give all ones, writes vanish. An access that crosses the end of a range is split into
+ * bytes. */
 u64 bus_read(struct bus *bus, struct vcpu *vcpu, u64 addr, u32 size);
 void bus_write(struct bus *bus, struct vcpu *vcpu, u64 addr, u32 size, u64 value);
 

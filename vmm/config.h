@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The configuration file: what it says, checked, as plain data. Pure logic, also built for the host and the UEFI app. */
+/* The configuration file: what it says, checked, as plain data. Pure logic, also built for the host and the
+ * UEFI app. */
 #ifndef VMM_CONFIG_H
 #define VMM_CONFIG_H
 
@@ -15,7 +16,11 @@
 #define CONFIG_MAX_HIDE    32
 #define CONFIG_PIN_ANY     (-1)
 
-enum config_restart { RESTART_NEVER, RESTART_ON_RESET, RESTART_ON_CRASH }; /* crash: on a crash and on a reset */
+enum config_restart {
+    RESTART_NEVER,
+    RESTART_ON_RESET,
+    RESTART_ON_CRASH, /* on a crash and on a reset */
+};
 
 struct config_module {
     char file[CONFIG_FILE_MAX];
@@ -25,8 +30,8 @@ struct config_module {
 
 struct config_vm {
     char name[CONFIG_NAME_MAX];
-    u32 line;                   /* of its [vm NAME], for messages */
-    bool bad;                   /* an error was reported in its section: it must not be started */
+    u32 line; /* of its [vm NAME], for messages */
+    bool bad; /* an error was reported in its section: it must not be started */
     char kernel[CONFIG_FILE_MAX];
     u32 kernel_line;
     char initrd[CONFIG_FILE_MAX];
@@ -34,10 +39,10 @@ struct config_vm {
     char cmdline[CONFIG_TEXT_MAX];
     u32 nr_modules;
     struct config_module modules[CONFIG_MAX_MODULES];
-    u64 memory;                 /* bytes, a multiple of the page size */
+    u64 memory; /* bytes, a multiple of the page size */
     u32 vcpus;
-    u32 nr_pins;                /* 0: shared; else equal to vcpus */
-    s16 pin[CONFIG_MAX_VCPUS];  /* physical CPU of each vCPU */
+    u32 nr_pins;               /* 0: shared; else equal to vcpus */
+    s16 pin[CONFIG_MAX_VCPUS]; /* physical CPU of each vCPU */
     bool nested;
     u32 nr_hide;
     char hide[CONFIG_MAX_HIDE][32];
@@ -45,18 +50,20 @@ struct config_vm {
 };
 
 struct config {
-    char console[32];           /* "com1" by default */
-    enum log_level loglevel;    /* LOG_INFO by default */
+    char console[32];        /* "com1" by default */
+    enum log_level loglevel; /* LOG_INFO by default */
     u32 nr_vms;
     struct config_vm vms[CONFIG_MAX_VMS];
 };
 
 /*
  * Parses text (size bytes, need not end with NUL) into *c. Each problem is reported once as
- * report(ctx, "FILE:LINE: what is wrong; remedy"), and its VM is marked bad; a problem outside of a VM's section
- * spoils nothing else. Returns the number of problems. hide_known(name), if not null, says whether a feature name exists.
+ * report(ctx, "FILE:LINE: what is wrong; remedy"), and its VM is marked bad; a problem outside of a VM's
+ * section spoils nothing else. Returns the number of problems. hide_known(name), if not null, says whether a
+ * feature name exists.
  */
 u32 config_parse(struct config *c, const char *file_name, const char *text, size_t size,
-                 bool (*hide_known)(const char *name), void (*report)(void *ctx, const char *message), void *ctx);
+                 bool (*hide_known)(const char *name), void (*report)(void *ctx, const char *message),
+                 void *ctx);
 
 #endif
