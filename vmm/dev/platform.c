@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/dev/platform.h"
+#include "vmm/dev/acpi_pm.h"
+#include "vmm/dev/debug_exit.h"
+#include "vmm/dev/host.h"
+#include "vmm/dev/lapic.h"
+#include "vmm/dev/pic.h"
+#include "vmm/dev/pit.h"
+#include "vmm/dev/reset.h"
+#include "vmm/dev/rtc.h"
+#include "vmm/dev/uart.h"
+
+struct platform *platform_create(struct vm *vm, u64 utc, u64 memory)
+{
+    struct platform *p = vm_alloc(vm, sizeof(*p));
+
+    if (!p)
+        return NULL;
+    p->pic = pic_create(vm);
+    p->pit = pit_create(vm);
+    p->uart = uart_create(vm);
+    p->rtc = rtc_create(vm, utc, memory);
+    p->pm = acpi_pm_create(vm);
+    p->debug_exit = debug_exit_create(vm);
+    if (!p->pic || !p->pit || !p->uart || !p->rtc || !p->pm || !p->debug_exit || reset_create(vm) ||
+        lapic_map(vm))
+        return NULL;
+    return p;
+}

@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: MIT */
+/* 0xcf9 and 0x92 as in Intel's chipset data sheets ('Reset Control Register', 'Port 92 Register'). */
+#include "vmm/dev/reset.h"
+#include "lib/types.h"
+#include "vmm/bus.h"
+#include "vmm/dev/host.h"
+
+#define RESET_CONTROL_BASE \
+    0xcf8               /* shared with the PCI address register, of which a 32-bit write is no reset */
+#define RESET_CONTROL 1 /* 0xcf9 */
+#define RESET_CPU     BIT(2)
+#define PORT_A        0x92
+#define PORT_A_RESET  BIT(0)
+#define PORT_A_A20    BIT(1)
+#define KBD_DATA      0x60
+#define KBD_COMMAND   0x64
+
+struct reset {
+    struct vm *vm;
+    u8 control;
+};
+
+static u64 control_read(void *dev, struct vcpu *vcpu, u64 offset, u32 size)
+{
+    struct reset *r = dev;
+
+    (void)vcpu;
+    return offset == RESET_CONTROL && size == 1 ? r->control : ~0ull;
+}
+
+static void control_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u64 value)
+{
+    struct reset *r = dev;
+
+    (void)vcpu;
+    if (offset != RESET_CONTROL || size != 1)
+        return;
+    if ((value & RESET_CPU) && !(r->control & RESET_CPU))
+        vm_request_end(r->vm, VM_END_RESET, "reset by port 0xcf9");
+    r->control = value & ~RESET_CPU;
+}
+
+static u64 port_a_read(void *dev, struct vcpu *vcpu, u64 offset, u32 size)
+{
+    (void)dev, (void)vcpu, (void)offset, (void)size;
+    return PORT_A_A20;
+}
+
+static void port_a_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u64 value)
+{
+    struct reset *r = dev;
+
+    (void)vcpu, (void)offset, (void)size;
+    if (value & PORT_A_RESET)
+        vm_request_end(r->vm, VM_END_RESET, "reset by port 0x92");
+}
+
+static u64 kbd_read(void *dev, struct vcpu *vcpu, u64 offset, u32 size)
+{
+    (void)dev, (void)vcpu, (void)offset, (void)size;
+    return 0;
+}
+
+static void kbd_data_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u64 value)
+{
+    (void)dev, (void)vcpu, (void)offset, (void)size, (void)value;
+}
+
+static void kbd_command_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u64 value)
+{
+    struct reset *r = dev;
+
+    (void)vcpu, (void)offset, (void)size;
+    if ((value & 0xf1) == 0xf0) /* pulse output lines; line 0 is the reset */
+        vm_request_end(r->vm, VM_END_RESET, "reset by the keyboard controller");
+}
+
+int reset_create(struct vm *vm)
+{
+    static const struct bus_ops control_ops = {control_read, control_write};
+    static const struct bus_ops port_a_ops = {port_a_read, port_a_write};
+    static const struct bus_ops data_ops = {kbd_read, kbd_data_write};
+    static const struct bus_ops command_ops = {kbd_read, kbd_command_write};
+    struct reset *r = vm_alloc(vm, sizeof(*r));
+    struct bus *bus = vm_pio_bus(vm);
+    int rc;
+
+    if (!r)
+        return ERR_NOMEM;
+    r->vm = vm;
+    rc = bus_add(bus, RESET_CONTROL_BASE, 4, &control_ops, r, "reset control");
+    if (!rc)
+        rc = bus_add(bus, PORT_A, 1, &port_a_ops, r, "system control port A");
+    if (!rc)
+        rc = bus_add(bus, KBD_DATA, 1, &data_ops, r, "keyboard data");
+    if (!rc)
+        rc = bus_add(bus, KBD_COMMAND, 1, &command_ops, r, "keyboard command");
+    return rc;
+}
