@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Instruction decoder for what software does to memory-mapped devices. SDM 325462 volume 2, 'Instruction
+ * Format' and 'Opcode Map'. Driven by the tables in decode_table.c.
+ */
+#ifndef ARCH_X86_DECODE_H
+#define ARCH_X86_DECODE_H
+
+#include "lib/types.h"
+
+#define INSN_MAX_LENGTH 15
+
+enum insn_op {
+    OP_NONE, /* not in the tables */
+    OP_MOV,
+    OP_MOVZX,
+    OP_MOVSX, /* MOVSXD too */
+    OP_MOVBE,
+    OP_XCHG,
+    /* In the order of the opcode map: 00-3B, and the reg field of group 1. */
+    OP_ADD,
+    OP_OR,
+    OP_ADC,
+    OP_SBB,
+    OP_AND,
+    OP_SUB,
+    OP_XOR,
+    OP_CMP,
+    OP_TEST,
+    OP_NOT,
+    OP_NEG,
+    OP_INC,
+    OP_DEC,
+    OP_BT,
+    OP_BTS,
+    OP_BTR,
+    OP_BTC,
+    OP_CMPXCHG,
+    OP_XADD,
+    OP_PUSH,
+    OP_POP,
+    OP_MOVS,
+    OP_CMPS,
+    OP_STOS,
+    OP_LODS,
+    OP_SCAS,
+    OP_INS,
+    OP_OUTS,
+    INSN_NR_OPS
+};
+
+/* Operands, destination first. */
+enum insn_form {
+    FORM_RM_REG,
+    FORM_REG_RM,
+    FORM_RM_IMM,
+    FORM_RM,      /* the r/m operand alone */
+    FORM_ACC_MEM, /* accumulator from a direct address (moffs) */
+    FORM_MEM_ACC,
+    FORM_STRING, /* implied: rSI with the segment, ES:rDI, accumulator, DX */
+};
+
+/* Segments and registers by their numbers in instructions. */
+enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, NR_SEGS };
+enum { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI, REG_R8, REG_R15 = 15 };
+
+#define REG_HIGH 16 /* AH, CH, DH, BH are 16 to 19: bits 15:8 of registers 0 to 3 */
+#define REG_NONE 0xff
+
+#define INSN_LOCK  BIT(0)
+#define INSN_REPNE BIT(1) /* F2; the last of F2 and F3 counts */
+#define INSN_REP   BIT(2) /* F3 */
+
+struct insn {
+    u8 op;             /* enum insn_op */
+    u8 form;           /* enum insn_form */
+    u8 length;         /* in bytes */
+    u8 size;           /* of the operation (MOVZX, MOVSX: of the destination): 1, 2, 4 or 8 bytes */
+    u8 mem_size;       /* of the r/m operand, in bytes */
+    u8 addr_size;      /* 2, 4 or 8 bytes */
+    u8 prefixes;       /* INSN_* */
+    bool mem;          /* the r/m operand is memory: described by the next six; else it is the register rm */
+    u8 rm;             /* register number, or REG_HIGH + n */
+    u8 segment;        /* of the memory operand or the string's source; override or default */
+    u8 base, index;    /* register numbers or REG_NONE */
+    u8 scale;          /* shift: 0 to 3 */
+    bool rip_relative; /* add the address of the next instruction */
+    u8 reg;            /* register operand, or REG_HIGH + n */
+    u64 disp;          /* sign-extended; for moffs zero-extended */
+    u64 imm;           /* sign-extended to the operation's size and beyond */
+};
+
+/*
+ * Decodes the instruction in bytes[0..n). mode: default size of addresses in bytes: 2 (CS.D = 0), 4 (CS.D =
+ * 1) or 8 (64-bit mode). OK; ERR_RANGE: it goes on beyond n bytes; ERR_FAULT: longer than 15 bytes, which
+ * raises #GP(0); ERR_INVAL: raises #UD (LOCK where it may not be); ERR_UNSUPP: not in the tables.
+ */
+int decode(struct insn *insn, const u8 *bytes, u32 n, u32 mode);
+
+/* For messages. */
+const char *insn_op_name(u32 op);
+
+#endif

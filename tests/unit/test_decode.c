@@ -1,0 +1,361 @@
+/* SPDX-License-Identifier: MIT */
+/* links: arch/x86/decode.c arch/x86/decode_table.c */
+/* libs: -lZydis */
+/* The decoder against Zydis, for generated encodings in the three modes; and what the two cannot be compared
+ * in. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+#include <Zydis/Zydis.h>
+
+#include "arch/x86/decode.h"
+
+#define ENCODINGS 400000
+
+static u64 seed = 1;
+
+static u32 next_random(void)
+{
+    seed = seed * 6364136223846793005ull + 1442695040888963407ull;
+    return seed >> 33;
+}
+
+/* The opcodes that must be supported in their forms with memory; map 0: one byte, 1: 0F, 2: 0F 38. */
+static const struct {
+    u8 map, first, last;
+} required[] = {
+    {0, 0x00, 0x03}, {0, 0x08, 0x0b}, {0, 0x10, 0x13}, {0, 0x18, 0x1b}, {0, 0x20, 0x23}, {0, 0x28, 0x2b},
+    {0, 0x30, 0x33}, {0, 0x38, 0x3b}, {0, 0x63, 0x63}, {0, 0x6c, 0x6f}, {0, 0x80, 0x8b}, {0, 0x8f, 0x8f},
+    {0, 0xa0, 0xa7}, {0, 0xaa, 0xaf}, {0, 0xc6, 0xc7}, {0, 0xf6, 0xf7}, {0, 0xfe, 0xff}, {1, 0xa3, 0xa3},
+    {1, 0xab, 0xab}, {1, 0xb0, 0xb1}, {1, 0xb3, 0xb3}, {1, 0xb6, 0xb7}, {1, 0xba, 0xbb}, {1, 0xbe, 0xc1},
+    {1, 0xc3, 0xc3}, {2, 0xf0, 0xf1},
+};
+
+/* Mnemonics that share an opcode with others, through ModRM or a prefix, and are not supported. */
+static const char *const unsupported[] = {"mul",    "imul",     "div",     "idiv",  "call",
+                                          "jmp",    "call far", "jmp far", "crc32", "xbegin",
+                                          "xabort", "arpl",     "ud0",     "ud1",   "ud2"};
+
+struct context {
+    u32 mode;
+    const u8 *bytes;
+    struct insn insn;
+    ZydisDecodedInstruction z;
+    ZydisDecodedOperand op[ZYDIS_MAX_OPERAND_COUNT];
+};
+
+static void disagree(const struct context *c, const char *what)
+{
+    char text[64] = "";
+
+    for (u32 i = 0; i < INSN_MAX_LENGTH; i++)
+        sprintf(text + 3 * i, "%02x ", c->bytes[i]);
+    fail_msg("%s: mode %u: %s(%s)", what, c->mode, text, ZydisMnemonicGetString(c->z.mnemonic));
+}
+
+#define agree(c, condition)          \
+    do {                             \
+        if (!(condition))            \
+            disagree(c, #condition); \
+    } while (0)
+
+static u8 register_number(ZydisRegister reg)
+{
+    if (reg == ZYDIS_REGISTER_NONE || reg == ZYDIS_REGISTER_RIP || reg == ZYDIS_REGISTER_EIP)
+        return REG_NONE;
+    if (reg >= ZYDIS_REGISTER_AH && reg <= ZYDIS_REGISTER_BH)
+        return REG_HIGH + reg - ZYDIS_REGISTER_AH;
+    return ZydisRegisterGetId(reg) - (reg >= ZYDIS_REGISTER_SPL && reg <= ZYDIS_REGISTER_R15B ? 4 : 0);
+}
+
+static void compare_register(const struct context *c, const ZydisDecodedOperand *op, u8 number, u32 size)
+{
+    agree(c, op->type == ZYDIS_OPERAND_TYPE_REGISTER);
+    agree(c, register_number(op->reg.value) == number);
+    agree(c, op->size == size * 8);
+}
+
+static void compare_rm(const struct context *c, const ZydisDecodedOperand *op)
+{
+    const struct insn *insn = &c->insn;
+    u64 mask = ~0ull >> (64 - 8 * insn->addr_size);
+    bool rip = op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP;
+
+    if (!insn->mem) {
+        compare_register(c, op, insn->rm, insn->mem_size);
+        return;
+    }
+    agree(c, op->type == ZYDIS_OPERAND_TYPE_MEMORY);
+    /* MOVSXD r16, r/m16 has 16 bits in the SDM; Zydis reads 32. */
+    agree(c, op->size == (insn->op == OP_MOVSX && c->z.opcode == 0x63 ? 32 : insn->mem_size * 8));
+    agree(c, register_number(op->mem.base) == insn->base);
+    agree(c, register_number(op->mem.index) == insn->index);
+    agree(c, insn->index == REG_NONE || op->mem.scale == 1 << insn->scale);
+    agree(c, insn->rip_relative == rip);
+    agree(c, ((u64)op->mem.disp.value & mask) == (insn->disp & mask));
+    agree(c, ZydisRegisterGetId(op->mem.segment) == insn->segment);
+}
+
+static void compare_immediate(const struct context *c, const ZydisDecodedOperand *op)
+{
+    u64 mask = ~0ull >> (64 - 8 * c->insn.size);
+
+    agree(c, op->type == ZYDIS_OPERAND_TYPE_IMMEDIATE);
+    if (!op->imm.is_signed) /* group 8: a bit number, of which the low bits count */
+        mask &= ~0ull >> (64 - op->size);
+    agree(c, (op->imm.value.u & mask) == (c->insn.imm & mask));
+}
+
+static void compare_string(const struct context *c)
+{
+    for (u32 i = 0; i < c->z.operand_count; i++) {
+        const ZydisDecodedOperand *op = &c->op[i];
+
+        if (op->type != ZYDIS_OPERAND_TYPE_MEMORY)
+            continue;
+        agree(c, op->size == c->insn.size * 8);
+        if (register_number(op->mem.base) == REG_RSI)
+            agree(c, ZydisRegisterGetId(op->mem.segment) == c->insn.segment);
+        else
+            agree(c, op->mem.segment == ZYDIS_REGISTER_ES);
+    }
+}
+
+static void compare_name(const struct context *c)
+{
+    const char *theirs = ZydisMnemonicGetString(c->z.mnemonic), *ours = insn_op_name(c->insn.op);
+
+    if (c->insn.form == FORM_STRING)
+        agree(c, strlen(theirs) == strlen(ours) + 1 && !strncmp(theirs, ours, strlen(ours)));
+    else if (strcmp(theirs, "movnti") && strcmp(theirs, "movsxd"))
+        agree(c, !strcmp(theirs, ours));
+    else
+        agree(c, !strncmp(theirs, ours, strlen(ours)));
+}
+
+static void compare(const struct context *c)
+{
+    const struct insn *insn = &c->insn;
+
+    agree(c, c->z.length == insn->length);
+    agree(c, c->z.address_width == insn->addr_size * 8);
+    compare_name(c);
+    switch (insn->form) {
+    case FORM_RM_REG:
+        compare_rm(c, &c->op[0]);
+        compare_register(c, &c->op[1], insn->reg, insn->size);
+        break;
+    case FORM_REG_RM:
+        compare_register(c, &c->op[0], insn->reg, insn->size);
+        compare_rm(c, &c->op[1]);
+        break;
+    case FORM_RM_IMM:
+        compare_rm(c, &c->op[0]);
+        compare_immediate(c, &c->op[1]);
+        break;
+    case FORM_RM:
+        compare_rm(c, &c->op[0]);
+        break;
+    case FORM_ACC_MEM:
+        compare_register(c, &c->op[0], REG_RAX, insn->size);
+        compare_rm(c, &c->op[1]);
+        break;
+    case FORM_MEM_ACC:
+        compare_rm(c, &c->op[0]);
+        compare_register(c, &c->op[1], REG_RAX, insn->size);
+        break;
+    default:
+        compare_string(c);
+        break;
+    }
+    agree(c, !!(insn->prefixes & INSN_LOCK) == !!(c->z.attributes & ZYDIS_ATTRIB_HAS_LOCK));
+}
+
+static bool is_required(const struct context *c)
+{
+    static const ZydisOpcodeMap maps[] = {ZYDIS_OPCODE_MAP_DEFAULT, ZYDIS_OPCODE_MAP_0F,
+                                          ZYDIS_OPCODE_MAP_0F38};
+
+    if (c->z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+        return false;
+    for (u32 i = 0; i < ARRAY_SIZE(unsupported); i++)
+        if (!strcmp(ZydisMnemonicGetString(c->z.mnemonic), unsupported[i]))
+            return false;
+    for (u32 i = 0; i < ARRAY_SIZE(required); i++)
+        if (maps[required[i].map] == c->z.opcode_map && c->z.opcode >= required[i].first &&
+            c->z.opcode <= required[i].last)
+            return true;
+    return false;
+}
+
+/* An encoding: prefixes, REX, an opcode (mostly a required one), and random bytes. */
+static void generate(u8 bytes[16], u32 mode)
+{
+    static const u8 prefixes[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65, 0x66, 0x66, 0x67, 0xf0, 0xf2, 0xf3};
+    u32 n = 0, r = next_random() % ARRAY_SIZE(required), map = required[r].map;
+    u32 opcode = required[r].first + next_random() % (required[r].last - required[r].first + 1u);
+
+    if (next_random() % 16 == 0) {
+        map = next_random() % 3;
+        opcode = next_random();
+    }
+    while (n < 12 && next_random() % 2)
+        bytes[n++] = prefixes[next_random() % ARRAY_SIZE(prefixes)];
+    if (mode == 8 && next_random() % 2)
+        bytes[n++] = 0x40 | next_random() % 16;
+    if (map)
+        bytes[n++] = 0x0f;
+    if (map == 2)
+        bytes[n++] = 0x38;
+    bytes[n++] = opcode;
+    while (n < 16)
+        bytes[n++] = next_random() % 8 ? next_random() : next_random() % 2 * 0xff;
+}
+
+/* Every beginning of a good instruction is asked to go on. */
+static void check_truncated(const struct context *c)
+{
+    struct insn insn;
+
+    for (u32 n = 0; n < c->insn.length; n++)
+        agree(c, decode(&insn, c->bytes, n, c->mode) == ERR_RANGE);
+    agree(c, decode(&insn, c->bytes, c->insn.length, c->mode) == OK);
+}
+
+/* [disp32 + index] with 67 and REX.B, which Zydis 4.0 takes for [r13d + index]. */
+static bool zydis_is_wrong(const struct context *c)
+{
+    return c->mode == 8 && c->z.address_width == 32 && c->z.raw.rex.B && c->z.raw.modrm.mod == 0 &&
+           c->z.raw.modrm.rm == 4 && c->z.raw.sib.base == 5;
+}
+
+static void compare_mode(u32 mode, ZydisMachineMode machine, ZydisStackWidth width)
+{
+    ZydisDecoder decoder;
+    u32 good = 0, bad = 0;
+
+    assert_true(ZYAN_SUCCESS(ZydisDecoderInit(&decoder, machine, width)));
+    for (u32 i = 0; i < ENCODINGS; i++) {
+        u8 bytes[16];
+        struct context c = {.mode = mode, .bytes = bytes};
+        bool valid;
+        int r;
+
+        generate(bytes, mode);
+        valid = ZYAN_SUCCESS(ZydisDecoderDecodeFull(&decoder, bytes, INSN_MAX_LENGTH, &c.z, c.op));
+        if (valid && zydis_is_wrong(&c))
+            continue;
+        r = decode(&c.insn, bytes, INSN_MAX_LENGTH, mode);
+        agree(&c, r == OK || r == ERR_UNSUPP || r == ERR_INVAL || r == ERR_FAULT);
+        if (r == OK) {
+            agree(&c, valid);
+            compare(&c);
+            check_truncated(&c);
+            good++;
+        } else if (r == ERR_UNSUPP) {
+            agree(&c, !valid || !is_required(&c));
+        } else {
+            agree(&c, !valid);
+            bad++;
+        }
+    }
+    /* Enough of each, or this compares nothing. */
+    assert_in_range(good, ENCODINGS / 3, ENCODINGS);
+    assert_in_range(bad, ENCODINGS / 50, ENCODINGS);
+}
+
+static void test_16bit(void **state)
+{
+    (void)state;
+    compare_mode(2, ZYDIS_MACHINE_MODE_LEGACY_16, ZYDIS_STACK_WIDTH_16);
+}
+
+static void test_32bit(void **state)
+{
+    (void)state;
+    compare_mode(4, ZYDIS_MACHINE_MODE_LEGACY_32, ZYDIS_STACK_WIDTH_32);
+}
+
+static void test_64bit(void **state)
+{
+    (void)state;
+    compare_mode(8, ZYDIS_MACHINE_MODE_LONG_64, ZYDIS_STACK_WIDTH_64);
+}
+
+static void test_results(void **state)
+{
+    static const struct {
+        int result;
+        u32 n;
+        u8 bytes[16];
+    } row[] = {
+        {OK, 2, {0x89, 0x08}},
+        {ERR_RANGE, 1, {0x89, 0x08}},
+        {ERR_RANGE, 0, {0}},
+        {ERR_UNSUPP, 4, {0xc5, 0xf8, 0x29, 0x00}},       /* vmovaps */
+        {ERR_UNSUPP, 3, {0x0f, 0x29, 0x00}},             /* movaps */
+        {ERR_UNSUPP, 2, {0x0f, 0x0b}},                   /* ud2 */
+        {ERR_UNSUPP, 4, {0xf7, 0x20, 0, 0}},             /* mul */
+        {ERR_UNSUPP, 5, {0xf2, 0x0f, 0x38, 0xf0, 0x00}}, /* crc32 */
+        {ERR_INVAL, 3, {0xf0, 0x89, 0x08}},              /* lock mov */
+        {ERR_INVAL, 3, {0xf0, 0x03, 0x08}},              /* lock add reg, mem */
+        {ERR_INVAL, 3, {0xf0, 0x01, 0xc8}},              /* lock add reg, reg */
+        {OK, 3, {0xf0, 0x01, 0x08}},                     /* lock add mem, reg */
+        {ERR_INVAL, 4, {0xf0, 0x83, 0x38, 0x01}},        /* lock cmp mem, imm */
+        {ERR_INVAL, 4, {0xf0, 0x0f, 0xa3, 0x08}},        /* lock bt mem, reg */
+        {OK, 4, {0xf0, 0x0f, 0xab, 0x08}},               /* lock bts mem, reg */
+        {ERR_INVAL, 3, {0x0f, 0xc3, 0xc8}},              /* movnti reg, reg */
+        {ERR_INVAL, 3, {0x82, 0x08, 0x01}},
+        {OK, 15, {[0 ... 12] = 0x66, 0x89, 0x08}},
+        {ERR_FAULT, 16, {[0 ... 13] = 0x66, 0x89, 0x08}},
+        {ERR_FAULT, 15, {[0 ... 14] = 0x66}},
+        {ERR_RANGE, 14, {[0 ... 13] = 0x66}},
+    };
+
+    (void)state;
+    for (u32 i = 0; i < ARRAY_SIZE(row); i++) {
+        struct insn insn;
+
+        assert_int_equal(decode(&insn, row[i].bytes, row[i].n, 8), row[i].result);
+    }
+}
+
+/* add r10b, [edi + 0xc74df600]: a base of 5 with mod 0 is none, whatever REX.B says. */
+static void test_no_base(void **state)
+{
+    struct insn insn;
+
+    (void)state;
+    assert_int_equal(decode(&insn, (const u8[]){0x67, 0x45, 0x02, 0x14, 0x3d, 0x00, 0xf6, 0x4d, 0xc7}, 9, 8),
+                     OK);
+    assert_int_equal(insn.length, 9);
+    assert_int_equal(insn.base, REG_NONE);
+    assert_int_equal(insn.index, REG_RDI);
+    assert_int_equal((u32)insn.disp, 0xc74df600);
+}
+
+static void test_repeat_prefix(void **state)
+{
+    struct insn insn;
+
+    (void)state;
+    assert_int_equal(decode(&insn, (const u8[]){0xf2, 0xf3, 0xa4}, 3, 8), OK);
+    assert_int_equal(insn.prefixes, INSN_REP);
+    assert_int_equal(decode(&insn, (const u8[]){0xf3, 0xf2, 0xa6}, 3, 8), OK);
+    assert_int_equal(insn.prefixes, INSN_REPNE);
+    assert_string_equal(insn_op_name(OP_MOV), "mov");
+    assert_string_equal(insn_op_name(999), "?");
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_16bit),   cmocka_unit_test(test_32bit),   cmocka_unit_test(test_64bit),
+        cmocka_unit_test(test_results), cmocka_unit_test(test_no_base), cmocka_unit_test(test_repeat_prefix),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
