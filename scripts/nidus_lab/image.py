@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: MIT
+"""Boot images: a CD with GRUB for BIOS or UEFI, and a disk with an EFI system partition for the UEFI application."""
+
+import os
+import shutil
+import struct
+
+from nidus_lab import packages
+from nidus_lab.common import command
+from nidus_lab.conf_files import CONF_NAME
+
+SECTOR = 512
+CYLINDER = 16 * 63  # sectors; Bochs wants disks of whole cylinders
+PARTITION_AT = 2048  # sectors: the usual 1 MiB
+GRUB_BIOS = ("biosdisk", "iso9660", "multiboot2")
+GRUB_UEFI = ("iso9660", "multiboot2", "efi_gop", "efi_uga", "part_msdos")
+
+
+def grub_script(root, names):
+    """What GRUB's core does at once, without a menu: it has no more modules than this needs."""
+    modules = "".join(f"module2 /{name} {name}\n" for name in names)
+    return f"set root={root}\nmultiboot2 /boot/nidus.elf\n{modules}boot\n"
+
+
+def grub_core(target, modules, script, out, work):
+    early = os.path.join(work, "early.cfg")
+    with open(early, "w", encoding="utf-8") as file:
+        file.write(script)
+    directory = "/usr/lib/grub/" + ("i386-pc" if target.startswith("i386") else target)
+    command(["grub-mkimage", "-O", target, "-d", directory, "-p", "/boot", "-c", early, "-o", out, *modules],
+            "make GRUB's core image")
+
+
+def fat(image, start, sectors, files):
+    """Makes a FAT file system of sectors at sector start of the image; files: name in it -> path here."""
+    at = f"{image}@@{start * SECTOR}"
+    command(["mformat", "-i", at, "-T", str(sectors), "-h", "16", "-s", "63", "-H", str(start), "::"], "make a FAT volume")
+    made = set()
+    for name, path in files.items():
+        parts = name.split("/")[:-1]
+        for depth in range(1, len(parts) + 1):
+            folder = "/".join(parts[:depth])
+            if folder.lower() not in made:
+                command(["mmd", "-i", at, f"::{folder}"], f"make {folder} on a FAT volume")
+                made.add(folder.lower())
+        command(["mcopy", "-i", at, path, f"::{name}"], f"copy {name} to a FAT volume")
+
+
+def volume_sectors(files):
+    """Sectors of a FAT volume with room for the files."""
+    clusters = sum(os.path.getsize(path) // 4096 + 2 for path in files.values())
+    return (clusters * 4096 + clusters // 128 + (2 << 20)) // SECTOR
+
+
+def whole_cylinders(sectors):
+    return -(-sectors // CYLINDER) * CYLINDER
+
+
+def truncate(path, sectors):
+    with open(path, "wb") as file:
+        file.truncate(sectors * SECTOR)
+
+
+def write_conf(staged, work):
+    path = os.path.join(work, CONF_NAME)
+    with open(path, "wb") as file:
+        file.write(staged.text)
+    return path
+
+
+def graft_quoted(path):
+    return path.replace("\\", "\\\\").replace("=", "\\=")
+
+
+def grub_iso(firmware, nidus, staged, work):
+    """A CD that boots the multiboot2 image nidus with the configuration and its files as modules."""
+    packages.ensure("bios-image" if firmware == "bios" else "uefi-image")
+    tree, names = os.path.join(work, "iso"), [CONF_NAME, *staged.files]
+    os.makedirs(os.path.join(tree, "boot"))
+    shutil.copyfile(nidus, os.path.join(tree, "boot/nidus.elf"))
+    if firmware == "bios":
+        grub_core("i386-pc-eltorito", GRUB_BIOS, grub_script("cd", names), f"{tree}/boot/bios.img", work)
+        boot = ["-b", "boot/bios.img", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table"]
+    else:
+        core, image = os.path.join(work, "bootx64.efi"), f"{tree}/boot/efi.img"
+        grub_core("x86_64-efi", GRUB_UEFI, grub_script("cd0", names), core, work)
+        files = {"EFI/BOOT/BOOTX64.EFI": core}
+        truncate(image, volume_sectors(files))
+        fat(image, 0, volume_sectors(files), files)
+        boot = ["-e", "boot/efi.img", "-no-emul-boot"]
+    out = os.path.join(work, "boot.iso")
+    # Graft points take the files from where they are, whatever they are called there.
+    grafts = [f"/{name}={graft_quoted(path)}" for name, path in {CONF_NAME: write_conf(staged, work), **staged.files}.items()]
+    command(["xorriso", "-as", "mkisofs", "-quiet", "-R", *boot, "-o", out, "-graft-points", f"/={graft_quoted(tree)}", *grafts],
+            "make the boot CD")
+    return out
+
+
+def uefi_disk(app, staged, work):
+    """A disk whose EFI system partition has the UEFI application, the configuration and its files."""
+    packages.ensure("uefi-app-image")
+    files = {"EFI/BOOT/BOOTX64.EFI": app, CONF_NAME: write_conf(staged, work), **staged.files}
+    sectors = volume_sectors(files)
+    out = os.path.join(work, "boot.img")
+    truncate(out, whole_cylinders(PARTITION_AT + sectors))
+    with open(out, "r+b") as file:
+        file.seek(446)
+        # One partition of type EFh, without CHS addresses.
+        file.write(struct.pack("<B3sB3sII", 0, b"\0\2\0", 0xef, b"\xff\xff\xff", PARTITION_AT, sectors))
+        file.seek(510)
+        file.write(b"\x55\xaa")
+    fat(out, PARTITION_AT, sectors, files)
+    return out
+
+
+def make(firmware, nidus, staged, work):
+    return uefi_disk(nidus, staged, work) if firmware == "uefi-app" else grub_iso(firmware, nidus, staged, work)

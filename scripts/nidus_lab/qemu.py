@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: MIT
+"""QEMU: with KVM where the host can nest, else TCG, which has no VT-x."""
+
+import os
+import re
+
+from nidus_lab import packages
+
+NESTED = "/sys/module/kvm_intel/parameters/nested"
+
+
+def why_not_kvm():
+    """Why QEMU with KVM cannot give Nidus VT-x here; None if it can."""
+    with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
+        if not re.search(r"^flags\s*:.*\bvmx\b", file.read(), re.MULTILINE):
+            return "the host CPU has no VT-x (no vmx flag in /proc/cpuinfo)"
+    try:
+        with open(NESTED, encoding="ascii") as file:
+            if file.read().strip() not in ("Y", "1"):
+                return f"nested virtualization is off ({NESTED})"
+    except OSError:
+        return "kvm_intel is not loaded"
+    if not os.access("/dev/kvm", os.R_OK | os.W_OK):
+        return "/dev/kvm is not accessible"
+    return None
+
+
+def command_line(setup, image, console, work):
+    """(argv, environment, log file)."""
+    packages.ensure("qemu", *(["ovmf"] if setup.firmware != "bios" else []))
+    kvm = why_not_kvm() is None
+    log = setup.log or os.path.join(work, "qemu.log")
+    argv = ["qemu-system-x86_64", "-machine", "q35,accel=" + ("kvm" if kvm else "tcg"),
+            "-cpu", setup.cpu or ("host" if kvm else "max"), "-smp", str(setup.cpus), "-m", str(setup.memory),
+            "-display", "none", "-vga", "std", "-nodefaults", "-no-reboot", *console.for_qemu(), "-D", log]
+    if setup.firmware != "bios":
+        argv += ["-bios", "/usr/share/ovmf/OVMF.fd"]
+    if image.endswith(".iso"):
+        argv += ["-cdrom", image]
+    else:
+        argv += ["-drive", f"file={image},format=raw,if=ide"]
+    return argv, dict(os.environ), log
