@@ -32,8 +32,9 @@ struct guest_cpuid {
     u64 xcr0_allowed;                              /* 0: no XSAVE */
     u64 efer_allowed;
     u32 maxphyaddr;
-    bool has_x2apic, has_tsc_deadline, has_tsc_adjust, has_rdtscp, has_mtrr, has_xsaves, has_spec_ctrl,
-        has_arch_capabilities, has_umwait;
+    u64 vmx_granted; /* as in struct cpuid_env */
+    bool has_x2apic, has_tsc_deadline, has_tsc_adjust, has_rdtscp, has_mtrr, has_pat, has_mca, has_xsaves, has_spec_ctrl,
+        has_pred_cmd, has_flush_cmd, has_arch_capabilities, has_umwait;
 };
 
 /* What the answer depends on at run time. */

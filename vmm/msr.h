@@ -1,35 +1,63 @@
 /* SPDX-License-Identifier: MIT */
-/* MSRs: a table with a policy per row. What no row names gets #GP, logged once per VM and MSR range. */
+/* MSRs: a table with a policy per row. What no row names gets #GP, logged once per VM and MSR. */
 #ifndef VMM_MSR_H
 #define VMM_MSR_H
 
 #include "lib/types.h"
 
 struct vcpu;
+struct guest_cpuid;
 
 #define MSR_NR_MTRR_VAR 8
+#define MSR_MAX_UNKNOWN 32
 
 /* Values that exist for the guest only. */
 struct vcpu_msrs {
     u64 tsc_adjust;
     u64 misc_enable;
     u64 mtrr_def_type, mtrr_fixed[11], mtrr_var[2 * MSR_NR_MTRR_VAR];
+    u64 pat; /* where the VMCS has none */
     u64 mcg_status;
-    u64 bios_sign_id;
-    u64 spec_ctrl; /* while another vCPU is on the CPU */
-    u64 star, lstar, cstar, fmask, kernel_gs_base, tsc_aux; /* the same */
     u64 xss;
+    /* While another vCPU is on the CPU: */
+    u64 spec_ctrl, umwait_control;
+    u64 star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;
 };
 
-/* 0, or ERR_INVAL: the guest gets #GP. Called for RDMSR and WRMSR exits and by vCPU reset. */
+/* The unknown MSRs that a VM asked for, in its struct vm; guarded by its dev_lock. */
+struct msr_unknown {
+    u32 nr;
+    u32 msr[MSR_MAX_UNKNOWN];
+};
+
+/*
+ * 0, or ERR_INVAL: the guest gets #GP. For RDMSR and WRMSR exits and whatever else accesses MSRs in the guest's
+ * place; the vCPU is loaded on this CPU, the device lock is not held.
+ */
 int vcpu_msr_read(struct vcpu *v, u32 msr, u64 *value);
 int vcpu_msr_write(struct vcpu *v, u32 msr, u64 value);
-/* Values after RESET#; the ones kept in the VMCS and in the CPU are vcpu.c's. */
-void vcpu_msrs_reset(struct vcpu_msrs *m);
-/* Fills the 4 KiB MSR bitmap: everything exits, but for the rows that say 'direct'. SDM, 'MSR-Bitmap Address'. */
-void msr_bitmap_fill(u8 *bitmap);
+/*
+ * Values after RESET#, but for MTRRs: as firmware leaves them, all memory write-back except for the VGA window and the
+ * PCI hole. The MSRs kept in the VMCS are vcpu.c's.
+ */
+void vcpu_msrs_reset(struct vcpu_msrs *m, const struct guest_cpuid *c);
+/*
+ * Fills a VM's 4 KiB MSR bitmap: everything exits, but for the rows that say 'direct' and whose feature the VM has.
+ * SDM 326019, 'MSR-Bitmap Address'.
+ */
+void msr_bitmap_fill(u8 *bitmap, const struct guest_cpuid *c);
+
+/* --- msr_switch.c --- */
+
 /* Registers that stay in the CPU while the vCPU has it. */
 void vcpu_msrs_load(struct vcpu *v);
 void vcpu_msrs_save(struct vcpu *v);
+/* IA32_ARCH_CAPABILITIES of the CPU; it must exist. */
+u64 msr_host_arch_capabilities(void);
+
+/* --- vcpu.c: fields (enum vmcs_encoding) of v's VMCS, which is current --- */
+
+u64 vcpu_vmread(struct vcpu *v, u32 field);
+void vcpu_vmwrite(struct vcpu *v, u32 field, u64 value);
 
 #endif
