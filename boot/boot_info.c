@@ -41,22 +41,22 @@ static bool terminated(const char *text, size_t size)
 static int check_header(const struct boot_info *bi, char *err, size_t n)
 {
     if (bi->magic != BOOT_INFO_MAGIC)
-        format(err, n, "boot information: magic is %#lx, must be %#lx", bi->magic, (u64)BOOT_INFO_MAGIC);
+        format(err, n, "magic is %#lx, must be %#lx", bi->magic, (u64)BOOT_INFO_MAGIC);
     else if (bi->version != BOOT_INFO_VERSION)
-        format(err, n, "boot information: version is %u, must be %u: the boot loader is of another Nidus",
-               bi->version, BOOT_INFO_VERSION);
+        format(err, n, "version is %u, must be %u: the boot loader is of another Nidus", bi->version,
+               BOOT_INFO_VERSION);
     else if (bi->size != sizeof(*bi))
-        format(err, n, "boot information: size is %u, must be %zu", bi->size, sizeof(*bi));
+        format(err, n, "size is %u, must be %zu", bi->size, sizeof(*bi));
     else if (bi->nr_ranges > BOOT_MAX_RANGES)
-        format(err, n, "boot information: %u memory ranges, at most %u", bi->nr_ranges, BOOT_MAX_RANGES);
+        format(err, n, "%u memory ranges, at most %u", bi->nr_ranges, BOOT_MAX_RANGES);
     else if (bi->nr_modules > BOOT_MAX_MODULES)
-        format(err, n, "boot information: %u modules, at most %u", bi->nr_modules, BOOT_MAX_MODULES);
+        format(err, n, "%u modules, at most %u", bi->nr_modules, BOOT_MAX_MODULES);
     else if (bi->rsdp_size > sizeof(bi->rsdp))
-        format(err, n, "boot information: RSDP of %u bytes, at most %zu", bi->rsdp_size, sizeof(bi->rsdp));
+        format(err, n, "RSDP of %u bytes, at most %zu", bi->rsdp_size, sizeof(bi->rsdp));
     else if (!terminated(bi->loader, sizeof(bi->loader)))
-        format(err, n, "boot information: name of the boot loader does not end");
+        format(err, n, "name of the boot loader does not end");
     else if (!terminated(bi->cmdline, sizeof(bi->cmdline)))
-        format(err, n, "boot information: command line does not end");
+        format(err, n, "command line does not end");
     else
         return OK;
     return ERR_INVAL;
@@ -70,16 +70,14 @@ static int align_ranges(struct boot_info *bi, void (*warn)(const char *), char *
         u64 first = r->base >> PAGE_SHIFT, end, last_byte = r->base + r->size - 1;
 
         if (!rank_of(r->type)) {
-            format(err, n, "boot information: memory range %u at %#lx has the unknown type %u", i, r->base,
-                   r->type);
+            format(err, n, "memory range %u at %#lx has the unknown type %u", i, r->base, r->type);
             return ERR_INVAL;
         }
         if (!r->size)
             continue;
         if (last_byte < r->base) {
-            format(err, n,
-                   "boot information: memory range %u at %#lx, size %#lx, goes beyond the last address", i,
-                   r->base, r->size);
+            format(err, n, "memory range %u at %#lx, size %#lx, goes beyond the last address", i, r->base,
+                   r->size);
             return ERR_INVAL;
         }
         end = (last_byte >> PAGE_SHIFT) + 1;
@@ -140,15 +138,14 @@ static int flatten_ranges(struct boot_info *bi, char *err, size_t n)
             continue;
         ram |= type == BOOT_RANGE_RAM;
         if (boot_info_add_range(&out, at << PAGE_SHIFT, (next - at) << PAGE_SHIFT, type)) {
-            format(err, n, "boot information: more than %u memory ranges after overlaps are resolved",
-                   BOOT_MAX_RANGES);
+            format(err, n, "more than %u memory ranges after overlaps are resolved", BOOT_MAX_RANGES);
             return ERR_INVAL;
         }
     }
     memcpy(bi->ranges, out.ranges, sizeof(bi->ranges));
     bi->nr_ranges = out.nr_ranges;
     if (!ram) {
-        format(err, n, "boot information: the memory map has no usable RAM");
+        format(err, n, "the memory map has no usable RAM");
         return ERR_INVAL;
     }
     return OK;
@@ -273,8 +270,8 @@ int boot_info_validate(struct boot_info *bi, void (*warn)(const char *text), cha
         flatten_ranges(bi, err, err_size))
         return ERR_INVAL;
     if (!bi->image_size || !in_ram(bi, bi->image_base, bi->image_size)) {
-        format(err, err_size, "boot information: Nidus itself, at %#lx, size %#lx, is not in RAM",
-               bi->image_base, bi->image_size);
+        format(err, err_size, "Nidus itself, at %#lx, size %#lx, is not in RAM", bi->image_base,
+               bi->image_size);
         return ERR_INVAL;
     }
     check_modules(bi, warn);

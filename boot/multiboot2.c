@@ -71,8 +71,7 @@ struct parser {
 static int fixed_part(struct parser *p, void *to, u32 n, const char *what)
 {
     if (p->size < n)
-        return FAIL(p, "multiboot2: %s tag at offset %#x has %u bytes, needs %u", what, p->offset, p->size,
-                    n);
+        return FAIL(p, "%s tag at offset %#x has %u bytes, needs %u", what, p->offset, p->size, n);
     memcpy(to, p->tag, n);
     return OK;
 }
@@ -81,8 +80,7 @@ static int fixed_part(struct parser *p, void *to, u32 n, const char *what)
 static const char *tag_string(struct parser *p, u32 skip, const char *what)
 {
     if (p->size <= skip || strnlen((const char *)p->tag + skip, p->size - skip) == p->size - skip) {
-        (void)FAIL(p, "multiboot2: string of the %s tag at offset %#x does not end inside the tag", what,
-                   p->offset);
+        (void)FAIL(p, "string of the %s tag at offset %#x does not end inside the tag", what, p->offset);
         return NULL;
     }
     return (const char *)p->tag + skip;
@@ -95,7 +93,7 @@ static int parse_cmdline(struct parser *p)
     if (!text)
         return ERR_INVAL;
     if (!str_copy(p->bi->cmdline, text, sizeof(p->bi->cmdline)))
-        return FAIL(p, "multiboot2: command line is longer than %u characters", BOOT_CMDLINE_MAX - 1);
+        return FAIL(p, "command line is longer than %u characters", BOOT_CMDLINE_MAX - 1);
     return OK;
 }
 
@@ -122,10 +120,10 @@ static int parse_module(struct parser *p)
     if (!text)
         return ERR_INVAL;
     if (m.end < m.start)
-        return FAIL(p, "multiboot2: module tag at offset %#x ends at %#x, before its start %#x", p->offset,
-                    m.end, m.start);
+        return FAIL(p, "module tag at offset %#x ends at %#x, before its start %#x", p->offset, m.end,
+                    m.start);
     if (p->bi->nr_modules == BOOT_MAX_MODULES)
-        return FAIL(p, "multiboot2: more than %u modules", BOOT_MAX_MODULES);
+        return FAIL(p, "more than %u modules", BOOT_MAX_MODULES);
 
     while (*text == ' ')
         text++;
@@ -133,7 +131,7 @@ static int parse_module(struct parser *p)
         n++;
     to = &p->bi->modules[p->bi->nr_modules++];
     if (n >= sizeof(to->name))
-        return FAIL(p, "multiboot2: name of the module at %#x is longer than %zu characters", m.start,
+        return FAIL(p, "name of the module at %#x is longer than %zu characters", m.start,
                     sizeof(to->name) - 1);
     memcpy(to->name, text, n);
     to->name[n] = 0;
@@ -162,18 +160,18 @@ static int parse_mmap(struct parser *p)
     if (fixed_part(p, &m, sizeof(m), "memory map"))
         return ERR_INVAL;
     if (p->have_mmap)
-        return FAIL(p, "multiboot2: a second memory map tag at offset %#x", p->offset);
+        return FAIL(p, "a second memory map tag at offset %#x", p->offset);
     if (m.entry_size < sizeof(e) || m.entry_size % 8)
-        return FAIL(p, "multiboot2: memory map entry size is %u, must be a multiple of 8 and at least %zu",
-                    m.entry_size, sizeof(e));
+        return FAIL(p, "memory map entry size is %u, must be a multiple of 8 and at least %zu", m.entry_size,
+                    sizeof(e));
     if ((p->size - sizeof(m)) % m.entry_size)
-        return FAIL(p, "multiboot2: memory map of %zu bytes is no whole number of entries of %u bytes",
+        return FAIL(p, "memory map of %zu bytes is no whole number of entries of %u bytes",
                     p->size - sizeof(m), m.entry_size);
 
     for (u32 at = sizeof(m); at < p->size; at += m.entry_size) {
         memcpy(&e, p->tag + at, sizeof(e));
         if (boot_info_add_range(p->bi, e.base, e.size, range_type(e.type)))
-            return FAIL(p, "multiboot2: memory map has more than %u ranges", BOOT_MAX_RANGES);
+            return FAIL(p, "memory map has more than %u ranges", BOOT_MAX_RANGES);
     }
     p->have_mmap = true;
     return OK;
@@ -191,8 +189,8 @@ static int parse_framebuffer(struct parser *p)
         return OK; /* indexed colour, or newer than this code: Nidus does without */
     if (m.type == FB_RGB) {
         if (p->size < sizeof(m) + sizeof(rgb))
-            return FAIL(p, "multiboot2: framebuffer tag at offset %#x has %u bytes, needs %zu", p->offset,
-                        p->size, sizeof(m) + sizeof(rgb));
+            return FAIL(p, "framebuffer tag at offset %#x has %u bytes, needs %zu", p->offset, p->size,
+                        sizeof(m) + sizeof(rgb));
         memcpy(&rgb, p->tag + sizeof(m), sizeof(rgb));
     }
     *fb = (struct boot_framebuffer){
@@ -218,8 +216,7 @@ static int parse_rsdp(struct parser *p)
     u32 n = p->size - sizeof(struct mb2_tag), need = p->tag[0] == TAG_RSDP_V1 ? 20 : sizeof(p->bi->rsdp);
 
     if (n < need)
-        return FAIL(p, "multiboot2: ACPI RSDP tag at offset %#x has %u bytes of data, needs %u", p->offset, n,
-                    need);
+        return FAIL(p, "ACPI RSDP tag at offset %#x has %u bytes of data, needs %u", p->offset, n, need);
     if (need > p->bi->rsdp_size) {
         memcpy(p->bi->rsdp, p->tag + sizeof(struct mb2_tag), need);
         p->bi->rsdp_size = need;
@@ -235,7 +232,7 @@ static int parse_efi(struct parser *p)
 
 static int parse_not_terminated(struct parser *p)
 {
-    return FAIL(p, "multiboot2: the boot loader left EFI boot services running");
+    return FAIL(p, "the boot loader left EFI boot services running");
 }
 
 static int (*const parse_tag[])(struct parser *p) = {
@@ -259,8 +256,8 @@ static int parse_tags(struct parser *p, const u8 *info, u32 total)
     for (u64 at = 8; at + sizeof(tag) <= total; at = ALIGN_UP(at + tag.size, 8)) {
         memcpy(&tag, info + at, sizeof(tag));
         if (tag.size < sizeof(tag) || tag.size > total - at)
-            return FAIL(p, "multiboot2: tag of type %u at offset %#lx has size %u, must be 8 to %lu",
-                        tag.type, at, tag.size, total - at);
+            return FAIL(p, "tag of type %u at offset %#lx has size %u, must be 8 to %lu", tag.type, at,
+                        tag.size, total - at);
         if (tag.type == TAG_END)
             return OK;
         p->tag = info + at;
@@ -273,7 +270,7 @@ static int parse_tags(struct parser *p, const u8 *info, u32 total)
                 return rc;
         }
     }
-    return FAIL(p, "multiboot2: no end tag within the %u bytes of the information structure", total);
+    return FAIL(p, "no end tag within the %u bytes of the information structure", total);
 }
 
 int multiboot2_parse(struct boot_info *bi, u32 magic, const void *info, size_t max_size, char *err,
@@ -289,19 +286,18 @@ int multiboot2_parse(struct boot_info *bi, u32 magic, const void *info, size_t m
     bi->size = sizeof(*bi);
 
     if (magic != MULTIBOOT2_BOOT_MAGIC)
-        return FAIL(&p,
-                    "multiboot2: EAX is %#x at entry instead of %#x: boot Nidus by the command multiboot2",
-                    magic, MULTIBOOT2_BOOT_MAGIC);
+        return FAIL(&p, "EAX is %#x at entry instead of %#x: boot Nidus by the command multiboot2", magic,
+                    MULTIBOOT2_BOOT_MAGIC);
     if (max_size < 16)
-        return FAIL(&p, "multiboot2: only %zu bytes of the information structure can be read", max_size);
+        return FAIL(&p, "only %zu bytes of the information structure can be read", max_size);
     memcpy(&total, info, sizeof(total));
     if (total < 16 || total > max_size)
-        return FAIL(&p, "multiboot2: information structure has size %u, must be 16 to %zu", total, max_size);
+        return FAIL(&p, "information structure has size %u, must be 16 to %zu", total, max_size);
 
     rc = parse_tags(&p, info, total);
     if (rc)
         return rc;
     if (!p.have_mmap)
-        return FAIL(&p, "multiboot2: the boot loader gave no memory map");
+        return FAIL(&p, "the boot loader gave no memory map");
     return OK;
 }
