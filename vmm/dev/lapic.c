@@ -1,0 +1,196 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/dev/lapic.h"
+#include "lib/string.h"
+#include "vmm/dev/lapic_state.h"
+
+#define NR_VECTORS 256
+
+static void set_bit(u32 *bits, u8 vector)
+{
+    __atomic_or_fetch(&bits[vector / 32], 1u << vector % 32, __ATOMIC_SEQ_CST);
+}
+
+static void clear_bit(u32 *bits, u8 vector)
+{
+    __atomic_and_fetch(&bits[vector / 32], ~(1u << vector % 32), __ATOMIC_SEQ_CST);
+}
+
+static int highest_bit(const u32 *bits)
+{
+    for (int i = NR_VECTORS / 32 - 1; i >= 0; i--) {
+        u32 word = __atomic_load_n(&bits[i], __ATOMIC_RELAXED);
+
+        if (word)
+            return i * 32 + 31 - __builtin_clz(word);
+    }
+    return -1;
+}
+
+/* 'Interrupt, Task, and Processor Priority'. */
+u32 lapic_ppr(const struct lapic *l)
+{
+    int in_service = highest_bit(l->isr);
+    u32 class = in_service < 0 ? 0 : in_service & 0xf0;
+
+    return (l->tpr & 0xf0) >= class ? l->tpr : class;
+}
+
+int lapic_pending(const struct lapic *l)
+{
+    int vector = highest_bit(l->irr);
+
+    return vector >= 0 && (u32)vector >> 4 > lapic_ppr(l) >> 4 ? vector : -1;
+}
+
+void lapic_ack(struct lapic *l, u8 vector)
+{
+    clear_bit(l->irr, vector);
+    set_bit(l->isr, vector);
+}
+
+void lapic_eoi(struct lapic *l)
+{
+    int vector = highest_bit(l->isr);
+
+    if (vector >= 0)
+        clear_bit(l->isr, vector);
+}
+
+void lapic_post(struct lapic *l, u8 vector, bool level)
+{
+    if (!lapic_enabled(l) || !(l->svr & SVR_ENABLED))
+        return;
+    if (vector < 16) {
+        lapic_error(l, ESR_RECV_VECTOR);
+        return;
+    }
+    if (level)
+        set_bit(l->tmr, vector);
+    else
+        clear_bit(l->tmr, vector);
+    set_bit(l->irr, vector);
+    vcpu_kick(l->vcpu);
+}
+
+/* The interrupt comes only when the error was not there yet: an error vector that is itself illegal ends
+ * here. */
+void lapic_error(struct lapic *l, u32 bit)
+{
+    if (!(__atomic_fetch_or(&l->errors, bit, __ATOMIC_SEQ_CST) & bit))
+        lapic_deliver_lvt(l, LVT_ERROR);
+}
+
+void lapic_deliver_lvt(struct lapic *l, enum lvt entry)
+{
+    u32 value = l->lvt[entry];
+    bool lint = entry == LVT_LINT0 || entry == LVT_LINT1;
+
+    if (value & LVT_MASKED)
+        return;
+    switch (DELIVERY_MODE(value)) {
+    case MODE_FIXED:
+        lapic_post(l, value, lint && (value & LVT_LEVEL));
+        break;
+    case MODE_NMI:
+        vcpu_nmi(l->vcpu);
+        break;
+    case MODE_INIT:
+        vcpu_init_signal(l->vcpu);
+        break;
+    default: /* SMI: there is no SMM. ExtINT: see lapic_accepts_extint() */
+        break;
+    }
+}
+
+void lapic_lint(struct lapic *l, u32 pin)
+{
+    if (lapic_enabled(l))
+        lapic_deliver_lvt(l, pin ? LVT_LINT1 : LVT_LINT0);
+}
+
+bool lapic_accepts_extint(const struct lapic *l)
+{
+    u32 lint0 = l->lvt[LVT_LINT0];
+
+    if (vcpu_id(l->vcpu))
+        return false;
+    return !lapic_enabled(l) || !(l->svr & SVR_ENABLED) ||
+           (!(lint0 & LVT_MASKED) && DELIVERY_MODE(lint0) == MODE_EXTINT);
+}
+
+u32 lapic_id(const struct lapic *l)
+{
+    return l->id;
+}
+
+u8 lapic_tpr(const struct lapic *l)
+{
+    return l->tpr;
+}
+
+void lapic_set_tpr(struct lapic *l, u8 tpr)
+{
+    l->tpr = tpr;
+}
+
+/* 'Local APIC State After Power-Up or Reset'; in x2APIC mode LDR follows from the ID. */
+void lapic_reset(struct lapic *l)
+{
+    lapic_timer_stop(l);
+    memset(l->irr, 0, sizeof(l->irr));
+    memset(l->isr, 0, sizeof(l->isr));
+    memset(l->tmr, 0, sizeof(l->tmr));
+    l->tpr = l->esr = l->errors = l->icr = l->icr_high = 0;
+    l->timer_initial = l->timer_divide = 0;
+    l->ldr = lapic_is_x2(l) ? l->id >> 4 << 16 | 1u << (l->id & 15) : 0;
+    l->dfr = ~0u;
+    l->svr = 0xff;
+    for (u32 i = 0; i < LVT_COUNT; i++)
+        l->lvt[i] = LVT_MASKED;
+}
+
+void lapic_power_up(struct lapic *l)
+{
+    l->base = LAPIC_BASE | LAPIC_BASE_ENABLE | (vcpu_id(l->vcpu) ? 0 : LAPIC_BASE_BSP);
+    lapic_reset(l);
+    if (vcpu_id(l->vcpu))
+        return;
+    l->lvt[LVT_LINT0] = MODE_EXTINT << 8;
+    l->lvt[LVT_LINT1] = MODE_NMI << 8;
+}
+
+struct lapic *lapic_create(struct vcpu *vcpu)
+{
+    struct lapic *l = vm_alloc(vcpu_vm(vcpu), sizeof(*l));
+
+    if (!l)
+        return NULL;
+    l->vcpu = vcpu;
+    l->id = vcpu_id(vcpu);
+    lapic_timer_init(l);
+    lapic_power_up(l);
+    return l;
+}
+
+u64 lapic_base_read(const struct lapic *l)
+{
+    return l->base;
+}
+
+/* 'x2APIC State Transitions': the mode bits that may follow each. */
+int lapic_base_write(struct lapic *l, u64 value)
+{
+    const u64 mode_bits = LAPIC_BASE_ENABLE | LAPIC_BASE_EXTD;
+    u64 from = l->base & mode_bits, to = value & mode_bits;
+
+    if ((value & ~(mode_bits | LAPIC_BASE_BSP)) != LAPIC_BASE)
+        return ERR_INVAL;
+    if (to == LAPIC_BASE_EXTD || (from == mode_bits && to == LAPIC_BASE_ENABLE) || (!from && to == mode_bits))
+        return ERR_INVAL;
+    l->base = value;
+    if (from && !to)
+        lapic_reset(l);
+    else if (from != to && to == mode_bits)
+        l->ldr = l->id >> 4 << 16 | 1u << (l->id & 15);
+    return OK;
+}

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT */
+/* Sending interprocessor interrupts: 'Issuing Interprocessor Interrupts', 'Determining IPI Destination'. */
+#include "vmm/dev/lapic_state.h"
+
+#define ICR_LOGICAL      BIT(11)
+#define ICR_ASSERT       BIT(14)
+#define ICR_LEVEL        BIT(15)
+#define ICR_SHORTHAND(r) ((r) >> 18 & 3)
+#define DFR_MODEL(r)     ((r) >> 28)
+#define DFR_FLAT         0xf
+#define DFR_CLUSTER      0
+
+enum shorthand { TO_DESTINATION, TO_SELF, TO_ALL, TO_OTHERS };
+
+struct message {
+    struct lapic *from;
+    u32 icr, destination;
+    bool broadcast;
+};
+
+static bool logical_match(const struct lapic *l, u32 destination)
+{
+    u32 own = l->ldr >> 24;
+
+    if (lapic_is_x2(l))
+        return l->ldr >> 16 == destination >> 16 && (l->ldr & destination & 0xffff);
+    if (DFR_MODEL(l->dfr) == DFR_FLAT)
+        return own & destination & 0xff;
+    if (DFR_MODEL(l->dfr) == DFR_CLUSTER)
+        return own >> 4 == (destination >> 4 & 15) && (own & destination & 15);
+    return false;
+}
+
+static bool is_target(const struct message *m, const struct lapic *l)
+{
+    if (!lapic_enabled(l))
+        return false;
+    switch ((enum shorthand)ICR_SHORTHAND(m->icr)) {
+    case TO_SELF:
+        return l == m->from;
+    case TO_ALL:
+        return true;
+    case TO_OTHERS:
+        return l != m->from;
+    default:
+        if (m->broadcast)
+            return true;
+        return m->icr & ICR_LOGICAL ? logical_match(l, m->destination) : l->id == m->destination;
+    }
+}
+
+static void deliver(const struct message *m, struct lapic *l)
+{
+    switch (DELIVERY_MODE(m->icr)) {
+    case MODE_FIXED:
+    case MODE_LOWEST:
+        lapic_post(l, m->icr, m->icr & ICR_LEVEL);
+        break;
+    case MODE_NMI:
+        vcpu_nmi(l->vcpu);
+        break;
+    case MODE_INIT: /* level de-assert only synchronised arbitration IDs, long ago */
+        if (!(m->icr & ICR_LEVEL) || (m->icr & ICR_ASSERT))
+            vcpu_init_signal(l->vcpu);
+        break;
+    case MODE_STARTUP:
+        vcpu_sipi(l->vcpu, m->icr);
+        break;
+    default:
+        break;
+    }
+}
+
+/* Of the targets that can take it, the one that has the lowest processor priority; the first of equals. */
+static void deliver_lowest(const struct message *m, struct vm *vm)
+{
+    struct lapic *best = NULL;
+
+    for (u32 i = 0; i < vm_nr_vcpus(vm); i++) {
+        struct lapic *l = vcpu_lapic(vm_vcpu(vm, i));
+
+        if (is_target(m, l) && (l->svr & SVR_ENABLED) && (!best || lapic_ppr(l) < lapic_ppr(best)))
+            best = l;
+    }
+    if (best)
+        deliver(m, best);
+}
+
+void lapic_send(struct lapic *l, u32 icr, u32 destination)
+{
+    struct vm *vm = vcpu_vm(l->vcpu);
+    struct message m = {
+        .from = l,
+        .icr = icr,
+        .destination = destination,
+        .broadcast = destination == (lapic_is_x2(l) ? ~0u : 0xffu),
+    };
+    enum delivery_mode mode = DELIVERY_MODE(icr);
+
+    if ((mode == MODE_FIXED || mode == MODE_LOWEST) && (icr & 0xff) < 16) {
+        lapic_error(l, ESR_SEND_VECTOR);
+        return;
+    }
+    if (mode == MODE_LOWEST) {
+        deliver_lowest(&m, vm);
+        return;
+    }
+    for (u32 i = 0; i < vm_nr_vcpus(vm); i++) {
+        struct lapic *target = vcpu_lapic(vm_vcpu(vm, i));
+
+        if (is_target(&m, target))
+            deliver(&m, target);
+    }
+}

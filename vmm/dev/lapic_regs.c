@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: MIT */
+/* The registers, by memory ('The Local APIC Block Diagram') and by MSR ('x2APIC Register Address Space'). */
+#include "vmm/bus.h"
+#include "vmm/dev/lapic_state.h"
+
+/* Six LVT entries, version of integrated APICs, no suppression of EOI broadcasts. */
+#define VERSION_VALUE ((LVT_COUNT - 1) << 16 | 0x14)
+
+/* Register numbers: memory offset / 16, MSR - 0x800. */
+enum {
+    REG_ID = 0x02,
+    REG_VERSION = 0x03,
+    REG_TPR = 0x08,
+    REG_APR = 0x09,
+    REG_PPR = 0x0a,
+    REG_EOI = 0x0b,
+    REG_RRD = 0x0c,
+    REG_LDR = 0x0d,
+    REG_DFR = 0x0e,
+    REG_SVR = 0x0f,
+    REG_ISR = 0x10,
+    REG_TMR = 0x18,
+    REG_IRR = 0x20,
+    REG_ESR = 0x28,
+    REG_ICR = 0x30,
+    REG_ICR_HIGH = 0x31,
+    REG_LVT = 0x32,
+    REG_TIMER_INITIAL = 0x38,
+    REG_TIMER_CURRENT = 0x39,
+    REG_TIMER_DIVIDE = 0x3e,
+    REG_SELF_IPI = 0x3f,
+    NR_REGS = 0x40,
+};
+
+#define XR BIT(0) /* readable in xAPIC mode */
+#define XW BIT(1) /* writable in xAPIC mode */
+#define MR BIT(2) /* readable by MSR in x2APIC mode */
+#define MW BIT(3) /* writable by MSR */
+#define RO (XR | MR)
+#define RW (XR | XW | MR | MW)
+
+static const struct reg {
+    u8 access;
+    u32 writable; /* bits; by MSR the others must be 0 */
+} regs[NR_REGS] = {
+    [REG_ID] = {RO, 0},
+    [REG_VERSION] = {RO, 0},
+    [REG_TPR] = {RW, 0xff},
+    [REG_APR] = {XR, 0},
+    [REG_PPR] = {RO, 0},
+    [REG_EOI] = {XW | MW, 0},
+    [REG_RRD] = {XR, 0},
+    [REG_LDR] = {XR | XW | MR, 0xff000000},
+    [REG_DFR] = {XR | XW, 0xf0000000},
+    [REG_SVR] = {RW, 0x3ff},
+    [REG_ISR... REG_ISR + 7] = {RO, 0},
+    [REG_TMR... REG_TMR + 7] = {RO, 0},
+    [REG_IRR... REG_IRR + 7] = {RO, 0},
+    [REG_ESR] = {RW, 0},
+    [REG_ICR] = {RW, 0x000ccfff},
+    [REG_ICR_HIGH] = {XR | XW, 0xff000000},
+    [REG_LVT + LVT_TIMER] = {RW, 0x000700ff},
+    [REG_LVT + LVT_THERMAL] = {RW, 0x000107ff},
+    [REG_LVT + LVT_PERF] = {RW, 0x000107ff},
+    [REG_LVT + LVT_LINT0] = {RW, 0x0001a7ff},
+    [REG_LVT + LVT_LINT1] = {RW, 0x0001a7ff},
+    [REG_LVT + LVT_ERROR] = {RW, 0x000100ff},
+    [REG_TIMER_INITIAL] = {RW, 0xffffffff},
+    [REG_TIMER_CURRENT] = {RO, 0},
+    [REG_TIMER_DIVIDE] = {RW, 0x0000000b},
+    [REG_SELF_IPI] = {MW, 0xff},
+};
+
+static u32 read_reg(struct lapic *l, u32 reg)
+{
+    if (reg >= REG_ISR && reg < REG_ISR + 8)
+        return l->isr[reg - REG_ISR];
+    if (reg >= REG_TMR && reg < REG_TMR + 8)
+        return l->tmr[reg - REG_TMR];
+    if (reg >= REG_IRR && reg < REG_IRR + 8)
+        return __atomic_load_n(&l->irr[reg - REG_IRR], __ATOMIC_RELAXED);
+    if (reg >= REG_LVT && reg < REG_LVT + LVT_COUNT)
+        return l->lvt[reg - REG_LVT];
+    switch (reg) {
+    case REG_ID:
+        return lapic_is_x2(l) ? l->id : l->id << 24;
+    case REG_VERSION:
+        return VERSION_VALUE;
+    case REG_TPR:
+        return l->tpr;
+    case REG_PPR:
+        return lapic_ppr(l);
+    case REG_LDR:
+        return l->ldr;
+    case REG_DFR:
+        return l->dfr;
+    case REG_SVR:
+        return l->svr;
+    case REG_ESR:
+        return l->esr;
+    case REG_ICR:
+        return l->icr;
+    case REG_ICR_HIGH:
+        return l->icr_high;
+    case REG_TIMER_INITIAL:
+        return l->timer_initial;
+    case REG_TIMER_CURRENT:
+        return lapic_timer_current(l);
+    case REG_TIMER_DIVIDE:
+        return l->timer_divide;
+    default: /* APR and RRD: processors since the Pentium 4 have none */
+        return 0;
+    }
+}
+
+static void write_lvt(struct lapic *l, u32 entry, u32 value)
+{
+    if (!(l->svr & SVR_ENABLED))
+        value |= LVT_MASKED;
+    if (entry == LVT_TIMER)
+        lapic_timer_set_lvt(l, value);
+    else
+        l->lvt[entry] = value;
+}
+
+/* 'Local APIC State After It Has Been Software Disabled': all entries become masked. */
+static void write_svr(struct lapic *l, u32 value)
+{
+    l->svr = value;
+    if (!(value & SVR_ENABLED))
+        for (u32 i = 0; i < LVT_COUNT; i++)
+            l->lvt[i] |= LVT_MASKED;
+}
+
+static void write_reg(struct lapic *l, u32 reg, u32 value)
+{
+    if (reg >= REG_LVT && reg < REG_LVT + LVT_COUNT) {
+        write_lvt(l, reg - REG_LVT, value);
+        return;
+    }
+    switch (reg) {
+    case REG_TPR:
+        l->tpr = value;
+        break;
+    case REG_EOI:
+        lapic_eoi(l);
+        break;
+    case REG_LDR:
+        l->ldr = value;
+        break;
+    case REG_DFR:
+        l->dfr = value | 0x0fffffff;
+        break;
+    case REG_SVR:
+        write_svr(l, value);
+        break;
+    case REG_ESR:
+        l->esr = __atomic_exchange_n(&l->errors, 0, __ATOMIC_SEQ_CST);
+        break;
+    case REG_ICR:
+        l->icr = value;
+        lapic_send(l, value, lapic_is_x2(l) ? l->icr_high : l->icr_high >> 24);
+        break;
+    case REG_ICR_HIGH:
+        l->icr_high = value;
+        break;
+    case REG_TIMER_INITIAL:
+        lapic_timer_set_initial(l, value);
+        break;
+    case REG_TIMER_DIVIDE:
+        lapic_timer_set_divide(l, value);
+        break;
+    }
+}
+
+static bool by_memory(const struct lapic *l)
+{
+    return lapic_enabled(l) && !lapic_is_x2(l);
+}
+
+/* Registers are 32 bits at multiples of 16; what lies between reads 0. Smaller reads give their part. */
+static u64 memory_read(void *dev, struct vcpu *vcpu, u64 offset, u32 size)
+{
+    struct lapic *l = vcpu_lapic(vcpu);
+    u32 reg = offset >> 4;
+
+    (void)dev, (void)size;
+    if (!by_memory(l))
+        return ~0ull;
+    if (reg >= NR_REGS || !(regs[reg].access & (XR | XW))) {
+        lapic_error(l, ESR_REGISTER);
+        return 0;
+    }
+    if ((offset & 15) > 3 || !(regs[reg].access & XR))
+        return 0;
+    return read_reg(l, reg) >> 8 * (offset & 3);
+}
+
+static void memory_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u64 value)
+{
+    struct lapic *l = vcpu_lapic(vcpu);
+    u32 reg = offset >> 4;
+
+    (void)dev;
+    if (!by_memory(l) || (offset & 15) || size < 4)
+        return;
+    if (reg >= NR_REGS || !(regs[reg].access & (XR | XW)))
+        lapic_error(l, ESR_REGISTER);
+    else if (regs[reg].access & XW)
+        write_reg(l, reg, value & regs[reg].writable);
+}
+
+int lapic_map(struct vm *vm)
+{
+    static const struct bus_ops ops = {memory_read, memory_write};
+
+    return bus_add(vm_mmio_bus(vm), LAPIC_BASE, PAGE_SIZE, &ops, NULL, "local apic");
+}
+
+static bool msr_is(const struct lapic *l, u32 msr, u8 access)
+{
+    u32 reg = msr - LAPIC_MSR_FIRST;
+
+    return lapic_is_x2(l) && reg < NR_REGS && (regs[reg].access & access);
+}
+
+int lapic_msr_read(struct vcpu *vcpu, u32 msr, u64 *value)
+{
+    struct lapic *l = vcpu_lapic(vcpu);
+    u32 reg = msr - LAPIC_MSR_FIRST;
+
+    if (!msr_is(l, msr, MR))
+        return ERR_INVAL;
+    *value = read_reg(l, reg);
+    if (reg == REG_ICR)
+        *value |= (u64)l->icr_high << 32;
+    return OK;
+}
+
+int lapic_msr_write(struct vcpu *vcpu, u32 msr, u64 value)
+{
+    struct lapic *l = vcpu_lapic(vcpu);
+    u32 reg = msr - LAPIC_MSR_FIRST;
+    u64 writable;
+
+    if (!msr_is(l, msr, MW))
+        return ERR_INVAL;
+    writable = regs[reg].writable | (reg == REG_ICR ? BITS(63, 32) : 0);
+    if (value & ~writable)
+        return ERR_INVAL;
+    if (reg == REG_SELF_IPI) {
+        lapic_send(l, (u32)value | 1u << 18, 0); /* fixed, edge, to self */
+        return OK;
+    }
+    if (reg == REG_ICR)
+        l->icr_high = value >> 32;
+    write_reg(l, reg, value);
+    return OK;
+}

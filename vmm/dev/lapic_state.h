@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: MIT */
+/* What the parts of the local APIC share: lapic.c (interrupts), lapic_ipi.c, lapic_timer.c, lapic_regs.c. */
+#ifndef VMM_DEV_LAPIC_STATE_H
+#define VMM_DEV_LAPIC_STATE_H
+
+#include "vmm/dev/host.h"
+#include "vmm/dev/lapic.h"
+
+enum lvt { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
+
+enum delivery_mode {
+    MODE_FIXED = 0,
+    MODE_LOWEST = 1,
+    MODE_SMI = 2,
+    MODE_NMI = 4,
+    MODE_INIT = 5,
+    MODE_STARTUP = 6,
+    MODE_EXTINT = 7,
+};
+
+/* Delivery mode of an LVT entry or of the ICR. */
+#define DELIVERY_MODE(r) ((enum delivery_mode)((r) >> 8 & 7))
+
+#define LVT_MASKED        BIT(16)
+#define LVT_LEVEL         BIT(15)
+#define LVT_TIMER_MODE(r) ((r) >> 17 & 3)
+#define SVR_ENABLED       BIT(8)
+#define ESR_SEND_VECTOR   BIT(5)
+#define ESR_RECV_VECTOR   BIT(6)
+#define ESR_REGISTER      BIT(7)
+
+enum timer_mode { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_DEADLINE };
+
+struct lapic {
+    struct vcpu *vcpu;
+    u32 id;
+    u64 base; /* IA32_APIC_BASE */
+    u32 irr[8], isr[8], tmr[8];
+    u32 tpr, ldr, dfr, svr, esr;
+    u32 errors; /* seen since ESR was last written */
+    u32 icr, icr_high;
+    u32 lvt[LVT_COUNT];
+    u32 timer_initial, timer_divide; /* the registers */
+    u64 timer_start;                 /* VM time at which the count was timer_initial */
+    u64 deadline;                    /* IA32_TSC_DEADLINE; 0: not armed */
+    u64 tsc_offset;
+    struct vtimer timer;
+};
+
+static inline bool lapic_enabled(const struct lapic *l)
+{
+    return l->base & LAPIC_BASE_ENABLE;
+}
+
+static inline bool lapic_is_x2(const struct lapic *l)
+{
+    return l->base & LAPIC_BASE_EXTD;
+}
+
+u32 lapic_ppr(const struct lapic *l);
+void lapic_eoi(struct lapic *l);
+/* Remembers an error for ESR and raises the error interrupt. */
+void lapic_error(struct lapic *l, u32 bit);
+/* Does what an LVT entry says, unless it is masked. */
+void lapic_deliver_lvt(struct lapic *l, enum lvt entry);
+
+/* Carries out a command: icr as ICR's low half, destination in the format of the APIC's mode. */
+void lapic_send(struct lapic *l, u32 icr, u32 destination);
+
+void lapic_timer_init(struct lapic *l);
+void lapic_timer_stop(struct lapic *l);
+u32 lapic_timer_current(struct lapic *l);
+void lapic_timer_set_initial(struct lapic *l, u32 value);
+void lapic_timer_set_divide(struct lapic *l, u32 value);
+/* The timer's LVT entry is about to become value. */
+void lapic_timer_set_lvt(struct lapic *l, u32 value);
+
+#endif
