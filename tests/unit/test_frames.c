@@ -82,8 +82,11 @@ static void bad_requests(void **state)
     assert_int_equal(frames_alloc(&o, PAGE_SIZE, PAGE_SIZE, 100), FRAME_NONE);
     assert_int_equal(frames_available(), MiB(16));
     assert_null(frames_first_owner());
-    assert_int_equal(frames_alloc(&o, MiB(1), BIT(63), 0), 0);
+    assert_int_equal(frames_alloc(&o, MiB(1) + PAGE_SIZE, PAGE_SIZE, MiB(1)), FRAME_NONE);
+    assert_int_equal(frames_alloc(&o, MiB(1), BIT(63), MiB(1)), 0);
     assert_int_equal(frames_alloc(&o, MiB(1), BIT(63), 0), FRAME_NONE);
+    assert_int_equal(frames_alloc(&o, MiB(15), PAGE_SIZE, 0), MiB(1)); /* to the last frame */
+    assert_int_equal(frames_available(), 0);
 }
 
 static void bad_frees(void **state)
