@@ -1,0 +1,305 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/cpuid.h"
+#include "arch/x86/asm.h"
+#include "arch/x86/regs.h"
+#include "lib/string.h"
+#include "vmm/config.h"
+#include "vmm/cpuid_leaves.h"
+#include "vmm/cpuid_table.h"
+
+#define EXTENDED        0x80000000u
+#define HYPERVISOR      0x40000000u
+#define HYPERVISOR_LAST 0x4fffffffu
+#define MIN_MAX_BASIC   0x16u /* up to here Nidus has leaves of its own */
+#define DEFAULT_WIDTH   36u   /* physical-address width of a CPU without leaf 0x80000008 */
+
+/* Leaves with subleaves, or that depend on the vCPU's state. */
+#define NOT_PLAIN (BIT(1) | BIT(4) | BIT(7) | BIT(0xb) | BIT(0xd) | BIT(0x1f))
+#define HAS_SUB   (NOT_PLAIN & ~BIT(1))
+
+struct features {
+    u64 bits[4];
+};
+
+static bool has(const struct features *f, u32 feature)
+{
+    return f->bits[feature / 64] >> (feature % 64) & 1;
+}
+
+static void add(struct features *f, u32 feature)
+{
+    f->bits[feature / 64] |= BIT(feature % 64);
+}
+
+static void drop(struct features *f, u32 feature)
+{
+    f->bits[feature / 64] &= ~BIT(feature % 64);
+}
+
+static u32 *reg_of(struct cpuid_leaf *leaf, u32 reg)
+{
+    u32 *const r[] = {&leaf->eax, &leaf->ebx, &leaf->ecx, &leaf->edx};
+
+    return r[reg];
+}
+
+struct cpuid_leaf cpuid_host(const struct cpuid_env *env, u32 leaf, u32 subleaf)
+{
+    struct cpuid_regs r;
+
+    if (env->host(leaf & EXTENDED, 0).eax < leaf || (leaf == 7 && env->host(7, 0).eax < subleaf))
+        return (struct cpuid_leaf){0};
+    r = env->host(leaf, subleaf);
+    return (struct cpuid_leaf){r.eax, r.ebx, r.ecx, r.edx};
+}
+
+/* --- names --- */
+
+static char fold(char ch)
+{
+    if (ch >= 'a' && ch <= 'z')
+        return ch - 'a' + 'A';
+    return ch == '-' || ch == '.' || ch == ' ' ? '_' : ch;
+}
+
+/* The SDM itself writes both TSC-Deadline and TSC_DEADLINE, SSE4.1 and SSE4_1, x2APIC and X2APIC. */
+static bool same_name(const char *a, const char *b)
+{
+    while (*a && fold(*a) == fold(*b)) {
+        a++;
+        b++;
+    }
+    return fold(*a) == fold(*b);
+}
+
+static u32 find_feature(const char *name)
+{
+    u32 f = 0;
+
+    while (f < CPUID_NR_FEATURES && !same_name(name, cpuid_features[f].name))
+        f++;
+    return f;
+}
+
+bool cpuid_feature_known(const char *name)
+{
+    for (u32 i = 0; i < cpuid_nr_vmx_names; i++)
+        if (same_name(name, cpuid_vmx_names[i]))
+            return true;
+    return find_feature(name) < CPUID_NR_FEATURES;
+}
+
+/* --- build --- */
+
+static void drop_dependent(struct features *f)
+{
+    bool again = true;
+
+    while (again) {
+        again = false;
+        for (u32 i = 0; i < cpuid_nr_needs; i++)
+            if (has(f, cpuid_needs[i].feature) && !has(f, cpuid_needs[i].needs)) {
+                drop(f, cpuid_needs[i].feature);
+                again = true;
+            }
+    }
+}
+
+/* What the VM has: what the tables say of this CPU, less what is hidden, less what depends on that. */
+static void choose_features(struct features *f, const struct cpuid_env *env, const struct config_vm *config)
+{
+    for (u32 i = 0; i < CPUID_NR_FEATURES; i++) {
+        const struct cpuid_feature_row *row = &cpuid_features[i];
+        struct cpuid_leaf host = cpuid_host(env, row->leaf, row->subleaf);
+
+        if (row->policy == CPUID_ON || row->policy == CPUID_RUN ||
+            (row->policy == CPUID_HOST && *reg_of(&host, row->reg) >> row->bit & 1))
+            add(f, i);
+    }
+    for (u32 i = 0; i < cpuid_nr_vmx_needs; i++)
+        if (!(env->vmx_granted >> cpuid_vmx_needs[i].needs & 1))
+            drop(f, cpuid_vmx_needs[i].feature);
+    if (env->nr_vcpus == 1)
+        drop(f, CF_HTT);
+    for (u32 i = 0; i < config->nr_hide; i++) {
+        u32 hidden = find_feature(config->hide[i]);
+
+        if (hidden < CPUID_NR_FEATURES)
+            drop(f, hidden);
+    }
+    drop_dependent(f);
+}
+
+struct cpuid_leaf *cpuid_place(struct guest_cpuid *c, u32 leaf, u32 subleaf)
+{
+    if (leaf & EXTENDED)
+        return &c->extended[leaf - EXTENDED];
+    if (!(HAS_SUB >> leaf & 1))
+        return &c->basic[leaf];
+    for (u32 i = 0; i < c->nr_sub; i++)
+        if (c->sub[i].leaf == leaf && c->sub[i].subleaf == subleaf)
+            return &c->sub[i].r;
+    c->sub[c->nr_sub].leaf = leaf;
+    c->sub[c->nr_sub].subleaf = subleaf;
+    return &c->sub[c->nr_sub++].r;
+}
+
+static void place_values(struct guest_cpuid *c, const struct cpuid_env *env)
+{
+    for (u32 i = 0; i < cpuid_nr_values; i++) {
+        const struct cpuid_value_row *row = &cpuid_values[i];
+        struct cpuid_leaf host = cpuid_host(env, row->leaf, 0);
+
+        *reg_of(cpuid_place(c, row->leaf, 0), row->reg) = *reg_of(&host, row->reg) & row->pass;
+    }
+}
+
+/* The bits of CPUID_RUN features show that the VM can have them; queries look at the moment. */
+static void place_features(struct guest_cpuid *c, const struct features *f)
+{
+    for (u32 i = 0; i < CPUID_NR_FEATURES; i++) {
+        const struct cpuid_feature_row *row = &cpuid_features[i];
+
+        if (has(f, i))
+            *reg_of(cpuid_place(c, row->leaf, row->subleaf), row->reg) |= (u32)BIT(row->bit);
+    }
+}
+
+static void allow_control_bits(struct guest_cpuid *c, const struct features *f, const struct cpuid_env *env)
+{
+    struct cpuid_leaf host = cpuid_host(env, 0xd, 0);
+
+    c->cr4_allowed = CR4_PCE;
+    for (u32 i = 0; i < cpuid_nr_effects; i++) {
+        const struct cpuid_effect *e = &cpuid_effects[i];
+
+        if (!has(f, e->feature))
+            continue;
+        c->cr4_allowed |= e->cr4;
+        c->xcr0_allowed |= e->xcr0;
+        c->efer_allowed |= e->efer;
+    }
+    c->xcr0_allowed &= (u64)host.edx << 32 | host.eax;
+}
+
+static void note_features(struct guest_cpuid *c, const struct features *f)
+{
+    c->has_x2apic = has(f, CF_X2APIC);
+    c->has_tsc_deadline = has(f, CF_TSC_DEADLINE);
+    c->has_tsc_adjust = has(f, CF_TSC_ADJUST);
+    c->has_rdtscp = has(f, CF_RDTSCP) || has(f, CF_RDPID);
+    c->has_mtrr = has(f, CF_MTRR);
+    c->has_pat = has(f, CF_PAT);
+    c->has_mca = has(f, CF_MCA);
+    c->has_xsaves = has(f, CF_XSAVES);
+    c->has_spec_ctrl = has(f, CF_IBRS_IBPB) || has(f, CF_STIBP) || has(f, CF_SSBD);
+    c->has_pred_cmd = has(f, CF_IBRS_IBPB);
+    c->has_flush_cmd = has(f, CF_L1D_FLUSH);
+    c->has_arch_capabilities = has(f, CF_ARCH_CAPABILITIES);
+    c->has_umwait = has(f, CF_WAITPKG);
+}
+
+/* 12 characters in EBX, ECX and EDX, as a vendor's. */
+static void sign(struct guest_cpuid *c)
+{
+    struct cpuid_leaf *r = &c->hypervisor[0];
+
+    c->max_hypervisor = HYPERVISOR;
+    r->eax = HYPERVISOR;
+    memcpy(&r->ebx, "Nidu", 4);
+    memcpy(&r->ecx, "sNid", 4);
+    memcpy(&r->edx, "us\0", 4);
+}
+
+void guest_cpuid_build(struct guest_cpuid *c, const struct cpuid_env *env, const struct config_vm *config)
+{
+    struct features f = {{0}};
+    struct cpuid_leaf widths = cpuid_host(env, EXTENDED + 8, 0);
+
+    memset(c, 0, sizeof(*c));
+    c->max_basic = env->host(0, 0).eax >= 0x1f ? 0x1f : MIN_MAX_BASIC;
+    c->max_extended = EXTENDED + CPUID_NR_EXTENDED - 1;
+    c->plain = (u32)(BIT(c->max_basic) | (BIT(c->max_basic) - 1)) & (u32)~NOT_PLAIN;
+    c->maxphyaddr = widths.eax & 0xff ? widths.eax & 0xff : DEFAULT_WIDTH;
+    c->vmx_granted = env->vmx_granted;
+    choose_features(&f, env, config);
+    place_values(c, env);
+    place_features(c, &f);
+    allow_control_bits(c, &f, env);
+    note_features(c, &f);
+    c->basic[0].eax = c->max_basic;
+    c->extended[0].eax = c->max_extended;
+    cpuid_place(c, 7, 0)->eax = MIN(cpuid_host(env, 7, 0).eax, 2);
+    cpuid_build_topology(c, env);
+    cpuid_build_xsave(c, env);
+    cpuid_build_frequencies(c, env->tsc_hz);
+    if (has(&f, CF_HYPERVISOR))
+        sign(c);
+}
+
+/* --- query --- */
+
+const struct cpuid_leaf *cpuid_find_sub(const struct guest_cpuid *c, u32 leaf, u32 subleaf)
+{
+    for (u32 i = 0; i < c->nr_sub; i++)
+        if (c->sub[i].leaf == leaf && c->sub[i].subleaf == subleaf)
+            return &c->sub[i].r;
+    return NULL;
+}
+
+static u32 bit_if(bool set, u32 feature)
+{
+    return set ? (u32)BIT(cpuid_features[feature].bit) : 0;
+}
+
+/* What stands in a leaf now, and not only because of what the VM is. */
+static void adjust(const struct guest_cpuid *c, const struct cpuid_dynamic *d, u32 leaf, u32 subleaf,
+                   struct cpuid_leaf *r)
+{
+    switch (leaf) {
+    case 1:
+        r->ebx |= d->apic_id << 24;
+        r->ecx &= ~bit_if(!(d->cr4 & CR4_OSXSAVE), CF_OSXSAVE);
+        r->edx &= ~bit_if(!d->apic_enabled, CF_APIC);
+        break;
+    case 7:
+        if (subleaf == 0)
+            r->ecx &= ~bit_if(!(d->cr4 & CR4_PKE), CF_OSPKE);
+        break;
+    case 0xb:
+    case 0x1f:
+        r->ecx |= subleaf & 0xff;
+        r->edx = d->apic_id;
+        break;
+    case 0xd:
+        if (subleaf == 0 && c->xcr0_allowed)
+            r->ebx = cpuid_xsave_size(c, d->xcr0);
+        else if (subleaf == 1 &&
+                 r->eax & (BIT(cpuid_features[CF_XSAVEC].bit) | BIT(cpuid_features[CF_XSAVES].bit)))
+            r->ebx = cpuid_xsave_compacted_size(c, d->xcr0 | d->xss);
+        break;
+    }
+}
+
+/*
+ * SDM 325383, 'CPUID': a leaf beyond the maximum gets the answer of the highest basic leaf; the range that is
+ * left to hypervisors is empty where it is not ours.
+ */
+void guest_cpuid_query(const struct guest_cpuid *c, const struct cpuid_dynamic *d, u32 leaf, u32 subleaf,
+                       struct cpuid_leaf *out)
+{
+    const struct cpuid_leaf *r;
+
+    if (c->max_hypervisor && leaf >= HYPERVISOR && leaf <= HYPERVISOR_LAST) {
+        *out = leaf <= c->max_hypervisor ? c->hypervisor[leaf - HYPERVISOR] : (struct cpuid_leaf){0};
+        return;
+    }
+    if (leaf >= EXTENDED && leaf <= c->max_extended) {
+        *out = c->extended[leaf - EXTENDED];
+        return;
+    }
+    leaf = MIN(leaf, c->max_basic);
+    r = HAS_SUB >> leaf & 1 ? cpuid_find_sub(c, leaf, subleaf) : &c->basic[leaf];
+    *out = r ? *r : (struct cpuid_leaf){0};
+    adjust(c, d, leaf, subleaf, out);
+}
