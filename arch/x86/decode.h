@@ -7,6 +7,7 @@
 #define ARCH_X86_DECODE_H
 
 #include "lib/types.h"
+#include "arch/x86/gpr.h"
 
 #define INSN_MAX_LENGTH 15
 
@@ -59,10 +60,6 @@ enum insn_form {
     FORM_MEM_ACC,
     FORM_STRING, /* implied: rSI with the segment, ES:rDI, accumulator, DX */
 };
-
-/* Segments and registers by their numbers in instructions. */
-enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, NR_SEGS };
-enum { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI, REG_R8, REG_R15 = 15 };
 
 #define REG_HIGH 16 /* AH, CH, DH, BH are 16 to 19: bits 15:8 of registers 0 to 3 */
 #define REG_NONE 0xff

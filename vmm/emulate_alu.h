@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef VMM_EMULATE_ALU_H
+#define VMM_EMULATE_ALU_H
+
+#include "lib/types.h"
+#include "arch/x86/decode.h"
+
+/*
+ * OP_ADD to OP_DEC on operands of size 1, 2, 4 or 8 bytes: the result, and the status flags in *rflags. b is
+ * not looked at by NOT, NEG, INC and DEC; CMP's result is the difference, TEST's the conjunction. SDM 325462
+ * volume 1, 'Status Flags'. Where AF is undefined it becomes 0.
+ */
+u64 alu(u32 op, u32 size, u64 a, u64 b, u64 *rflags);
+
+#endif

@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/guest_access.h"
+
+#include "arch/x86/regs.h"
+#include "vmm/mmio_host.h"
+
+#define PAGE_OFFSET(x) ((x) & (PAGE_SIZE - 1))
+
+static struct vcpu *vcpu_of(void *ctx)
+{
+    return ((struct guest_access *)ctx)->vcpu;
+}
+
+static u64 get_reg(void *ctx, u32 n)
+{
+    return vcpu_get_reg(vcpu_of(ctx), n);
+}
+
+static void set_reg(void *ctx, u32 n, u64 value)
+{
+    vcpu_set_reg(vcpu_of(ctx), n, value);
+}
+
+static u64 get_rflags(void *ctx)
+{
+    return vcpu_get_rflags(vcpu_of(ctx));
+}
+
+static void set_rflags(void *ctx, u64 value)
+{
+    vcpu_set_rflags(vcpu_of(ctx), value);
+}
+
+static void get_segment(void *ctx, u32 seg, struct segment *out)
+{
+    vcpu_segment(vcpu_of(ctx), seg, out);
+}
+
+static int walk_read(void *ctx, gpa_t gpa, u32 size, u64 *value)
+{
+    *value = 0;
+    return guest_read(vcpu_vm(vcpu_of(ctx)), gpa, value, size);
+}
+
+static int walk_update(void *ctx, gpa_t gpa, u32 size, u64 old, u64 new)
+{
+    return guest_update(vcpu_vm(vcpu_of(ctx)), gpa, size, old, new);
+}
+
+enum emu_result guest_translate(struct guest_access *g, gva_t gva, u32 access, gpa_t *out,
+                                struct emu_fault *fault)
+{
+    struct walk_result w;
+
+    if (g->known && !((gva ^ g->known_gva) >> PAGE_SHIFT) &&
+        (access == WALK_READ || (access == WALK_WRITE && g->known_write))) {
+        *out = ALIGN_DOWN(g->known_gpa, PAGE_SIZE) | PAGE_OFFSET(gva);
+        return EMU_OK;
+    }
+    switch (walk(&g->walk, gva, access, &w)) {
+    case OK:
+        *out = w.gpa;
+        return EMU_OK;
+    case ERR_FAULT:
+        *fault = (struct emu_fault){VEC_PF, w.error_code, gva};
+        return EMU_FAULT;
+    case ERR_BUSY:
+        return EMU_RETRY;
+    default: /* page tables where there is no memory */
+        return EMU_UNSUPP;
+    }
+}
+
+static enum emu_result translate(void *ctx, gva_t gva, u32 size, bool write, struct emu_access *out,
+                                 struct emu_fault *fault)
+{
+    struct guest_access *g = ctx;
+    u32 access = write ? WALK_WRITE : WALK_READ, room = PAGE_SIZE - PAGE_OFFSET(gva);
+    enum emu_result r = guest_translate(g, gva, access, &out->gpa[0], fault);
+    gva_t second = gva + room;
+
+    out->size[0] = MIN(size, room);
+    out->size[1] = size - out->size[0];
+    if (likely(r || !out->size[1]))
+        return r;
+    return guest_translate(g, g->emu.mode == 8 ? second : (u32)second, access, &out->gpa[1], fault);
+}
+
+static bool is_device(const struct guest_access *g, gpa_t gpa)
+{
+    return g->known && !((gpa ^ g->known_gpa) >> PAGE_SHIFT);
+}
+
+/* Devices are accessed by 1, 2, 4 or 8 bytes; the rest of a page-crossing access goes byte by byte. */
+static u32 device_step(u32 size)
+{
+    return size & (size - 1) ? 1 : size;
+}
+
+static u64 load_piece(struct guest_access *g, gpa_t gpa, u32 size)
+{
+    u32 step = device_step(size);
+    u64 value = 0;
+
+    if (!is_device(g, gpa) && guest_read(vcpu_vm(g->vcpu), gpa, &value, size) == OK)
+        return value;
+    value = 0;
+    for (u32 done = 0; done < size; done += step)
+        value |= (vcpu_mmio_read(g->vcpu, gpa + done, step) & emu_size_mask(step)) << (8 * done);
+    return value;
+}
+
+static void store_piece(struct guest_access *g, gpa_t gpa, u32 size, u64 value)
+{
+    u32 step = device_step(size);
+
+    if (!is_device(g, gpa) && guest_write(vcpu_vm(g->vcpu), gpa, &value, size) == OK)
+        return;
+    for (u32 done = 0; done < size; done += step)
+        vcpu_mmio_write(g->vcpu, gpa + done, step, value >> (8 * done) & emu_size_mask(step));
+}
+
+static u64 load(void *ctx, const struct emu_access *a)
+{
+    u64 value = load_piece(ctx, a->gpa[0], a->size[0]);
+
+    if (unlikely(a->size[1]))
+        value |= load_piece(ctx, a->gpa[1], a->size[1]) << (8 * a->size[0]);
+    return value;
+}
+
+static void store(void *ctx, const struct emu_access *a, u64 value)
+{
+    store_piece(ctx, a->gpa[0], a->size[0], value);
+    if (unlikely(a->size[1]))
+        store_piece(ctx, a->gpa[1], a->size[1], value >> (8 * a->size[0]));
+}
+
+static const struct emu_ops emu_ops = {
+    .get_reg = get_reg,
+    .set_reg = set_reg,
+    .get_rflags = get_rflags,
+    .set_rflags = set_rflags,
+    .segment = get_segment,
+    .translate = translate,
+    .load = load,
+    .store = store,
+};
+
+static u32 mode_of(const struct walk_ctx *w, const struct segment *cs)
+{
+    if ((w->efer & EFER_LMA) && (cs->access & SEG_AR_L))
+        return 8;
+    return cs->access & SEG_AR_DB ? 4 : 2;
+}
+
+void guest_access_init(struct guest_access *g, struct vcpu *v)
+{
+    struct segment cs;
+
+    g->vcpu = v;
+    g->known = false;
+    vcpu_paging(v, &g->walk);
+    g->walk.ctx = g;
+    g->walk.read = walk_read;
+    g->walk.update = walk_update;
+    vcpu_segment(v, SEG_CS, &cs);
+    g->emu.ops = &emu_ops;
+    g->emu.ctx = g;
+    g->emu.mode = mode_of(&g->walk, &cs);
+    g->emu.gva_bits = g->walk.cr4 & CR4_LA57 ? 57 : 48;
+    g->emu.real = !(g->walk.cr0 & CR0_PE);
+    g->emu.rip = vcpu_get_rip(v);
+}
+
+int guest_access_finish(struct guest_access *g, enum emu_result result)
+{
+    const struct emu_fault *f = &g->emu.fault;
+
+    switch (result) {
+    case EMU_OK:
+        vcpu_advance(g->vcpu, g->emu.rip);
+        return OK;
+    case EMU_FAULT:
+        if (f->vector == VEC_PF)
+            vcpu_inject_page_fault(g->vcpu, f->error_code, f->cr2);
+        else
+            vcpu_inject_exception_error(g->vcpu, f->vector, f->error_code);
+        return OK;
+    case EMU_RETRY:
+        return OK;
+    default:
+        return ERR_UNSUPP;
+    }
+}

@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/mmio.h"
+
+#include "arch/x86/regs.h"
+#include "lib/format.h"
+#include "lib/log.h"
+#include "vmm/guest_access.h"
+#include "vmm/mmio_host.h"
+
+/* The bytes at CS:RIP, as far as they have been needed. */
+struct fetch {
+    u8 bytes[INSN_MAX_LENGTH];
+    u32 n;
+    gva_t gva; /* of the first */
+};
+
+/* Reads on up to the end of a page. */
+static enum emu_result fetch_more(struct guest_access *g, struct fetch *f)
+{
+    gva_t gva = f->gva + f->n;
+    u32 room;
+    gpa_t gpa;
+    enum emu_result r;
+
+    if (g->emu.mode != 8)
+        gva = (u32)gva;
+    room = MIN(PAGE_SIZE - gva % PAGE_SIZE, INSN_MAX_LENGTH - f->n);
+    r = guest_translate(g, gva, WALK_FETCH, &gpa, &g->emu.fault);
+    if (r)
+        return r;
+    if (guest_read(vcpu_vm(g->vcpu), gpa, f->bytes + f->n, room))
+        return EMU_UNSUPP;
+    f->n += room;
+    return EMU_OK;
+}
+
+/* Fetches and decodes. *decoded: what decode() says, if EMU_OK is returned. */
+static enum emu_result fetch_insn(struct guest_access *g, struct fetch *f, struct insn *insn, int *decoded)
+{
+    struct segment cs = {0};
+    enum emu_result r;
+
+    if (g->emu.mode != 8)
+        vcpu_segment(g->vcpu, SEG_CS, &cs);
+    f->gva = cs.base + g->emu.rip;
+    f->n = 0;
+    do {
+        r = fetch_more(g, f);
+        if (r)
+            return r;
+        *decoded = decode(insn, f->bytes, f->n, g->emu.mode);
+    } while (*decoded == ERR_RANGE);
+    return EMU_OK;
+}
+
+static void report(struct guest_access *g, const struct fetch *f, gpa_t gpa)
+{
+    char text[3 * INSN_MAX_LENGTH + 1] = "";
+    size_t n = 0;
+
+    for (u32 i = 0; i < f->n; i++)
+        n += format(text + n, sizeof(text) - n, " %02x", f->bytes[i]);
+    log_error(
+        "vCPU %u: cannot emulate the instruction at 0x%llx that accesses guest-physical 0x%llx (%u-bit code):%s",
+        vcpu_id(g->vcpu), (unsigned long long)g->emu.rip, (unsigned long long)gpa, 8 * g->emu.mode,
+        f->n ? text : " it is not in RAM");
+}
+
+int mmio_emulate(struct vcpu *v, gpa_t fault_gpa)
+{
+    struct guest_access g;
+    struct fetch f;
+    struct insn insn;
+    enum emu_result r;
+    int decoded;
+
+    guest_access_init(&g, v);
+    r = fetch_insn(&g, &f, &insn, &decoded);
+    if (r == EMU_OK) {
+        if (decoded == ERR_INVAL) {
+            vcpu_inject_exception(v, VEC_UD);
+            return OK;
+        }
+        if (decoded == ERR_FAULT) {
+            vcpu_inject_exception_error(v, VEC_GP, 0);
+            return OK;
+        }
+        g.known_gpa = fault_gpa;
+        g.known = vcpu_fault_linear(v, &g.known_gva, &g.known_write);
+        r = decoded ? EMU_UNSUPP : emu_run(&g.emu, &insn);
+    }
+    if (r == EMU_UNSUPP)
+        report(&g, &f, fault_gpa);
+    return guest_access_finish(&g, r);
+}
