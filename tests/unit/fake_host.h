@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: MIT */
+/* A VM for the unit tests of devices and loaders: everything that vmm/dev/host.h names, and time that tests
+ * move. */
+#ifndef TESTS_UNIT_FAKE_HOST_H
+#define TESTS_UNIT_FAKE_HOST_H
+
+#include "vmm/bus.h"
+#include "vmm/dev/host.h"
+
+#define FAKE_MAX_VCPUS 20
+
+struct vcpu {
+    struct vm *vm;
+    u32 id;
+    struct lapic *lapic;
+    u32 kicks, inits, nmis, sipis;
+    u8 sipi_vector;
+};
+
+struct vm {
+    u64 now, hz;
+    struct bus pio, mmio;
+    u32 nr_vcpus;
+    struct vcpu vcpu[FAKE_MAX_VCPUS];
+    struct platform *platform;
+    struct list timers;
+    u8 *ram; /* without 0xa0000 to 0xdffff */
+    u64 ram_size;
+    char console[256];
+    size_t console_size;
+    u32 ends;
+    enum vm_end how;
+    char why[64];
+    u32 nr_allocs, allocs_left; /* vm_alloc() fails when none is left */
+    void *allocs[64];
+};
+
+/* A machine with a clock of 1 GHz that stands at 0, and no devices. */
+struct vm *fake_vm(u32 nr_vcpus, u64 ram_size);
+void fake_vm_free(struct vm *vm);
+/* Time passes up to a moment; the timers that come due fire at theirs, in order. */
+void fake_run_until(struct vm *vm, u64 when);
+/* Port accesses of one byte. */
+u8 fake_in(struct vm *vm, u16 port);
+void fake_out(struct vm *vm, u16 port, u8 value);
+
+#endif
