@@ -7,11 +7,12 @@
 #include "vmm/cpuid_leaves.h"
 #include "vmm/cpuid_table.h"
 
-#define EXTENDED        0x80000000u
-#define HYPERVISOR      0x40000000u
-#define HYPERVISOR_LAST 0x4fffffffu
-#define MIN_MAX_BASIC   0x16u /* up to here Nidus has leaves of its own */
-#define DEFAULT_WIDTH   36u   /* physical-address width of a CPU without leaf 0x80000008 */
+#define EXTENDED              0x80000000u
+#define HYPERVISOR            0x40000000u
+#define HYPERVISOR_LAST       0x4fffffffu
+#define MIN_MAX_BASIC         0x16u /* up to here Nidus has leaves of its own */
+#define DEFAULT_PHYSICAL_BITS 36u   /* of a CPU without leaf 0x80000008 */
+#define LINEAR_BITS           48u
 
 /* Leaves with subleaves, or that depend on the vCPU's state. */
 #define NOT_PLAIN (BIT(1) | BIT(4) | BIT(7) | BIT(0xb) | BIT(0xd) | BIT(0x1f))
@@ -51,6 +52,14 @@ struct cpuid_leaf cpuid_host(const struct cpuid_env *env, u32 leaf, u32 subleaf)
         return (struct cpuid_leaf){0};
     r = env->host(leaf, subleaf);
     return (struct cpuid_leaf){r.eax, r.ebx, r.ecx, r.edx};
+}
+
+static bool host_has(const struct cpuid_env *env, u32 feature)
+{
+    const struct cpuid_feature_row *row = &cpuid_features[feature];
+    struct cpuid_leaf host = cpuid_host(env, row->leaf, row->subleaf);
+
+    return *reg_of(&host, row->reg) >> row->bit & 1;
 }
 
 /* --- names --- */
@@ -110,10 +119,9 @@ static void choose_features(struct features *f, const struct cpuid_env *env, con
 {
     for (u32 i = 0; i < CPUID_NR_FEATURES; i++) {
         const struct cpuid_feature_row *row = &cpuid_features[i];
-        struct cpuid_leaf host = cpuid_host(env, row->leaf, row->subleaf);
 
         if (row->policy == CPUID_ON || row->policy == CPUID_RUN ||
-            (row->policy == CPUID_HOST && *reg_of(&host, row->reg) >> row->bit & 1))
+            (row->policy == CPUID_HOST && host_has(env, i)))
             add(f, i);
     }
     for (u32 i = 0; i < cpuid_nr_vmx_needs; i++)
@@ -178,6 +186,7 @@ static void allow_control_bits(struct guest_cpuid *c, const struct features *f, 
         c->cr4_allowed |= e->cr4;
         c->xcr0_allowed |= e->xcr0;
         c->efer_allowed |= e->efer;
+        c->spec_ctrl_allowed |= e->spec_ctrl;
     }
     c->xcr0_allowed &= (u64)host.edx << 32 | host.eax;
 }
@@ -192,11 +201,29 @@ static void note_features(struct guest_cpuid *c, const struct features *f)
     c->has_pat = has(f, CF_PAT);
     c->has_mca = has(f, CF_MCA);
     c->has_xsaves = has(f, CF_XSAVES);
-    c->has_spec_ctrl = has(f, CF_IBRS_IBPB) || has(f, CF_STIBP) || has(f, CF_SSBD);
+    c->has_spec_ctrl = c->spec_ctrl_allowed != 0;
     c->has_pred_cmd = has(f, CF_IBRS_IBPB);
     c->has_flush_cmd = has(f, CF_L1D_FLUSH);
     c->has_arch_capabilities = has(f, CF_ARCH_CAPABILITIES);
     c->has_umwait = has(f, CF_WAITPKG);
+}
+
+static void note_cpu(struct guest_cpuid *c, const struct cpuid_env *env)
+{
+    c->vmx_granted = env->vmx_granted;
+    c->cpu_tsc_aux = host_has(env, CF_RDTSCP) || host_has(env, CF_RDPID);
+    c->cpu_spec_ctrl = host_has(env, CF_IBRS_IBPB) || host_has(env, CF_STIBP) || host_has(env, CF_SSBD);
+    c->cpu_umwait = host_has(env, CF_WAITPKG);
+}
+
+/* Leaf 0x80000008: without LA57 a guest has 48 bits, whatever the CPU could do. */
+static void note_widths(struct guest_cpuid *c)
+{
+    u32 eax = c->extended[8].eax;
+
+    c->maxphyaddr = eax & 0xff ? eax & 0xff : DEFAULT_PHYSICAL_BITS;
+    c->linear_bits = LINEAR_BITS;
+    c->extended[8].eax = LINEAR_BITS << 8 | c->maxphyaddr;
 }
 
 /* 12 characters in EBX, ECX and EDX, as a vendor's. */
@@ -214,19 +241,18 @@ static void sign(struct guest_cpuid *c)
 void guest_cpuid_build(struct guest_cpuid *c, const struct cpuid_env *env, const struct config_vm *config)
 {
     struct features f = {{0}};
-    struct cpuid_leaf widths = cpuid_host(env, EXTENDED + 8, 0);
 
     memset(c, 0, sizeof(*c));
     c->max_basic = env->host(0, 0).eax >= 0x1f ? 0x1f : MIN_MAX_BASIC;
     c->max_extended = EXTENDED + CPUID_NR_EXTENDED - 1;
     c->plain = (u32)(BIT(c->max_basic) | (BIT(c->max_basic) - 1)) & (u32)~NOT_PLAIN;
-    c->maxphyaddr = widths.eax & 0xff ? widths.eax & 0xff : DEFAULT_WIDTH;
-    c->vmx_granted = env->vmx_granted;
     choose_features(&f, env, config);
     place_values(c, env);
     place_features(c, &f);
     allow_control_bits(c, &f, env);
     note_features(c, &f);
+    note_cpu(c, env);
+    note_widths(c);
     c->basic[0].eax = c->max_basic;
     c->extended[0].eax = c->max_extended;
     cpuid_place(c, 7, 0)->eax = MIN(cpuid_host(env, 7, 0).eax, 2);

@@ -31,10 +31,13 @@ struct guest_cpuid {
     u64 cr4_allowed;                               /* CR4 bits that the features above allow a guest to set */
     u64 xcr0_allowed;                              /* 0: no XSAVE */
     u64 efer_allowed;
-    u32 maxphyaddr;
-    u64 vmx_granted; /* as in struct cpuid_env */
+    u64 spec_ctrl_allowed;                         /* 0: no IA32_SPEC_CTRL */
+    u64 vmx_granted;                               /* as in struct cpuid_env */
+    u32 maxphyaddr, linear_bits;
     bool has_x2apic, has_tsc_deadline, has_tsc_adjust, has_rdtscp, has_mtrr, has_pat, has_mca, has_xsaves, has_spec_ctrl,
         has_pred_cmd, has_flush_cmd, has_arch_capabilities, has_umwait;
+    /* The CPU has the MSR, whatever the VM sees: it is switched with vCPUs. */
+    bool cpu_tsc_aux, cpu_spec_ctrl, cpu_umwait;
 };
 
 /* What the answer depends on at run time. */

@@ -98,6 +98,11 @@ const struct cpuid_need cpuid_needs[] = {
     {CF_AVX512_VP2INTERSECT, CF_AVX512F},
     {CF_CMPXCHG16B, CF_CX8},
     {CF_CLFLUSHOPT, CF_CLFSH},
+    {CF_PSFD, CF_SSBD},
+    {CF_IPRED_CTRL, CF_IBRS_IBPB},
+    {CF_RRSBA_CTRL, CF_IBRS_IBPB},
+    {CF_BHI_CTRL, CF_IBRS_IBPB},
+    {CF_DDPD_U, CF_IBRS_IBPB},
     {CF_PSE36, CF_PSE},
     {CF_NX, CF_PAE},
     {CF_LM, CF_PAE},
@@ -159,6 +164,14 @@ const struct cpuid_effect cpuid_effects[] = {
     {CF_SYSCALL, .efer = EFER_SCE},
     {CF_LM, .efer = EFER_LME | EFER_LMA},
     {CF_NX, .efer = EFER_NXE},
+    {CF_IBRS_IBPB, .spec_ctrl = BIT(0)},
+    {CF_STIBP, .spec_ctrl = BIT(1)},
+    {CF_SSBD, .spec_ctrl = BIT(2)},
+    {CF_IPRED_CTRL, .spec_ctrl = BITS(4, 3)},
+    {CF_RRSBA_CTRL, .spec_ctrl = BITS(6, 5)},
+    {CF_PSFD, .spec_ctrl = BIT(7)},
+    {CF_DDPD_U, .spec_ctrl = BIT(8)},
+    {CF_BHI_CTRL, .spec_ctrl = BIT(10)},
 };
 const u32 cpuid_nr_effects = ARRAY_SIZE(cpuid_effects);
 

@@ -33,10 +33,10 @@ struct cpuid_need {
     u8 feature, needs;
 };
 
-/* What a feature allows a guest to set in its control registers. */
+/* What a feature allows a guest to set in its control registers and in IA32_SPEC_CTRL. */
 struct cpuid_effect {
     u8 feature;
-    u64 cr4, xcr0, efer;
+    u64 cr4, xcr0, efer, spec_ctrl;
 };
 
 extern const struct cpuid_feature_row cpuid_features[CPUID_NR_FEATURES];
