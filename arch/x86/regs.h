@@ -68,6 +68,7 @@
 #define MSR_IA32_SPEC_CTRL      0x48
 #define MSR_IA32_PRED_CMD       0x49
 #define MSR_IA32_BIOS_SIGN_ID   0x8b
+#define MSR_IA32_UMWAIT_CONTROL 0xe1
 #define MSR_IA32_MTRRCAP        0xfe
 #define MSR_IA32_ARCH_CAPABILITIES 0x10a
 #define MSR_IA32_FLUSH_CMD      0x10b
@@ -108,6 +109,7 @@
 #define VEC_SS 12
 #define VEC_GP 13
 #define VEC_PF 14
+#define VEC_AC 17
 #define VEC_MC 18
 
 /* Paging-structure entries (SDM, 'Paging'). */
