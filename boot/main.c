@@ -5,76 +5,170 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/paging.h"
-#include "arch/x86/pool.h"
 #include "arch/x86/smp.h"
 #include "arch/x86/time.h"
 #include "arch/x86/trap.h"
+#include "arch/x86/vmx.h"
+#include "boot/audit.h"
+#include "boot/machine.h"
+#include "boot/memory.h"
+#include "drivers/cmos.h"
 #include "drivers/uart16550.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "vmm/vmm.h"
 
-extern u8 _image_start[], _image_end[];
+#define CONFIG_FILE "nidus.conf"
 
-static const struct boot_info *boot;
-static struct frame_owner image_owner = {.name = "image"}, module_owner = {.name = "modules"};
+static struct boot_info *boot;
+static struct uart16550 *console;
+static struct config config;
+static struct vmm_file files[BOOT_MAX_MODULES];
+static u64 entry_tsc;
 
-static bool overlaps(u64 a, u64 a_size, u64 b, u64 b_size)
+/* The exit status of the whole: see the README. People and scripts wait for this line. */
+static void __noreturn end(u32 status)
 {
-    return a < b + b_size && b < a + a_size;
+    static const char *const meaning[] = {"every VM ended by its own power-off", "a VM crashed",
+                                          "the configuration has errors", "Nidus failed"};
+
+    apic_stop_others();
+    log_break_lock();
+    log_info("end: status %u (%s)", status, meaning[status]);
+    machine_power_off();
+    log_info("this machine does not switch itself off: it can be switched off now");
+    for (;;) {
+        irq_disable();
+        cpu_halt();
+    }
 }
 
-/* The first 2 MiB-aligned piece of free RAM below 4 GiB, where the early tables map it. */
-static paddr_t find_early(u64 size)
+static void all_ended(u32 status)
 {
-    for (u32 i = 0; i < boot->nr_ranges; i++) {
-        const struct boot_range *r = &boot->ranges[i];
+    end(status);
+}
 
-        if (r->type != BOOT_RANGE_RAM)
-            continue;
-        for (u64 at = ALIGN_UP(r->base, POOL_CHUNK); at + size <= MIN(r->base + r->size, GiB(4)); at += POOL_CHUNK) {
-            bool taken = overlaps(at, size, boot->image_base, boot->image_size);
+static void __noreturn fail(void)
+{
+    end(3);
+}
 
-            for (u32 m = 0; m < boot->nr_modules; m++)
-                taken |= overlaps(at, size, boot->modules[m].base, boot->modules[m].size);
-            if (!taken)
-                return at;
+static void config_problem(void *ctx, const char *message)
+{
+    (void)ctx;
+    log_error("%s", message);
+}
+
+static void stop_if_asked(void)
+{
+    while (apic_stopping()) {
+        irq_disable();
+        cpu_halt();
+    }
+}
+
+static void map_files(void)
+{
+    for (u32 i = 0; i < boot->nr_modules; i++) {
+        const struct boot_module *m = &boot->modules[i];
+
+        files[i] = (struct vmm_file){m->name, vmap(m->base, m->size, 0), m->size};
+        if (!files[i].data)
+            panic("no memory to map the file %s", m->name);
+    }
+}
+
+static u32 read_config(void)
+{
+    for (u32 i = 0; i < boot->nr_modules; i++) {
+        if (!strcmp(files[i].name, CONFIG_FILE)) {
+            u32 problems = config_parse(&config, CONFIG_FILE, (const char *)files[i].data, files[i].size,
+                                        cpuid_feature_known, config_problem, NULL);
+
+            if (!config.nr_vms && !problems) {
+                log_error(CONFIG_FILE ": no VM in it; add a section [vm NAME] with 'kernel = FILE'");
+                problems = 1;
+            }
+            return problems;
         }
     }
-    panic("no %lu MiB of free memory below 4 GiB; the machine needs more memory", size >> 20);
+    log_error("the boot loader did not bring " CONFIG_FILE "; give it as a module of that name");
+    return 1;
 }
 
-/* The book-keeping of frames lies at the end of the pool's first chunks. */
-static void take_memory(void)
+static void ap_main(void)
 {
-    paddr_t max_pa = 0, early;
-    u64 metadata, size;
+    struct cpu *c = this_cpu();
 
-    for (u32 i = 0; i < boot->nr_ranges; i++) {
-        if (boot->ranges[i].type == BOOT_RANGE_RAM)
-            max_pa = MAX(max_pa, boot->ranges[i].base + boot->ranges[i].size);
-    }
-    metadata = ALIGN_UP(frames_metadata_size(max_pa), PAGE_SIZE);
-    size = ALIGN_UP(metadata + POOL_CHUNK / 2, POOL_CHUNK);
-    early = find_early(size);
-    frames_init(pool_va(early + size - metadata), max_pa);
-    for (u32 i = 0; i < boot->nr_ranges; i++) {
-        if (boot->ranges[i].type == BOOT_RANGE_RAM)
-            frames_add(boot->ranges[i].base, boot->ranges[i].size);
-    }
-    frames_reserve(&pool_owner, 0, PAGE_SIZE); /* so that no physical address is null */
-    frames_reserve(&image_owner, boot->image_base, ALIGN_UP(boot->image_size, PAGE_SIZE));
-    frames_reserve(&pool_owner, early, size);
-    for (u32 i = 0; i < boot->nr_modules; i++)
-        frames_reserve(&module_owner, boot->modules[i].base, boot->modules[i].size);
-    pool_init(early, size, metadata);
-    paging_init(boot->image_base, early, size);
+    if (vmm_prepare_cpu(c) || vmx_init_cpu())
+        panic("cpu %u cannot be used", c->id);
+    vmm_cpu_main();
+}
+
+static void start_cpus(void)
+{
+    static u32 ids[MAX_CPUS];
+    u32 found = machine_cpus(ids, MAX_CPUS);
+    paddr_t low = frames_alloc(&pool_owner, PAGE_SIZE, PAGE_SIZE, MiB(1));
+
+    if (found > 1 && low == FRAME_NONE)
+        log_warn("no free memory below 1 MiB: going on with one CPU");
+    else if (found > 1)
+        smp_start(ids, found, low, ap_main);
+    log_info("CPUs: %u%s", nr_cpus, apic_is_x2apic() ? ", x2APIC" : "");
+}
+
+static void timer_interrupt(u8 vector)
+{
+    /* It has made the CPU look; nothing else is wanted of it. */
+    (void)vector;
+}
+
+/* On the guarded stack, with final page tables. */
+static void main_on_stack(void)
+{
+    u32 problems;
+
+    machine_init_screen(boot);
+    if (vmx_init())
+        fail();
+    machine_init_acpi(boot);
+    nmi_set_handler(stop_if_asked);
+    irq_set_handler(VECTOR_TIMER, timer_interrupt);
+    irq_set_handler(VECTOR_KICK, timer_interrupt);
+    irq_set_handler(VECTOR_SPURIOUS, timer_interrupt);
+    apic_init_cpu();
+    if (machine_init_time())
+        panic("no timer to measure the TSC against (HPET, ACPI PM timer or PIT)");
+    apic_timer_calibrate(tsc_hz);
+    machine_init_interrupts(console);
+    map_files();
+    problems = read_config();
+    log_set_level(config.loglevel);
+    if (vmm_prepare_cpu(this_cpu()) || vmx_init_cpu())
+        fail();
+    start_cpus();
+    paging_seal();
+    audit_report();
+    vmm_all_ended = all_ended;
+    log_info("memory: %lu MiB, of which Nidus holds %lu KiB and boot modules %lu KiB", frames_total() >> 20,
+             memory_own() >> 10, memory_modules() >> 10);
+    log_debug("entry to VMs: %lu instructions or cycles", rdtsc() - entry_tsc);
+    vmm_start(&config, problems, files, boot->nr_modules, cmos_utc());
+    vmm_cpu_main();
 }
 
 void __noreturn nidus_main(struct boot_info *bi, struct uart16550 *uart)
 {
-    (void)uart;
+    entry_tsc = rdtsc();
     boot = bi;
-    take_memory();
-    log_info("memory: %lu MiB, %lu KiB taken", frames_total() >> 20, (frames_total() - frames_available()) >> 10);
-    panic("that was all");
+    console = uart;
+    log_info("Nidus, loaded by %s%s", bi->loader[0] ? bi->loader : "an unnamed boot loader", bi->efi ? ", UEFI" : "");
+    memory_init(bi);
+    if (apic_init())
+        panic("this CPU has no local APIC");
+    if (cpu_prepare(this_cpu(), 0, apic_id()))
+        panic("no memory for the boot CPU");
+    cpu_load(this_cpu());
+    cpu_switch_stack(this_cpu()->stack_top, main_on_stack);
 }

@@ -13,11 +13,12 @@
 #define PM_TIMER_PERIOD 279365115 /* fs, 3.579545 MHz: ACPI 6.5, 'Power Management Timer' */
 
 /* Intel 8254 Programmable Interval Timer, order number 231164. */
-#define PIT_PERIOD   838095345 /* fs, 1.193182 MHz */
-#define PIT_CH2      0x42
-#define PIT_COMMAND  0x43
-#define PIT_CH2_RATE 0xb4 /* channel 2, both bytes, mode 2 (counts down from 65536 again and again), binary \
-                           */
+#define PIT_PERIOD  838095345 /* fs, 1.193182 MHz */
+#define PIT_CH2     0x42
+#define PIT_COMMAND 0x43
+#define PIT_CH2_RATE                                                                       \
+    0xb4 /* channel 2, both bytes, mode 2 (counts down from 65536 again and again), binary \
+          */
 #define PIT_CH2_LATCH 0x80
 #define GATE_PORT     0x61
 #define GATE_CH2      0x01

@@ -43,7 +43,7 @@ typedef u64 gva_t;   /* guest linear address */
 #define GiB(n) ((u64)(n) << 30)
 
 #define PAGE_SHIFT 12
-#define PAGE_SIZE  4096ull
+#define PAGE_SIZE  ((u64)4096)
 
 /* Results of functions that can fail: 0 or one of these, negative. */
 enum result {

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Guest images: told apart by content, put into guest memory, and the state that the boot vCPU starts with. */
+/* Guest images: told apart by content, put into guest memory, and the state that the boot vCPU starts with.
+ */
 #ifndef VMM_LOAD_H
 #define VMM_LOAD_H
 
@@ -10,7 +11,7 @@ struct vm;
 struct load_file {
     const char *name; /* as the configuration has it; for messages */
     const char *args;
-    const u8 *data;   /* readable, not writable, stays as it is */
+    const u8 *data; /* readable, not writable, stays as it is */
     u64 size;
 };
 
@@ -27,8 +28,8 @@ struct load_request {
 enum start_mode { START_REAL, START_PROT32, START_LONG64 };
 
 /*
- * PROT32: paging off, flat 4 GiB segments, CS 0x10/0x8 as the protocol wants is set by cs and ds (the GDT itself is
- * at gdt_base, limit gdt_limit). LONG64: paging on with cr3, EFER.LMA.
+ * PROT32: paging off, flat 4 GiB segments, CS 0x10/0x8 as the protocol wants is set by cs and ds (the GDT
+ * itself is at gdt_base, limit gdt_limit). LONG64: paging on with cr3, EFER.LMA.
  */
 struct start_state {
     enum start_mode mode;
@@ -40,9 +41,9 @@ struct start_state {
 };
 
 /* RAM layout: below 640 KiB, 1 MiB up to the PCI hole at 3 GiB, the rest from 4 GiB. */
-#define GUEST_LOW_RAM_END  0xa0000ull
-#define GUEST_PCI_HOLE     0xc0000000ull
-#define GUEST_BIOS_AREA    0xe0000ull /* reserved RAM up to 1 MiB: ACPI tables go here */
+#define GUEST_LOW_RAM_END 0xa0000ull
+#define GUEST_PCI_HOLE    0xc0000000ull
+#define GUEST_BIOS_AREA   0xe0000ull /* reserved RAM up to 1 MiB: ACPI tables go here */
 
 struct e820_entry {
     u64 base, size;
@@ -53,6 +54,7 @@ struct e820_entry {
 u32 guest_e820(u64 memory, struct e820_entry out[GUEST_MAX_E820]);
 
 /* Loads; on failure one line in err says what is wrong with which file. */
-int load_guest(struct vm *vm, const struct load_request *rq, struct start_state *out, char *err, size_t err_size);
+int load_guest(struct vm *vm, const struct load_request *rq, struct start_state *out, char *err,
+               size_t err_size);
 
 #endif

@@ -70,7 +70,7 @@ static u32 get32(const struct load_file *file, u64 offset)
 /* Offset of a header: magic whose words up to the checksum (3 or 4 of them) sum up to 0. ~0: none. */
 static u64 find_header(const struct load_file *file, u32 magic, u32 search, u32 step, u32 words)
 {
-    for (u64 at = 0; at < search && in_file(file, at, 4 * words); at += step) {
+    for (u64 at = 0; at + 4 * words <= search && in_file(file, at, 4 * words); at += step) {
         u32 sum = 0;
 
         if (get32(file, at) != magic)

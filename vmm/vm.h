@@ -8,6 +8,7 @@
 #include "lib/spinlock.h"
 #include "vmm/bus.h"
 #include "vmm/config.h"
+#include "vmm/console.h"
 #include "vmm/cpuid.h"
 #include "vmm/dev/host.h"
 #include "vmm/ept.h"
@@ -62,7 +63,6 @@ struct vcpu {
     void *fpu;          /* XSAVE area */
     u64 xcr0;
     u64 dr[4], dr6;
-    bool state_loaded;
 
     enum vcpu_sched sched;
     u32 home;           /* physical CPU that runs it or looks after its timers */
@@ -73,8 +73,8 @@ struct vcpu {
     struct list timers; /* armed vtimers, earliest first */
     u64 deadline;       /* of the first, host TSC; ~0: none. Written with the device lock held, read anywhere */
 
+    u64 pdpte[4];       /* copy of the PDPTE registers, for a walk */
     u64 exits[80];      /* by reason */
-    u64 trace_rip;      /* RIP of the last exit that was logged */
 };
 
 #define CPU_NONE (~0u)
@@ -110,7 +110,10 @@ struct vm {
     size_t arena_left;
     struct arena_run *runs;
 
+    u8 *msr_bitmap;
+    struct console_line line;
     struct guest_cpuid cpuid;
+    struct msr_refused msr_refused;
     u32 nr_vcpus, live_vcpus;
     struct vcpu *vcpus[CONFIG_MAX_VCPUS];
 
@@ -126,6 +129,9 @@ struct vm {
 bool vm_start(const struct config_vm *config, u32 index, u32 restarts);
 /* Stops the VM because of something that it did or that Nidus cannot go on with: crash, with a line in the log. */
 void vm_crash(struct vcpu *vcpu, const char *fmt, ...) __printf(2, 3);
+
+/* A vCPU has left its CPU for good; with the last one the VM ends. */
+void vm_vcpu_left(struct vm *vm);
 
 /* --- memory.c --- */
 

@@ -176,8 +176,10 @@ void paging_seal(void)
 void paging_init_cpu(void)
 {
     struct cpuid_regs leaf7 = cpuid(0, 0).eax >= 7 ? cpuid(7, 0) : (struct cpuid_regs){0};
-    u64 cr4 = CR4_PAE | CR4_PGE | CR4_MCE;
+    u64 cr4 = CR4_PAE | CR4_PGE | CR4_MCE | CR4_OSFXSR | CR4_OSXMMEXCPT;
 
+    if (cpuid(1, 0).ecx & BIT(26))
+        cr4 |= CR4_OSXSAVE;
     if (leaf7.ebx & BIT(7))
         cr4 |= CR4_SMEP;
     if (leaf7.ebx & BIT(20))

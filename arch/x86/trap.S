@@ -58,7 +58,7 @@ trap_common:
     iretq
 
 /* An instruction that may fault, and where to go on with eax = ERR_FAULT if it does. */
-#define EX(insn, to)                \
+#define EX(to, insn...)             \
 9:  insn;                           \
     .pushsection .ex_table, "a";    \
     .quad 9b, to;                   \
@@ -69,10 +69,10 @@ trap_common:
 copy_fixed:
     mov %rdx, %rcx
     shr $3, %rcx
-    EX(rep movsq, copy_fault)
+    EX(copy_fault, rep movsq)
     mov %edx, %ecx
     and $7, %ecx
-    EX(rep movsb, copy_fault)
+    EX(copy_fault, rep movsb)
     xor %eax, %eax
     ret
 
@@ -82,14 +82,14 @@ zero_fixed:
     mov %rsi, %rcx
     shr $3, %rcx
     xor %eax, %eax
-    EX(rep stosq, copy_fault)
+    EX(copy_fault, rep stosq)
     ret
 
 /* int rdmsr_fixed(u32 msr, u64 *value) */
     .globl rdmsr_fixed
 rdmsr_fixed:
     mov %edi, %ecx
-    EX(rdmsr, copy_fault)
+    EX(copy_fault, rdmsr)
     shl $32, %rdx
     or %rdx, %rax
     mov %rax, (%rsi)
@@ -103,8 +103,22 @@ wrmsr_fixed:
     mov %esi, %eax
     mov %rsi, %rdx
     shr $32, %rdx
-    EX(wrmsr, copy_fault)
+    EX(copy_fault, wrmsr)
     xor %eax, %eax
+    ret
+
+/* int cmpxchg_fixed(void *p, u64 old, u64 new, u64 is64) */
+    .globl cmpxchg_fixed
+cmpxchg_fixed:
+    mov %rsi, %rax
+    test %ecx, %ecx
+    jz 1f
+    EX(copy_fault, lock cmpxchg %rdx, (%rdi))
+    jmp 2f
+1:  EX(copy_fault, lock cmpxchg %edx, (%rdi))
+2:  mov $0, %eax
+    mov $-6, %ecx       /* ERR_BUSY */
+    cmovne %ecx, %eax
     ret
 
 copy_fault:

@@ -26,6 +26,7 @@ extern u8 trap_stubs[], _image_start[], _text_end[];
 extern const struct ex_entry _ex_table[], _ex_table_end[];
 int copy_fixed(void *to, const void *from, u64 n);
 int zero_fixed(void *to, u64 n);
+int cmpxchg_fixed(void *p, u64 old, u64 new, u64 is64);
 int rdmsr_fixed(u32 msr, u64 *value);
 int wrmsr_fixed(u32 msr, u64 value);
 void trap_dispatch(struct trap_frame *f);
@@ -226,6 +227,18 @@ int user_zero(void *to, u64 n)
     if (have_smap)
         stac();
     r = zero_fixed(to, n);
+    if (have_smap)
+        clac();
+    return r;
+}
+
+int user_cmpxchg(void *p, u32 size, u64 old, u64 new)
+{
+    int r;
+
+    if (have_smap)
+        stac();
+    r = cmpxchg_fixed(p, old, new, size == 8);
     if (have_smap)
         clac();
     return r;

@@ -42,6 +42,8 @@ void backtrace(u64 rip, u64 rbp);
  */
 int user_copy(void *to, const void *from, u64 n);
 int user_zero(void *to, u64 n);
+/* size: 4 or 8. ERR_BUSY: *p is not old. */
+int user_cmpxchg(void *p, u32 size, u64 old, u64 new);
 int rdmsr_safe(u32 msr, u64 *value);
 int wrmsr_safe(u32 msr, u64 value);
 

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT */
+#include "arch/x86/vmx.h"
+#include "arch/x86/asm.h"
+#include "arch/x86/cpu.h"
+#include "arch/x86/pool.h"
+#include "lib/log.h"
+
+#define FEATURE_CONTROL_LOCKED BIT(0)
+#define FEATURE_CONTROL_VMXON  BIT(2)
+#define BASIC_REVISION(basic)  ((u32)(basic)&0x7fffffff)
+
+struct vmx_caps vmx_caps;
+struct vmx_features vmx_features;
+
+static u64 read_cap(u32 msr)
+{
+    return rdmsr(msr);
+}
+
+static void report(void *ctx, const char *line)
+{
+    (void)ctx;
+    log_error("%s", line);
+}
+
+int vmx_init(void)
+{
+    if (!(cpuid(1, 0).ecx & BIT(5))) {
+        log_error("this CPU has no VT-x (CPUID.01H:ECX.VMX[5]), or it is hidden by firmware or by a hypervisor; "
+                  "Nidus needs an Intel CPU with VT-x and EPT");
+        return ERR_UNSUPP;
+    }
+    vmx_caps_read(&vmx_caps, read_cap);
+    return vmx_negotiate(&vmx_caps, &vmx_features, report, NULL) ? OK : ERR_UNSUPP;
+}
+
+int vmx_init_cpu(void)
+{
+    u64 control = rdmsr(MSR_IA32_FEATURE_CONTROL);
+    u32 *region;
+
+    if (!(control & FEATURE_CONTROL_LOCKED))
+        wrmsr(MSR_IA32_FEATURE_CONTROL, control | FEATURE_CONTROL_LOCKED | FEATURE_CONTROL_VMXON);
+    if (rdmsr(MSR_IA32_VMX_BASIC) != vmx_caps.basic) {
+        log_error("cpu %u: its VMX differs from the boot CPU's (IA32_VMX_BASIC)", this_cpu()->id);
+        return ERR_UNSUPP;
+    }
+    region = pool_alloc(&pool_owner, 1);
+    if (!region)
+        return ERR_NOMEM;
+    *region = BASIC_REVISION(vmx_caps.basic);
+    write_cr0((read_cr0() | vmx_cr0_required(&vmx_caps)) & vmx_cr0_allowed(&vmx_caps));
+    write_cr4((read_cr4() | CR4_VMXE | vmx_cr4_required(&vmx_caps)) & vmx_cr4_allowed(&vmx_caps));
+    if (!vmxon(pool_pa(region))) {
+        log_error("cpu %u: VMXON failed", this_cpu()->id);
+        return ERR_UNSUPP;
+    }
+    return OK;
+}

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: MIT */
+/* The VMX instructions, and VMX operation on this CPU. */
+#ifndef ARCH_X86_VMX_H
+#define ARCH_X86_VMX_H
+
+#include "arch/x86/regs.h"
+#include "arch/x86/vmcs.h"
+#include "arch/x86/vmx_caps.h"
+
+extern struct vmx_caps vmx_caps;         /* of the boot CPU; the others must not differ */
+extern struct vmx_features vmx_features; /* what Nidus makes use of */
+
+/* Field of the current VMCS; one that does not exist reads as it was left (no fault). */
+static inline u64 vmread(u32 field)
+{
+    u64 v;
+    asm volatile("vmread %1, %0" : "=r"(v) : "r"((u64)field) : "cc");
+    return v;
+}
+
+static inline void vmwrite(u32 field, u64 v)
+{
+    asm volatile("vmwrite %0, %1" : : "r"(v), "r"((u64)field) : "cc", "memory");
+}
+
+static inline bool vmclear(paddr_t vmcs)
+{
+    bool failed;
+    asm volatile("vmclear %1" : "=@ccbe"(failed) : "m"(vmcs) : "memory");
+    return !failed;
+}
+
+static inline bool vmptrld(paddr_t vmcs)
+{
+    bool failed;
+    asm volatile("vmptrld %1" : "=@ccbe"(failed) : "m"(vmcs) : "memory");
+    return !failed;
+}
+
+static inline bool vmxon(paddr_t region)
+{
+    bool failed;
+    asm volatile("vmxon %1" : "=@ccbe"(failed) : "m"(region) : "memory");
+    return !failed;
+}
+
+/* Everything that this CPU has cached of EPT and of VPIDs. */
+static inline void invept_all(void)
+{
+    struct {
+        u64 eptp, reserved;
+    } d = {0, 0};
+    asm volatile("invept %0, %1" : : "m"(d), "r"(2ull) : "cc", "memory");
+}
+
+static inline void invvpid_all(void)
+{
+    struct {
+        u64 vpid, linear;
+    } d = {0, 0};
+    asm volatile("invvpid %0, %1" : : "m"(d), "r"(2ull) : "cc", "memory");
+}
+
+/* Reads the capabilities and negotiates; what is missing is named on the log. ERR_UNSUPP: Nidus cannot run here. */
+int vmx_init(void);
+/* Enters VMX operation on this CPU. ERR_UNSUPP (named on the log), ERR_NOMEM. */
+int vmx_init_cpu(void);
+
+#endif

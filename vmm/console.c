@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/console.h"
+#include "lib/format.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "vmm/dev/platform.h"
+#include "vmm/dev/uart.h"
+#include "vmm/vmm.h"
+
+static void put_line(struct vm *vm)
+{
+    char line[CONFIG_NAME_MAX + CONSOLE_LINE + 4];
+    size_t n = format(line, sizeof(line), "%s| ", vm->config->name);
+
+    memcpy(line + n, vm->line.text, vm->line.n);
+    n += vm->line.n;
+    line[n++] = '\n';
+    log_raw(line, n);
+    vm->line.n = 0;
+}
+
+void vm_console_put(struct vm *vm, const char *text, size_t n)
+{
+    if (vmm_nr_vms() == 1) {
+        log_raw(text, n);
+        return;
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == '\n' || vm->line.n == CONSOLE_LINE)
+            put_line(vm);
+        if (text[i] != '\n' && text[i] != '\r')
+            vm->line.text[vm->line.n++] = text[i];
+    }
+}
+
+void vm_console_idle(struct vm *vm)
+{
+    if (!vm->line.n)
+        return;
+    spin_lock(&vm->dev_lock);
+    if (vm->line.n)
+        put_line(vm);
+    spin_unlock(&vm->dev_lock);
+}

@@ -1,0 +1,23 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The console that all VMs share. With several VMs each line starts with 'NAME| '; lines are put together before they
+ * are printed. With one VM its output goes out as it comes (log_raw() keeps it from passing for Nidus's own lines).
+ */
+#ifndef VMM_CONSOLE_H
+#define VMM_CONSOLE_H
+
+#include "lib/types.h"
+
+struct vm;
+
+#define CONSOLE_LINE 200
+
+struct console_line {
+    u32 n;
+    char text[CONSOLE_LINE];
+};
+
+/* The VM waits or has ended: what it has printed of a line is shown. */
+void vm_console_idle(struct vm *vm);
+
+#endif

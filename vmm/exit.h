@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: MIT */
+/* Handlers of VM exits. Each returns true when the guest can go on at once, false for the slow path in run.c. */
+#ifndef VMM_EXIT_H
+#define VMM_EXIT_H
+
+#include "vmm/vm.h"
+
+bool exit_cr_access(struct vcpu *v);
+bool exit_xsetbv(struct vcpu *v);
+bool exit_io(struct vcpu *v);
+bool exit_exception(struct vcpu *v);
+bool exit_ept_violation(struct vcpu *v);
+
+/* True when nothing waits to be looked at before the next entry. */
+static inline bool vcpu_can_resume(const struct vcpu *v)
+{
+    return likely(!__atomic_load_n(&v->requests, __ATOMIC_RELAXED)) && !v->event.info;
+}
+
+#endif

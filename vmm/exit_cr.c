@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/* Control registers that the guest may not write by itself. */
+#include "arch/x86/asm.h"
+#include "arch/x86/vmx.h"
+#include "vmm/dev/lapic.h"
+#include "vmm/exit.h"
+
+/* Exit qualification (SDM, 'Exit Qualification for Control-Register Accesses'). */
+#define QUAL_CR(q)  ((q)&0xf)
+#define QUAL_OP(q)  ((q) >> 4 & 3)
+#define QUAL_REG(q) ((q) >> 8 & 0xf)
+enum { OP_MOV_TO, OP_MOV_FROM, OP_CLTS, OP_LMSW };
+
+#define CR0_DEFINED (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+#define PDPTE_RESERVED(width) (BITS(63, width) | BITS(8, 5) | BITS(2, 1))
+
+static u64 get_reg(struct vcpu *v, u32 n)
+{
+    return n == REG_RSP ? vmread(GUEST_RSP) : v->gpr[n];
+}
+
+static void set_reg(struct vcpu *v, u32 n, u64 value)
+{
+    if (n == REG_RSP)
+        vmwrite(GUEST_RSP, value);
+    else
+        v->gpr[n] = value;
+}
+
+/* SDM, 'Loading Paging-Structure Entries for PAE Paging'. False: #GP. */
+static bool load_pdptes(struct vcpu *v, u64 cr3)
+{
+    u64 pdpte[4];
+
+    if (guest_read(v->vm, cr3 & 0xffffffe0, pdpte, sizeof(pdpte)))
+        return false;
+    for (u32 i = 0; i < 4; i++) {
+        if ((pdpte[i] & PTE_P) && (pdpte[i] & PDPTE_RESERVED(v->cpuid->maxphyaddr)))
+            return false;
+    }
+    for (u32 i = 0; i < 4; i++)
+        vmwrite(GUEST_PDPTE0 + 2 * i, pdpte[i]);
+    return true;
+}
+
+/* Paging goes on or off: long mode follows EFER.LME. False: #GP. */
+static bool change_paging(struct vcpu *v, bool on)
+{
+    u64 efer = vmread(GUEST_IA32_EFER), cr4 = vmread(GUEST_CR4);
+    bool code64 = vmread(GUEST_CS_ACCESS_RIGHTS) & SEG_AR_L;
+
+    if (on) {
+        if (efer & EFER_LME) {
+            if (!(cr4 & CR4_PAE) || code64)
+                return false;
+            vmwrite(GUEST_IA32_EFER, efer | EFER_LMA);
+            vmwrite(ENTRY_CONTROLS, vmread(ENTRY_CONTROLS) | ENTRYCTL_IA32E_MODE_GUEST);
+        } else if (cr4 & CR4_PAE) {
+            return load_pdptes(v, vmread(GUEST_CR3));
+        }
+        return true;
+    }
+    if ((efer & EFER_LMA) && (code64 || (cr4 & CR4_PCIDE)))
+        return false;
+    vmwrite(GUEST_IA32_EFER, efer & ~(u64)EFER_LMA);
+    vmwrite(ENTRY_CONTROLS, vmread(ENTRY_CONTROLS) & ~ENTRYCTL_IA32E_MODE_GUEST);
+    return true;
+}
+
+/* SDM, 'Control Registers', and MOV to CR in volume 2. False: #GP. */
+static bool write_guest_cr0(struct vcpu *v, u64 value)
+{
+    u64 old = vmread(GUEST_CR0);
+
+    if (value >> 32 || ((value & CR0_PG) && !(value & CR0_PE)) || ((value & CR0_NW) && !(value & CR0_CD)))
+        return false;
+    value = (value & CR0_DEFINED) | CR0_ET;
+    if (((value ^ old) & CR0_PG) && !change_paging(v, value & CR0_PG))
+        return false;
+    vmwrite(CR0_READ_SHADOW, value);
+    vmwrite(GUEST_CR0, (value & ~(u64)(CR0_CD | CR0_NW)) | CR0_NE);
+    return true;
+}
+
+static bool write_guest_cr8(struct vcpu *v, u64 value)
+{
+    if (value >> 4)
+        return false;
+    spin_lock(&v->vm->dev_lock);
+    lapic_set_tpr(v->lapic, (u8)(value << 4));
+    if (lapic_pending(v->lapic) >= 0)
+        __atomic_or_fetch(&v->requests, REQ_KICK, __ATOMIC_RELAXED);
+    spin_unlock(&v->vm->dev_lock);
+    return true;
+}
+
+static bool mov_to(struct vcpu *v, u32 cr, u64 value)
+{
+    switch (cr) {
+    case 0:
+        return write_guest_cr0(v, value);
+    case 8:
+        return write_guest_cr8(v, value);
+    default:
+        /* CR4: what the guest may set it sets without an exit. */
+        return false;
+    }
+}
+
+bool exit_cr_access(struct vcpu *v)
+{
+    u64 q = vmread(EXIT_QUALIFICATION);
+
+    if (QUAL_OP(q) == OP_MOV_TO) {
+        if (!mov_to(v, QUAL_CR(q), get_reg(v, QUAL_REG(q)))) {
+            vcpu_inject_exception_error(v, VEC_GP, 0);
+            return false;
+        }
+    } else if (QUAL_OP(q) == OP_MOV_FROM && QUAL_CR(q) == 8) {
+        set_reg(v, QUAL_REG(q), lapic_tpr(v->lapic) >> 4);
+    } else {
+        vm_crash(v, "CR access that Nidus does not expect, qualification 0x%lx", q);
+        return false;
+    }
+    vcpu_skip_instruction(v);
+    return vcpu_can_resume(v);
+}
+
+/* SDM volume 2, XSETBV; the checks of CPL and CR4.OSXSAVE come before the exit. */
+bool exit_xsetbv(struct vcpu *v)
+{
+    u64 value = (v->gpr[REG_RDX] << 32) | (u32)v->gpr[REG_RAX], allowed = v->cpuid->xcr0_allowed;
+    const u64 sse = BIT(1), avx = BIT(2), avx512 = BITS(7, 5);
+    bool bad = (u32)v->gpr[REG_RCX] != 0 || !(value & 1) || (value & ~allowed) || ((value & avx) && !(value & sse)) ||
+               ((value & avx512) && ((value & avx512) != avx512 || !(value & avx)));
+
+    if (bad) {
+        vcpu_inject_exception_error(v, VEC_GP, 0);
+        return false;
+    }
+    xsetbv(0, value);
+    vcpu_skip_instruction(v);
+    return true;
+}

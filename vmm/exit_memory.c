@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT */
+/* Exits for memory, ports and exceptions. */
+#include "arch/x86/asm.h"
+#include "arch/x86/trap.h"
+#include "arch/x86/vmx.h"
+#include "vmm/exit.h"
+#include "vmm/mmio.h"
+#include "vmm/mmio_host.h"
+#include "vmm/string_io.h"
+
+/* Exit qualification (SDM, 'Exit Qualification for I/O Instructions'). */
+#define IO_SIZE(q)   (((q)&7) + 1)
+#define IO_IN        BIT(3)
+#define IO_STRING    BIT(4)
+#define IO_PORT(q)   ((u16)((q) >> 16))
+
+static bool string_exit(struct vcpu *v, u64 q)
+{
+    struct string_io io;
+
+    string_io_from_exit(&io, q, (u32)vmread(EXIT_INSTRUCTION_INFO), (u32)vmread(EXIT_INSTRUCTION_LENGTH));
+    if (string_io(v, &io))
+        vm_crash(v, "string I/O with page tables outside of RAM");
+    return vcpu_can_resume(v);
+}
+
+bool exit_io(struct vcpu *v)
+{
+    u64 q = vmread(EXIT_QUALIFICATION);
+    u32 size = IO_SIZE(q);
+
+    if (unlikely(q & IO_STRING))
+        return string_exit(v, q);
+    if (q & IO_IN) {
+        u32 value = vcpu_port_read(v, IO_PORT(q), size);
+
+        if (size == 4)
+            v->gpr[REG_RAX] = value;
+        else if (size == 2)
+            *(u16 *)&v->gpr[REG_RAX] = (u16)value;
+        else
+            *(u8 *)&v->gpr[REG_RAX] = (u8)value;
+    } else {
+        vcpu_port_write(v, IO_PORT(q), size, size == 4 ? (u32)v->gpr[REG_RAX] : v->gpr[REG_RAX] & (BIT(8 * size) - 1));
+    }
+    vcpu_skip_instruction(v);
+    return vcpu_can_resume(v);
+}
+
+/* The delivery of an event met memory that must be filled in first; it goes on where it was. */
+bool exit_ept_violation(struct vcpu *v)
+{
+    gpa_t gpa = vmread(GUEST_PHYSICAL_ADDRESS);
+    int r = vm_populate(v->vm, gpa);
+
+    if (r == OK)
+        return vcpu_can_resume(v);
+    if (r == ERR_NOMEM) {
+        vm_crash(v, "no memory for the page tables of guest-physical 0x%lx", gpa);
+        return false;
+    }
+    if (v->event.info) {
+        vm_crash(v, "an event's delivery uses guest-physical 0x%lx, where there is no RAM", gpa);
+        return false;
+    }
+    if (mmio_emulate(v, gpa))
+        vcpu_inject_exception(v, VEC_UD);
+    return vcpu_can_resume(v);
+}
+
+/*
+ * #DB and #AC are only intercepted so that a guest cannot keep the CPU in their delivery. For #DB the exit comes
+ * before DR6 and DR7 change: SDM, 'Exit Qualification for Debug Exceptions'.
+ */
+static void reflect_debug(struct vcpu *v)
+{
+    u64 q = vmread(EXIT_QUALIFICATION);
+
+    write_dr6((read_dr6() & ~0xfull) | DR6_INIT | (q & 0x600f));
+    vmwrite(GUEST_DR7, vmread(GUEST_DR7) & ~BIT(13));
+    vcpu_inject_exception(v, VEC_DB);
+}
+
+bool exit_exception(struct vcpu *v)
+{
+    u32 info = (u32)vmread(EXIT_INTERRUPTION_INFO);
+
+    if (INTR_INFO_TYPE(info) == INTR_TYPE_NMI) {
+        nmi_dispatch();
+        return false;
+    }
+    switch (INTR_INFO_VECTOR(info)) {
+    case VEC_DB:
+        reflect_debug(v);
+        break;
+    case VEC_AC:
+        vcpu_inject_exception_error(v, VEC_AC, (u32)vmread(EXIT_INTERRUPTION_ERROR_CODE));
+        break;
+    case VEC_MC:
+        panic("machine check while vCPU %u of %s ran", v->id, v->vm->config->name);
+    default:
+        vm_crash(v, "exception %u that was not asked for", INTR_INFO_VECTOR(info));
+    }
+    return false;
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* When a vCPU cannot go on: what the VMCS holds and why, in words. The VM stops, the others go on. */
+#ifndef VMM_FAIL_H
+#define VMM_FAIL_H
+
+#include "vmm/vm.h"
+
+/* Prints the VMCS and the general registers, and stops the VM. */
+void fail_dump(struct vcpu *v, const char *what);
+/* VMLAUNCH or VMRESUME itself failed; flags: RFLAGS after it. */
+void fail_vm_entry_instruction(struct vcpu *v, u64 flags);
+/* The exit says that the entry failed (EXIT_REASON_ENTRY_FAILURE). */
+void fail_vm_entry(struct vcpu *v);
+
+#endif

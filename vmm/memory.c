@@ -1,0 +1,199 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Guest RAM. Its memory is taken when the VM starts; each piece is scrubbed, and mapped for the guest and in the VM's
+ * own host address space, when it is first touched.
+ */
+#include "arch/x86/asm.h"
+#include "arch/x86/cpu.h"
+#include "arch/x86/layout.h"
+#include "arch/x86/paging.h"
+#include "arch/x86/trap.h"
+#include "arch/x86/vmx.h"
+#include "lib/string.h"
+#include "vmm/vmm.h"
+
+#define PIECE      MiB(2)
+#define NOT_RAM    GUEST_LOW_RAM_END /* from here to the BIOS area there is no RAM */
+#define HIGH_START GiB(4)
+
+static paddr_t table_alloc(void *ctx)
+{
+    void *p = pool_alloc(&((struct vm *)ctx)->owner, 1);
+
+    return p ? pool_pa(p) : EPT_NO_TABLE;
+}
+
+static void table_free(void *ctx, paddr_t pa)
+{
+    pool_free(&((struct vm *)ctx)->owner, pool_va(pa), 1);
+}
+
+static u64 *table_access(void *ctx, paddr_t pa)
+{
+    (void)ctx;
+    return pool_va(pa);
+}
+
+static const struct ept_ops ept_ops = {table_alloc, table_free, table_access};
+
+static bool add_extent(struct vm *vm, gpa_t gpa, u64 size)
+{
+    u64 align = size >= GiB(1) ? GiB(1) : size >= PIECE ? PIECE : PAGE_SIZE;
+    paddr_t pa = FRAME_NONE;
+
+    if (vm->nr_extents == VM_MAX_EXTENTS)
+        return false;
+    pa = frames_alloc(&vm->owner, size, align, 0);
+    if (pa == FRAME_NONE && align > PIECE)
+        pa = frames_alloc(&vm->owner, size, PIECE, 0);
+    if (pa == FRAME_NONE)
+        return false;
+    vm->extents[vm->nr_extents++] = (struct vm_extent){gpa, pa, size};
+    return true;
+}
+
+/* As few extents as the machine's free memory allows; each but the last is a multiple of 2 MiB. */
+static int add_range(struct vm *vm, gpa_t gpa, u64 size)
+{
+    u64 chunk = size;
+
+    while (size) {
+        chunk = MIN(chunk, size);
+        if (add_extent(vm, gpa, chunk)) {
+            gpa += chunk;
+            size -= chunk;
+        } else if (chunk > PIECE) {
+            chunk = ALIGN_UP(chunk / 2, PIECE);
+        } else {
+            return ERR_NOMEM;
+        }
+    }
+    return OK;
+}
+
+int vm_memory_init(struct vm *vm)
+{
+    u64 low = MIN(vm->memory, GUEST_PCI_HOLE);
+    u32 maxphyaddr = cpuid(0x80000008, 0).eax & 0xff;
+
+    if (add_range(vm, 0, low) || add_range(vm, HIGH_START, vm->memory - low))
+        return ERR_NOMEM;
+    vm->space = paging_new_space(&vm->owner);
+    if (!vm->space || ept_init(&vm->ept, &ept_ops, vm, vmx_caps.ept_vpid, maxphyaddr))
+        return ERR_NOMEM;
+    vm->eptp = ept_pointer(&vm->ept);
+    return OK;
+}
+
+void vm_memory_free(struct vm *vm)
+{
+    struct vmm_cpu *c = this_vmm_cpu();
+
+    if (c->space == vm)
+        vm_use_space(NULL);
+    if (vm->eptp)
+        ept_destroy(&vm->ept);
+    paging_free_space(&vm->owner, vm->space);
+    for (u32 i = 0; i < vm->nr_extents; i++)
+        frames_free(&vm->owner, vm->extents[i].pa, vm->extents[i].size);
+    vm->nr_extents = 0;
+}
+
+void vm_use_space(struct vm *vm)
+{
+    struct vmm_cpu *c = this_vmm_cpu();
+
+    if (c->space == vm)
+        return;
+    c->space = vm;
+    write_cr3(vm ? vm->space : paging_base_cr3());
+}
+
+static const struct vm_extent *find_extent(const struct vm *vm, gpa_t gpa)
+{
+    if (gpa >= NOT_RAM && gpa < GUEST_BIOS_AREA)
+        return NULL;
+    for (u32 i = 0; i < vm->nr_extents; i++) {
+        if (gpa - vm->extents[i].gpa < vm->extents[i].size)
+            return &vm->extents[i];
+    }
+    return NULL;
+}
+
+/* The 2 MiB around gpa, cut to its extent and to what is RAM. */
+static void piece_around(const struct vm_extent *e, gpa_t gpa, gpa_t *start, gpa_t *end)
+{
+    *start = MAX(ALIGN_DOWN(gpa, PIECE), e->gpa);
+    *end = MIN(ALIGN_DOWN(gpa, PIECE) + PIECE, e->gpa + e->size);
+    if (gpa < NOT_RAM)
+        *end = MIN(*end, NOT_RAM);
+    else if (*start < GUEST_BIOS_AREA)
+        *start = GUEST_BIOS_AREA;
+}
+
+/* The memory is scrubbed through the VM's host space before the guest can see it. */
+static int map_piece(struct vm *vm, const struct vm_extent *e, gpa_t start, u64 size)
+{
+    paddr_t pa = e->pa + (start - e->gpa);
+    int r = paging_map(&vm->owner, vm->space, VM_BASE + start, pa, size, MAP_WRITE | MAP_USER);
+
+    if (r)
+        return r;
+    user_zero((void *)(VM_BASE + start), size);
+    return ept_map(&vm->ept, start, pa, size, EPT_RWX, EPT_WB);
+}
+
+int vm_populate(struct vm *vm, gpa_t gpa)
+{
+    const struct vm_extent *e = find_extent(vm, gpa);
+    gpa_t start, end;
+    int r = OK;
+
+    if (!e)
+        return ERR_RANGE;
+    vm_use_space(vm);
+    piece_around(e, gpa, &start, &end);
+    spin_lock(&vm->mem_lock);
+    if (!ept_lookup(&vm->ept, gpa, NULL))
+        r = map_piece(vm, e, start, end - start);
+    spin_unlock(&vm->mem_lock);
+    return r;
+}
+
+/* Copies piece by piece; a fault means that the piece has not been touched yet. */
+static int guest_access(struct vm *vm, gpa_t gpa, void *buf, u64 n, bool write)
+{
+    vm_use_space(vm);
+    while (n) {
+        const struct vm_extent *e = find_extent(vm, gpa);
+        void *guest = (void *)(VM_BASE + gpa);
+        gpa_t start, end;
+        u64 step;
+
+        if (!e)
+            return ERR_RANGE;
+        piece_around(e, gpa, &start, &end);
+        step = MIN(n, end - gpa);
+        if (write ? user_copy(guest, buf, step) : user_copy(buf, guest, step)) {
+            int r = vm_populate(vm, gpa);
+
+            if (r)
+                return r;
+            continue;
+        }
+        gpa += step;
+        buf = (u8 *)buf + step;
+        n -= step;
+    }
+    return OK;
+}
+
+int guest_read(struct vm *vm, gpa_t gpa, void *to, u64 n)
+{
+    return guest_access(vm, gpa, to, n, false);
+}
+
+int guest_write(struct vm *vm, gpa_t gpa, const void *from, u64 n)
+{
+    return guest_access(vm, gpa, (void *)from, n, true);
+}

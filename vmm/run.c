@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: MIT */
+/* A physical CPU's main loop, and the slow path around VM entries. */
+#include "arch/x86/apic.h"
+#include "arch/x86/asm.h"
+#include "arch/x86/time.h"
+#include "arch/x86/trap.h"
+#include "arch/x86/vmx.h"
+#include "vmm/console.h"
+#include "vmm/dev/irq.h"
+#include "vmm/dev/lapic.h"
+#include "vmm/fail.h"
+#include "vmm/sched.h"
+#include "vmm/timer.h"
+
+/* INIT puts a vCPU to wait for a start-up IPI; the boot vCPU starts at the reset vector. */
+static void take_init(struct vcpu *v)
+{
+    spin_lock(&v->vm->dev_lock);
+    lapic_reset(v->lapic);
+    spin_unlock(&v->vm->dev_lock);
+    vcpu_reset(v);
+    v->activity = v->id ? VCPU_WAIT_SIPI : VCPU_ACTIVE;
+}
+
+static void take_sipi(struct vcpu *v)
+{
+    u8 vector = __atomic_load_n(&v->sipi_vector, __ATOMIC_ACQUIRE);
+
+    if (v->activity != VCPU_WAIT_SIPI)
+        return;
+    vmwrite(GUEST_CS_SELECTOR, (u64)vector << 8);
+    vmwrite(GUEST_CS_BASE, (u64)vector << 12);
+    vmwrite(GUEST_RIP, 0);
+    v->activity = VCPU_ACTIVE;
+}
+
+static void take_requests(struct vcpu *v)
+{
+    u64 requests = __atomic_fetch_and(&v->requests, ~(u64)(REQ_KICK | REQ_INIT | REQ_SIPI), __ATOMIC_ACQ_REL);
+
+    if (requests & REQ_INIT)
+        take_init(v);
+    if (requests & REQ_SIPI)
+        take_sipi(v);
+}
+
+/* With the device lock held: is there anything that ends a halt? */
+static bool is_ready(struct vcpu *v)
+{
+    if (v->activity == VCPU_ACTIVE)
+        return true;
+    if (v->activity == VCPU_HALTED &&
+        ((v->requests & REQ_NMI) || v->event.info ||
+         ((vmread(GUEST_RFLAGS) & RFLAGS_IF) && vcpu_irq_pending(v) >= 0))) {
+        v->activity = VCPU_ACTIVE;
+        return true;
+    }
+    return false;
+}
+
+/* When the CPU must come back by itself: the vCPU's own timers, those of sleepers, the end of the slice. */
+static void arm(struct vmm_cpu *c, struct vcpu *v, u64 now)
+{
+    u64 until = MIN(v->deadline, sched_wake_due(c, now));
+
+    if (sched_contended(c))
+        until = MIN(until, v->slice_end);
+    if (vmx_has(&vmx_features, VF_PREEMPTION_TIMER)) {
+        u64 ticks = until > now ? (until - now) >> (vmx_caps.misc & 31) : 0;
+
+        vmwrite(PREEMPTION_TIMER_VALUE, MIN(ticks, 0xffffffffu));
+    } else if (until != ~0ull) {
+        apic_timer_set(until);
+    } else {
+        apic_timer_stop();
+    }
+}
+
+enum outcome { GO_ON, BLOCK, YIELD, END };
+
+/* All that is between two entries; with GO_ON the VMCS is ready for the next. */
+static enum outcome prepare(struct vmm_cpu *c, struct vcpu *v)
+{
+    struct vm *vm = v->vm;
+    u64 now = rdtsc();
+    bool ready;
+
+    take_requests(v);
+    if (sched_contended(c) && now >= v->slice_end)
+        return YIELD;
+    spin_lock(&vm->dev_lock);
+    if (v->deadline <= now)
+        vtimers_run(v);
+    ready = is_ready(v);
+    if (ready)
+        vcpu_deliver_events(v);
+    spin_unlock(&vm->dev_lock);
+    if (__atomic_load_n(&vm->ending, __ATOMIC_ACQUIRE) == 2)
+        return END;
+    if (!ready)
+        return BLOCK;
+    arm(c, v, now);
+    return GO_ON;
+}
+
+/* May another CPU run it next? Then nothing of it may stay in this one. */
+static bool moves(const struct vcpu *v)
+{
+    return v->pin == CONFIG_PIN_ANY && nr_cpus > 1;
+}
+
+static bool block(struct vmm_cpu *c, struct vcpu *v)
+{
+    vm_console_idle(v->vm);
+    if (moves(v))
+        vcpu_unload(v);
+    return sched_block(c, v);
+}
+
+static void end(struct vmm_cpu *c, struct vcpu *v)
+{
+    vcpu_unload(v);
+    sched_retire(c, v);
+    vm_vcpu_left(v->vm);
+}
+
+/* Runs the vCPU until it leaves the CPU. */
+static void run(struct vmm_cpu *c, struct vcpu *v)
+{
+    for (;;) {
+        u64 flags;
+
+        vcpu_load(v);
+        switch (prepare(c, v)) {
+        case GO_ON:
+            flags = vmx_enter(v);
+            if (unlikely(flags))
+                fail_vm_entry_instruction(v, flags);
+            break;
+        case BLOCK:
+            if (block(c, v))
+                return;
+            break;
+        case YIELD:
+            if (moves(v))
+                vcpu_unload(v);
+            sched_yield(c, v);
+            return;
+        case END:
+            end(c, v);
+            return;
+        }
+    }
+}
+
+void __noreturn vmm_cpu_main(void)
+{
+    struct vmm_cpu *c = this_vmm_cpu();
+
+    for (;;) {
+        u64 next = sched_wake_due(c, rdtsc());
+        struct vcpu *v = sched_pick(c);
+
+        if (v) {
+            run(c, v);
+            /* The VM may end on another CPU: its tables must not stay in use here. */
+            vm_use_space(NULL);
+        } else {
+            sched_idle(c, next);
+        }
+    }
+}

@@ -1,0 +1,278 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/sched.h"
+#include "arch/x86/apic.h"
+#include "arch/x86/asm.h"
+#include "arch/x86/time.h"
+#include "arch/x86/trap.h"
+
+static struct vmm_cpu *cpu_state(u32 id)
+{
+    return cpus[id]->vmm;
+}
+
+static void notify(u32 id)
+{
+    if (id != this_cpu()->id)
+        apic_send_ipi(cpus[id]->apic_id, VECTOR_KICK);
+}
+
+/* An idle CPU other than id, which may come and take a vCPU from id's queue. */
+static void notify_some_idle(u32 id)
+{
+    for (u32 i = 0; i < nr_cpus; i++) {
+        if (i != id && __atomic_load_n(&cpu_state(i)->idle, __ATOMIC_ACQUIRE)) {
+            notify(i);
+            return;
+        }
+    }
+}
+
+/* Locks the home of v, which may change until the lock is held. */
+static struct vmm_cpu *lock_home(struct vcpu *v)
+{
+    for (;;) {
+        u32 home = __atomic_load_n(&v->home, __ATOMIC_ACQUIRE);
+        struct vmm_cpu *c = cpu_state(home);
+
+        spin_lock(&c->lock);
+        if (__atomic_load_n(&v->home, __ATOMIC_ACQUIRE) == home)
+            return c;
+        spin_unlock(&c->lock);
+    }
+}
+
+static void enqueue(struct vmm_cpu *c, struct vcpu *v)
+{
+    v->sched = SCHED_QUEUED;
+    list_del(&v->node);
+    list_push_back(&c->queue, &v->node);
+}
+
+/* v was put in its home's queue: whoever should know. Without any lock. */
+static void tell_queued(struct vcpu *v, u32 home, bool home_busy)
+{
+    if (home != this_cpu()->id)
+        notify(home);
+    else if (this_vmm_cpu()->current)
+        __atomic_or_fetch(&this_vmm_cpu()->current->requests, REQ_KICK, __ATOMIC_ACQ_REL);
+    if (home_busy && v->pin == CONFIG_PIN_ANY)
+        notify_some_idle(home);
+}
+
+static void request(struct vcpu *v, u64 bits)
+{
+    enum vcpu_sched before;
+    struct vmm_cpu *c;
+    bool busy;
+    u32 home;
+
+    __atomic_or_fetch(&v->requests, bits, __ATOMIC_ACQ_REL);
+    c = lock_home(v);
+    before = v->sched;
+    home = v->home;
+    busy = c->current != NULL;
+    if (before == SCHED_BLOCKED)
+        enqueue(c, v);
+    spin_unlock(&c->lock);
+    if (before == SCHED_BLOCKED)
+        tell_queued(v, home, busy);
+    else if (before == SCHED_RUNNING)
+        notify(home);
+}
+
+void vcpu_kick(struct vcpu *v)
+{
+    request(v, REQ_KICK);
+}
+
+void vcpu_init_signal(struct vcpu *v)
+{
+    request(v, REQ_INIT | REQ_KICK);
+}
+
+void vcpu_sipi(struct vcpu *v, u8 vector)
+{
+    __atomic_store_n(&v->sipi_vector, vector, __ATOMIC_RELEASE);
+    request(v, REQ_SIPI | REQ_KICK);
+}
+
+void vcpu_nmi(struct vcpu *v)
+{
+    request(v, (v->requests & REQ_NMI ? REQ_NMI2 : REQ_NMI) | REQ_KICK);
+}
+
+/* Shared vCPUs start on the CPU that has the fewest. */
+static u32 choose_home(const struct vcpu *v)
+{
+    u32 best = 0, best_load = ~0u;
+
+    if (v->pin != CONFIG_PIN_ANY)
+        return (u32)v->pin;
+    for (u32 i = 0; i < nr_cpus; i++) {
+        u32 load = __atomic_load_n(&cpu_state(i)->nr_home, __ATOMIC_RELAXED);
+
+        if (load < best_load) {
+            best_load = load;
+            best = i;
+        }
+    }
+    return best;
+}
+
+void sched_add(struct vcpu *v)
+{
+    struct vmm_cpu *c;
+    bool busy;
+
+    v->home = choose_home(v);
+    c = cpu_state(v->home);
+    __atomic_add_fetch(&c->nr_home, 1, __ATOMIC_RELAXED);
+    spin_lock(&c->lock);
+    busy = c->current != NULL;
+    enqueue(c, v);
+    spin_unlock(&c->lock);
+    tell_queued(v, v->home, busy);
+}
+
+static struct vcpu *take_first(struct vmm_cpu *c, bool any)
+{
+    list_for_each(it, &c->queue)
+    {
+        struct vcpu *v = container_of(it, struct vcpu, node);
+
+        if (any || v->pin == CONFIG_PIN_ANY) {
+            list_del(&v->node);
+            return v;
+        }
+    }
+    return NULL;
+}
+
+/* A ready vCPU from another CPU's queue becomes ours. Both locks are never held at once. */
+static struct vcpu *steal(struct vmm_cpu *c)
+{
+    u32 self = this_cpu()->id;
+
+    for (u32 n = 1; n < nr_cpus; n++) {
+        struct vmm_cpu *from = cpu_state((self + n) % nr_cpus);
+        struct vcpu *v;
+
+        if (list_empty(&from->queue))
+            continue;
+        spin_lock(&from->lock);
+        v = from->current ? take_first(from, false) : NULL;
+        if (v) {
+            v->sched = SCHED_RUNNING;
+            __atomic_store_n(&v->home, self, __ATOMIC_RELEASE);
+            from->nr_home--;
+            __atomic_add_fetch(&c->nr_home, 1, __ATOMIC_RELAXED);
+        }
+        spin_unlock(&from->lock);
+        if (v)
+            return v;
+    }
+    return NULL;
+}
+
+struct vcpu *sched_pick(struct vmm_cpu *c)
+{
+    struct vcpu *v;
+
+    spin_lock(&c->lock);
+    v = take_first(c, true);
+    if (v)
+        v->sched = SCHED_RUNNING;
+    spin_unlock(&c->lock);
+    if (!v && nr_cpus > 1)
+        v = steal(c);
+    c->current = v;
+    if (v)
+        v->slice_end = rdtsc() + us_to_ticks(SCHED_SLICE_US);
+    return v;
+}
+
+void sched_yield(struct vmm_cpu *c, struct vcpu *v)
+{
+    spin_lock(&c->lock);
+    c->current = NULL;
+    enqueue(c, v);
+    spin_unlock(&c->lock);
+}
+
+bool sched_block(struct vmm_cpu *c, struct vcpu *v)
+{
+    bool blocked;
+
+    spin_lock(&c->lock);
+    blocked = !(__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & REQ_KICK);
+    if (blocked) {
+        v->sched = SCHED_BLOCKED;
+        c->current = NULL;
+        list_push_back(&c->sleepers, &v->node);
+    }
+    spin_unlock(&c->lock);
+    return blocked;
+}
+
+void sched_retire(struct vmm_cpu *c, struct vcpu *v)
+{
+    spin_lock(&c->lock);
+    v->sched = SCHED_DEAD;
+    c->current = NULL;
+    spin_unlock(&c->lock);
+    __atomic_sub_fetch(&c->nr_home, 1, __ATOMIC_RELAXED);
+}
+
+bool sched_contended(struct vmm_cpu *c)
+{
+    return !list_empty(&c->queue);
+}
+
+u64 sched_wake_due(struct vmm_cpu *c, u64 now)
+{
+    u64 next = ~0ull;
+
+    if (list_empty(&c->sleepers))
+        return next;
+    spin_lock(&c->lock);
+    for (struct list *it = c->sleepers.next, *after; it != &c->sleepers; it = after) {
+        struct vcpu *v = container_of(it, struct vcpu, node);
+        u64 deadline = __atomic_load_n(&v->deadline, __ATOMIC_ACQUIRE);
+
+        after = it->next;
+        if (deadline <= now)
+            enqueue(c, v);
+        else
+            next = MIN(next, deadline);
+    }
+    spin_unlock(&c->lock);
+    return next;
+}
+
+/* Something may have been queued before our 'idle' was seen. */
+static bool steal_possible(void)
+{
+    u32 self = this_cpu()->id;
+
+    for (u32 i = 0; i < nr_cpus; i++) {
+        if (i != self && cpu_state(i)->current && !list_empty(&cpu_state(i)->queue))
+            return true;
+    }
+    return false;
+}
+
+void sched_idle(struct vmm_cpu *c, u64 until)
+{
+    u64 from = rdtsc();
+
+    __atomic_store_n(&c->idle, 1, __ATOMIC_SEQ_CST);
+    if (until != ~0ull)
+        apic_timer_set(until);
+    /* Interrupts are off until the halt: an IPI sent since 'idle' was set, or the timer, ends it at once. */
+    if (list_empty(&c->queue) && !steal_possible())
+        irq_enable_and_halt();
+    __atomic_store_n(&c->idle, 0, __ATOMIC_SEQ_CST);
+    if (until != ~0ull)
+        apic_timer_stop();
+    c->idle_ticks += rdtsc() - from;
+}

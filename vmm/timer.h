@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: MIT */
+/* Timers of virtual devices (vmm/dev/host.h), kept by the vCPU that looks after them. */
+#ifndef VMM_TIMER_H
+#define VMM_TIMER_H
+
+#include "vmm/vm.h"
+
+/* Fires what is due. With the device lock held. */
+void vtimers_run(struct vcpu *v);
+
+#endif

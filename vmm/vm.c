@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+/* The life of a VM: built from its configuration, run, ended, and perhaps started again. */
+#include "arch/x86/asm.h"
+#include "arch/x86/cpu.h"
+#include "arch/x86/time.h"
+#include "arch/x86/vmx.h"
+#include "arch/x86/vmx_names.h"
+#include "lib/format.h"
+#include "lib/log.h"
+#include "lib/string.h"
+#include "vmm/dev/lapic.h"
+#include "vmm/dev/platform.h"
+#include "vmm/guest_acpi.h"
+#include "vmm/vmcs_setup.h"
+#include "vmm/vmm.h"
+
+#define VM_PAGES    ((sizeof(struct vm) + PAGE_SIZE - 1) / PAGE_SIZE)
+#define ARENA_PAGES 4
+
+/* Pages that vm_alloc() gives pieces of. */
+struct arena_run {
+    struct arena_run *next;
+    u32 pages;
+};
+
+void *vm_alloc(struct vm *vm, size_t size)
+{
+    void *p;
+
+    size = ALIGN_UP(size, 64);
+    if (size > vm->arena_left) {
+        u32 pages = MAX((u32)((size + 64 + PAGE_SIZE - 1) / PAGE_SIZE), ARENA_PAGES);
+        struct arena_run *run = pool_alloc(&vm->owner, pages);
+
+        if (!run)
+            return NULL;
+        *run = (struct arena_run){vm->runs, pages};
+        vm->runs = run;
+        vm->arena = (u8 *)run + 64;
+        vm->arena_left = pages * PAGE_SIZE - 64;
+    }
+    p = vm->arena;
+    vm->arena += size;
+    vm->arena_left -= size;
+    return p;
+}
+
+struct vcpu *vm_vcpu(struct vm *vm, u32 id)
+{
+    return id < vm->nr_vcpus ? vm->vcpus[id] : NULL;
+}
+
+u32 vm_nr_vcpus(struct vm *vm)
+{
+    return vm->nr_vcpus;
+}
+
+u32 vcpu_id(struct vcpu *v)
+{
+    return v->id;
+}
+
+struct vm *vcpu_vm(struct vcpu *v)
+{
+    return v->vm;
+}
+
+struct lapic *vcpu_lapic(struct vcpu *v)
+{
+    return v->lapic;
+}
+
+struct platform *vm_platform(struct vm *vm)
+{
+    return vm->platform;
+}
+
+struct bus *vm_pio_bus(struct vm *vm)
+{
+    return &vm->pio;
+}
+
+struct bus *vm_mmio_bus(struct vm *vm)
+{
+    return &vm->mmio;
+}
+
+void vm_request_end(struct vm *vm, enum vm_end how, const char *why)
+{
+    u32 expected = 0;
+
+    if (!__atomic_compare_exchange_n(&vm->ending, &expected, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return;
+    vm->how = how;
+    str_copy(vm->why, why, sizeof(vm->why));
+    __atomic_store_n(&vm->ending, 2, __ATOMIC_RELEASE);
+    for (u32 i = 0; i < vm->nr_vcpus; i++)
+        vcpu_kick(vm->vcpus[i]);
+}
+
+void vm_crash(struct vcpu *v, const char *fmt, ...)
+{
+    char why[96];
+    va_list args;
+
+    va_start(args, fmt);
+    format_va(why, sizeof(why), fmt, args);
+    va_end(args);
+    log_error("%s: vCPU %u at 0x%lx: %s", v->vm->config->name, v->id, vmread(GUEST_RIP), why);
+    vm_request_end(v->vm, VM_END_CRASH, why);
+}
+
+static void destroy(struct vm *vm)
+{
+    struct frame_owner *owner = &vm->owner;
+
+    for (u32 i = 0; i < vm->nr_vcpus; i++) {
+        if (vm->vcpus[i])
+            vcpu_destroy(vm->vcpus[i]);
+    }
+    for (struct arena_run *run = vm->runs, *next; run; run = next) {
+        next = run->next;
+        pool_free(owner, run, run->pages);
+    }
+    vm_memory_free(vm);
+    pool_free(owner, vm->msr_bitmap, 1);
+    __atomic_add_fetch(&vmm_flush_wanted, 1, __ATOMIC_ACQ_REL);
+    /* What is left of its account is the object itself, which takes the account with it. */
+    if (owner->pages != VM_PAGES)
+        log_error("%s: %lu pages were not returned", owner->name, owner->pages - (u64)VM_PAGES);
+    frames_transfer(owner, &pool_owner, owner->pages);
+    frames_forget_owner(owner);
+    pool_free(&pool_owner, vm, VM_PAGES);
+}
+
+/* One line with the exits of all vCPUs by reason, most frequent reasons by their order in the SDM. */
+static void log_exits(const struct vm *vm)
+{
+    char line[400];
+    size_t n = 0;
+    u64 total = 0;
+
+    for (u32 r = 0; r < VMX_NR_EXIT_REASONS; r++) {
+        u64 count = 0;
+
+        for (u32 i = 0; i < vm->nr_vcpus; i++)
+            count += vm->vcpus[i]->exits[r];
+        total += count;
+        if (count && n < sizeof(line))
+            n += format(line + n, sizeof(line) - n, "%s%s %lu", n ? ", " : "", vmx_exit_reason_name(r), count);
+    }
+    log_debug("%s: %lu exits: %s", vm->config->name, total, n ? line : "none");
+}
+
+static void log_end(const struct vm *vm)
+{
+    static const char *const text[] = {"powered off", "reset", "crashed"};
+
+    log_msg(vm->how == VM_END_CRASH ? LOG_ERROR : LOG_INFO, "%s: %s: %s", vm->config->name, text[vm->how], vm->why);
+    log_exits(vm);
+}
+
+static bool wants_restart(const struct vm *vm)
+{
+    if (vm->how == VM_END_RESET)
+        return vm->config->restart != RESTART_NEVER;
+    return vm->how == VM_END_CRASH && vm->config->restart == RESTART_ON_CRASH;
+}
+
+void vm_vcpu_left(struct vm *vm)
+{
+    const struct config_vm *config = vm->config;
+    u32 index = vm->index, restarts = vm->restarts + 1;
+    enum vm_end how = vm->how;
+    bool restart = wants_restart(vm);
+
+    if (__atomic_sub_fetch(&vm->live_vcpus, 1, __ATOMIC_ACQ_REL))
+        return;
+    vmm_set_running(index, NULL);
+    vm_console_idle(vm);
+    log_end(vm);
+    destroy(vm);
+    if (restart && vm_start(config, index, restarts))
+        return;
+    vmm_vm_ended(restart ? VM_END_CRASH : how);
+}
+
+static bool load_file(const char *vm, const char *name, u32 line, struct load_file *out)
+{
+    const struct vmm_file *f = vmm_find_file(name);
+
+    if (!f) {
+        log_error("nidus.conf:%u: %s: the boot loader did not bring the file '%s'; name it as a module", line, vm, name);
+        return false;
+    }
+    out->name = f->name;
+    out->data = f->data;
+    out->size = f->size;
+    return true;
+}
+
+static bool load(struct vm *vm, struct start_state *start)
+{
+    const struct config_vm *c = vm->config;
+    struct load_file modules[CONFIG_MAX_MODULES] = {{0}}, initrd = {0};
+    struct load_request rq = {.cmdline = c->cmdline, .modules = modules, .nr_modules = c->nr_modules,
+                              .memory = vm->memory};
+    char err[200];
+
+    if (!load_file(c->name, c->kernel, c->kernel_line, &rq.kernel))
+        return false;
+    for (u32 i = 0; i < c->nr_modules; i++) {
+        if (!load_file(c->name, c->modules[i].file, c->modules[i].line, &modules[i]))
+            return false;
+        modules[i].args = c->modules[i].args;
+    }
+    if (c->initrd[0]) {
+        if (!load_file(c->name, c->initrd, c->initrd_line, &initrd))
+            return false;
+        rq.initrd = &initrd;
+    }
+    if (guest_acpi_build(vm, vm->nr_vcpus, &rq.rsdp)) {
+        log_error("nidus.conf:%u: %s: no room for ACPI tables; give it more memory", c->line, c->name);
+        return false;
+    }
+    if (load_guest(vm, &rq, start, err, sizeof(err))) {
+        log_error("nidus.conf:%u: %s: %s", c->kernel_line, c->name, err);
+        return false;
+    }
+    return true;
+}
+
+static bool check_pins(const struct config_vm *c)
+{
+    for (u32 i = 0; i < c->nr_pins; i++) {
+        if ((u32)c->pin[i] >= nr_cpus) {
+            log_error("nidus.conf:%u: %s: pin: there is no CPU %d; this machine runs CPUs 0 to %u", c->line, c->name,
+                      c->pin[i], nr_cpus - 1);
+            return false;
+        }
+    }
+    return true;
+}
+
+static bool create_vcpus(struct vm *vm)
+{
+    for (u32 i = 0; i < vm->config->vcpus; i++) {
+        struct vcpu *v = vcpu_create(vm, i);
+
+        if (!v)
+            return false;
+        vm->vcpus[i] = v;
+        vm->nr_vcpus = i + 1;
+        v->tsc_offset = -vm->start_tsc;
+    }
+    vm->platform = platform_create(vm, vmm_utc_now(), vm->memory);
+    if (!vm->platform || lapic_map(vm))
+        return false;
+    for (u32 i = 0; i < vm->nr_vcpus; i++) {
+        vm->vcpus[i]->lapic = lapic_create(vm->vcpus[i]);
+        if (!vm->vcpus[i]->lapic)
+            return false;
+    }
+    return true;
+}
+
+static bool build(struct vm *vm)
+{
+    struct cpuid_env env = {.host = cpuid, .tsc_hz = tsc_hz, .vmx_granted = vmx_features.granted,
+                            .nr_vcpus = vm->config->vcpus};
+
+    guest_cpuid_build(&vm->cpuid, &env, vm->config);
+    vm->msr_bitmap = pool_alloc(&vm->owner, 1);
+    if (vm->msr_bitmap)
+        msr_bitmap_fill(vm->msr_bitmap, &vm->cpuid);
+    if (vm_memory_init(vm)) {
+        log_error("nidus.conf:%u: %s: %lu MiB of memory are not free; %lu MiB are", vm->config->line, vm->config->name,
+                  vm->memory >> 20, frames_available() >> 20);
+        return false;
+    }
+    if (!vm->msr_bitmap || !create_vcpus(vm)) {
+        log_error("%s: no memory for its vCPUs and devices", vm->config->name);
+        return false;
+    }
+    return true;
+}
+
+static void set_start_states(struct vm *vm, const struct start_state *start)
+{
+    for (u32 i = 0; i < vm->nr_vcpus; i++) {
+        struct vcpu *v = vm->vcpus[i];
+
+        vcpu_load(v);
+        vmcs_setup(v);
+        vmcs_set_cpu();
+        if (i == 0) {
+            vcpu_set_start(v, start);
+        } else {
+            vcpu_reset(v);
+            v->activity = VCPU_WAIT_SIPI;
+        }
+        vcpu_unload(v);
+    }
+}
+
+bool vm_start(const struct config_vm *config, u32 index, u32 restarts)
+{
+    struct vm *vm;
+    struct start_state start = {0};
+
+    if (!check_pins(config))
+        return false;
+    vm = pool_alloc(&pool_owner, VM_PAGES);
+    if (!vm) {
+        log_error("%s: no memory", config->name);
+        return false;
+    }
+    vm->config = config;
+    vm->owner.name = config->name;
+    frames_transfer(&pool_owner, &vm->owner, VM_PAGES);
+    vm->index = index;
+    vm->restarts = restarts;
+    vm->memory = config->memory;
+    vm->vpid_base = (u16)(index * CONFIG_MAX_VCPUS + 1);
+    vm->start_tsc = rdtsc();
+    if (!build(vm) || !load(vm, &start)) {
+        destroy(vm);
+        return false;
+    }
+    set_start_states(vm, &start);
+    vm->live_vcpus = vm->nr_vcpus;
+    vmm_set_running(index, vm);
+    log_info("%s: %s, %u vCPU%s, %lu MiB", config->name, config->kernel, vm->nr_vcpus, vm->nr_vcpus > 1 ? "s" : "",
+             vm->memory >> 20);
+    for (u32 i = 0; i < vm->nr_vcpus; i++)
+        sched_add(vm->vcpus[i]);
+    return true;
+}

@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: MIT */
+#include "vmm/vmcs_setup.h"
+#include "arch/x86/asm.h"
+#include "arch/x86/vmx.h"
+#include "arch/x86/vmx_names.h"
+#include "lib/string.h"
+#include "vmm/vmm.h"
+
+#define IO_BITMAP_PAGES 2
+
+extern u8 vmx_exit_entry[];
+
+static u8 *io_bitmaps;
+
+int vmcs_setup_init(void)
+{
+    io_bitmaps = pool_alloc(&pool_owner, IO_BITMAP_PAGES);
+    if (!io_bitmaps)
+        return ERR_NOMEM;
+    memset(io_bitmaps, 0xff, IO_BITMAP_PAGES * PAGE_SIZE); /* every port exits */
+    return OK;
+}
+
+static u64 io_bitmap_a(struct vcpu *v)
+{
+    (void)v;
+    return pool_pa(io_bitmaps);
+}
+
+static u64 io_bitmap_b(struct vcpu *v)
+{
+    (void)v;
+    return pool_pa(io_bitmaps + PAGE_SIZE);
+}
+
+static u64 msr_bitmap_pa(struct vcpu *v)
+{
+    return pool_pa(v->vm->msr_bitmap);
+}
+
+static u64 eptp(struct vcpu *v)
+{
+    return v->vm->eptp;
+}
+
+static u64 vpid(struct vcpu *v)
+{
+    return v->vm->vpid_base + v->id;
+}
+
+static u64 tsc_offset(struct vcpu *v)
+{
+    return v->tsc_offset;
+}
+
+/* Bits that the guest cannot change without an exit: what it must not have, and cache control. */
+static u64 cr0_mask(struct vcpu *v)
+{
+    (void)v;
+    return ~(u64)(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_WP | CR0_AM | CR0_PG);
+}
+
+static u64 cr4_mask(struct vcpu *v)
+{
+    return ~v->cpuid->cr4_allowed;
+}
+
+static u64 host_cr0(struct vcpu *v)
+{
+    (void)v;
+    return read_cr0();
+}
+
+static u64 host_cr3(struct vcpu *v)
+{
+    return v->vm->space;
+}
+
+static u64 host_cr4(struct vcpu *v)
+{
+    (void)v;
+    return read_cr4();
+}
+
+static u64 host_efer(struct vcpu *v)
+{
+    (void)v;
+    return rdmsr(MSR_IA32_EFER);
+}
+
+static u64 host_pat(struct vcpu *v)
+{
+    (void)v;
+    return rdmsr(MSR_IA32_PAT);
+}
+
+static u64 host_rip(struct vcpu *v)
+{
+    (void)v;
+    return (u64)vmx_exit_entry;
+}
+
+/* One field: a constant, a negotiated control word, or a function of the vCPU. Fields not listed start as
+ * zero. */
+struct row {
+    u16 index;
+    u8 word; /* VMX_WORD_* + 1 */
+    u64 value;
+    u64 (*fn)(struct vcpu *v);
+};
+
+#define CONST(field, v)        \
+    {                          \
+        VI_##field, 0, v, NULL \
+    }
+#define WORD(field, w)                        \
+    {                                         \
+        VI_##field, VMX_WORD_##w + 1, 0, NULL \
+    }
+#define FN(field, f)        \
+    {                       \
+        VI_##field, 0, 0, f \
+    }
+
+static const struct row rows[] = {
+    WORD(PIN_BASED_CONTROLS, PIN),
+    WORD(PRIMARY_CONTROLS, PROC),
+    WORD(SECONDARY_CONTROLS, PROC2),
+    WORD(PRIMARY_EXIT_CONTROLS, EXIT),
+    WORD(ENTRY_CONTROLS, ENTRY),
+    /* #DB and #AC: a guest could keep the CPU in their delivery for ever. #MC belongs to Nidus. */
+    CONST(EXCEPTION_BITMAP, BIT(VEC_DB) | BIT(VEC_AC) | BIT(VEC_MC)),
+    CONST(VMCS_LINK_POINTER, ~0ull),
+    CONST(XSS_EXITING_BITMAP, ~0ull),
+    FN(IO_BITMAP_A, io_bitmap_a),
+    FN(IO_BITMAP_B, io_bitmap_b),
+    FN(MSR_BITMAPS, msr_bitmap_pa),
+    FN(EPT_POINTER, eptp),
+    FN(VPID, vpid),
+    FN(TSC_OFFSET, tsc_offset),
+    FN(CR0_GUEST_HOST_MASK, cr0_mask),
+    FN(CR4_GUEST_HOST_MASK, cr4_mask),
+    FN(HOST_CR0, host_cr0),
+    FN(HOST_CR3, host_cr3),
+    FN(HOST_CR4, host_cr4),
+    FN(HOST_IA32_EFER, host_efer),
+    FN(HOST_IA32_PAT, host_pat),
+    FN(HOST_RIP, host_rip),
+    CONST(HOST_CS_SELECTOR, SEL_CODE),
+    CONST(HOST_SS_SELECTOR, SEL_DATA),
+    CONST(HOST_DS_SELECTOR, SEL_DATA),
+    CONST(HOST_ES_SELECTOR, SEL_DATA),
+    CONST(HOST_TR_SELECTOR, SEL_TSS),
+};
+
+void vmcs_setup(struct vcpu *v)
+{
+    u64 value[VMCS_NR_FIELDS] = {0};
+
+    for (u32 i = 0; i < ARRAY_SIZE(rows); i++) {
+        const struct row *r = &rows[i];
+
+        value[r->index] = r->fn ? r->fn(v) : r->word ? vmx_features.word[r->word - 1] : r->value;
+    }
+    for (u32 i = 0; i < VMCS_NR_FIELDS; i++) {
+        u32 encoding = vmcs_field_encoding(i);
+
+        if (VMCS_ENC_TYPE(encoding) != 1 && vmcs_field_exists(&vmx_caps, i))
+            vmwrite(encoding, value[i]);
+    }
+}
+
+void vmcs_set_cpu(void)
+{
+    struct cpu *c = this_cpu();
+    struct {
+        u16 limit;
+        u64 base;
+    } __packed idtr;
+
+    asm volatile("sidt %0" : "=m"(idtr));
+    vmwrite(HOST_TR_BASE, (u64)&c->tss);
+    vmwrite(HOST_GDTR_BASE, (u64)c->gdt);
+    vmwrite(HOST_IDTR_BASE, idtr.base);
+    vmwrite(HOST_GS_BASE, (u64)c);
+}

@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+/* A new VMCS, from a table of fields. */
+#ifndef VMM_VMCS_SETUP_H
+#define VMM_VMCS_SETUP_H
+
+#include "vmm/vm.h"
+
+/* The I/O bitmaps that all VMs share. ERR_NOMEM. */
+int vmcs_setup_init(void);
+/* Fills the current VMCS with all that does not depend on the physical CPU or on the start state. */
+void vmcs_setup(struct vcpu *v);
+/* The fields that depend on the physical CPU. */
+void vmcs_set_cpu(void);
+
+#endif
