@@ -8,6 +8,8 @@
 
 struct boot boot;
 
+extern u8 image_start[], image_end[];
+
 struct mb1_info {
     u32 flags, mem_lower, mem_upper, boot_device, cmdline, mods_count, mods_addr, syms[4], mmap_length,
         mmap_addr;
@@ -131,6 +133,23 @@ void boot_parse(u32 magic, const void *info)
         for (; tag->type; tag = (const struct mb2_tag *)((const u8 *)tag + ALIGN_UP(tag->size, 8)))
             parse_mb2_tag(tag);
     }
+}
+
+bool boot_page_is_free(u64 address)
+{
+    if (address < 0x10000 || (address >= (u64)image_start - PAGE_SIZE && address < (u64)image_end))
+        return false;
+    for (u32 i = 0; i < boot.nr_modules; i++) {
+        if (address >= ALIGN_DOWN(boot.modules[i].start, PAGE_SIZE) && address < boot.modules[i].end)
+            return false;
+    }
+    for (u32 i = 0; i < boot.nr_map; i++) {
+        const struct boot_range *r = &boot.map[i];
+
+        if (r->type == MEMORY_RAM && address >= r->base && address + PAGE_SIZE <= r->base + r->size)
+            return true;
+    }
+    return false;
 }
 
 const char *option(const char *name)

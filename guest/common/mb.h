@@ -33,6 +33,9 @@ extern struct boot boot;
 
 void boot_parse(u32 magic, const void *info);
 
+/* True: a page of RAM that holds nothing of ours (image, low 64 KiB, modules). */
+bool boot_page_is_free(u64 address);
+
 /* The option NAME or NAME=... on the command line: the text after '=' (up to the next space), "" without;
  * else null. */
 const char *option(const char *name);

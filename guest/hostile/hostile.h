@@ -18,12 +18,6 @@ void __noreturn hostile_failed(const char *fmt, ...) __printf(1, 2);
 /* Ports whose write ends or resets the machine. */
 bool port_ends_machine(u32 port, u32 size);
 
-/* True: RAM of the memory map that holds nothing of ours (image, low 64 KiB, modules). */
-bool page_is_free(u64 address);
-
-/* A 2 MiB window on any physical address; offset within it is kept. */
-volatile u8 *window(u64 physical);
-
 void hostile_triple(void);
 void hostile_idt(void);
 void hostile_stack(void);

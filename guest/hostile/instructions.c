@@ -2,6 +2,7 @@
 /* VMX instructions, hypercalls, and random bytes executed in user mode. */
 #include "guest/hostile/hostile.h"
 #include "guest/common/legacy.h"
+#include "guest/common/paging.h"
 #include "guest/common/segments.h"
 #include "lib/string.h"
 
@@ -88,28 +89,17 @@ void hostile_vmcall(void)
     printf("hostile: %u hypercalls, %u raised an exception\n", VMCALL_COUNT, refused);
 }
 
-/* User pages from 512 GiB + 2 MiB on: code, data, no RAM, a device, beyond everything. */
-#define USER_PAGE(n) (GiB(512) + MiB(2) * (n))
-#define PDE_USER     0x87
-
-extern u64 boot_pml4[512];
-
 static u8 user_area[2 * MiB(2)] __aligned(4096);
 static u8 io_bitmap[sizeof(struct tss64) + 8192 + 1];
 
+/* Windows 1 to 5: code, data, no RAM, a device, beyond everything. */
 static void map_user_pages(void)
 {
-    u64 *pdpt, *pd, area = ALIGN_UP((u64)user_area, MiB(2));
+    u64 area = ALIGN_UP((u64)user_area, MiB(2));
     const u64 pages[] = {area, area, 0xfea00000, 0xfec00000, GiB(400)};
 
-    window(0); /* makes the tables */
-    boot_pml4[1] |= 4;
-    pdpt = (u64 *)ALIGN_DOWN(boot_pml4[1], PAGE_SIZE);
-    pdpt[0] |= 4;
-    pd = (u64 *)ALIGN_DOWN(pdpt[0], PAGE_SIZE);
     for (u32 i = 0; i < ARRAY_SIZE(pages); i++)
-        pd[1 + i] = pages[i] | PDE_USER;
-    write_cr3(read_cr3());
+        window_map(1 + i, pages[i], PTE_P | PTE_W | PTE_U);
 }
 
 /* The console, and what ends a program that loops. */
@@ -170,8 +160,8 @@ static void time_is_up(struct trap_frame *f)
 static void run_program(void *arg)
 {
     const u64 *r = arg;
-    u64 frame[5] = {USER_PAGE(1), SEL_USER_CODE64 | 3, RFLAGS_IF | 2 | (r[0] & 1 ? RFLAGS_TF : 0),
-                    USER_PAGE(2) + 0x8000, SEL_USER_DATA | 3};
+    u64 frame[5] = {WINDOW(1), SEL_USER_CODE64 | 3, RFLAGS_IF | 2 | (r[0] & 1 ? RFLAGS_TF : 0),
+                    WINDOW(2) + 0x8000, SEL_USER_DATA | 3};
 
     asm volatile(
         "movl %2, %%ds; movl %2, %%es\n\t"
@@ -194,7 +184,7 @@ static u64 random_register(void)
     case 1:
         return random64() >> (random64() & 63);
     default:
-        return USER_PAGE(2 + (random64() >> 20) % 4) + ((random64() >> 10) & (MiB(2) - 1));
+        return WINDOW(2 + (random64() >> 20) % 4) + ((random64() >> 10) & (MiB(2) - 1));
     }
 }
 

@@ -5,10 +5,6 @@
 #include "guest/common/legacy.h"
 #include "lib/format.h"
 
-#define PTE_WINDOW 0x9b /* present, writable, PCD, PWT, large */
-
-extern u64 boot_pml4[512];
-
 static const struct hostile kinds[] = {
     {"triple", hostile_triple},   {"idt", hostile_idt},
     {"stack", hostile_stack},     {"cr3", hostile_cr3},
@@ -22,7 +18,6 @@ static const struct hostile kinds[] = {
 };
 
 static u64 random_state;
-static u64 window_pdpt[512] __aligned(4096), window_pd[512] __aligned(4096);
 
 u64 random64(void)
 {
@@ -63,34 +58,6 @@ bool port_ends_machine(u32 port, u32 size)
             return true;
     }
     return acpi_find_s5(&s5) && port <= s5.pm1a_cnt + 1u && port + size > s5.pm1a_cnt;
-}
-
-bool page_is_free(u64 address)
-{
-    if (address < 0x10000 || (address >= (u64)image_start - PAGE_SIZE && address < (u64)image_end))
-        return false;
-    for (u32 i = 0; i < boot.nr_modules; i++) {
-        if (address >= ALIGN_DOWN(boot.modules[i].start, PAGE_SIZE) && address < boot.modules[i].end)
-            return false;
-    }
-    for (u32 i = 0; i < boot.nr_map; i++) {
-        const struct boot_range *r = &boot.map[i];
-
-        if (r->type == MEMORY_RAM && address >= r->base && address + PAGE_SIZE <= r->base + r->size)
-            return true;
-    }
-    return false;
-}
-
-volatile u8 *window(u64 physical)
-{
-    u64 linear = GiB(512); /* PML4[1] */
-
-    boot_pml4[1] = (u64)window_pdpt | 3;
-    window_pdpt[0] = (u64)window_pd | 3;
-    window_pd[0] = ALIGN_DOWN(physical, MiB(2)) | PTE_WINDOW;
-    asm volatile("invlpg (%0)" ::"r"(linear) : "memory");
-    return (volatile u8 *)(linear + (physical & (MiB(2) - 1)));
 }
 
 void guest_main(void)

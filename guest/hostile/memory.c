@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Writes to all physical addresses, and every kind of instruction on memory that is not there. */
 #include "guest/hostile/hostile.h"
+#include "guest/common/paging.h"
 
 #define UNBACKED    0xfeb00000u
 #define PATTERN(pa) ((pa) ^ 0x5a5a5a5a5a5a5a5aull)
@@ -24,14 +25,14 @@ static u64 faults, pages;
 
 static void attack(u64 address)
 {
-    struct access a = {address, window(address)};
+    struct access a = {address, window_map(0, address, PTE_P | PTE_W | PTE_PCD | PTE_PWT)};
 
     if (address < 0x10000 || (address >= (u64)image_start - PAGE_SIZE && address < (u64)image_end))
         return; /* ourselves, and what the firmware left low for our end */
     pages++;
     if (try_call(write_page, &a) != X_NONE)
         faults++;
-    else if (page_is_free(address) && *(volatile u64 *)a.p != PATTERN(address))
+    else if (boot_page_is_free(address) && *(volatile u64 *)a.p != PATTERN(address))
         hostile_failed("RAM at 0x%llx lost a write", (ull)address);
 }
 
