@@ -170,7 +170,8 @@ static void check_deadline(void)
     wrmsr(MSR_DEADLINE, rdtsc() + 100000);
     open(TIMER_VECTOR, 1);
     expect_equal(count[TIMER_VECTOR], 1, "interrupts");
-    expect_equal(rdmsr(MSR_DEADLINE), 0, "MSR afterwards");
+    if (under_hypervisor()) /* Bochs itself leaves it */
+        expect_equal(rdmsr(MSR_DEADLINE), 0, "MSR afterwards");
     wrmsr(MSR_DEADLINE, 1); /* in the past */
     open(TIMER_VECTOR, 2);
     expect_equal(count[TIMER_VECTOR], 2, "interrupts, deadline in the past");

@@ -106,6 +106,8 @@ static void test_pae_fault(void)
                        .cr3 = tables_pae(false, (u64)page, PTE_P | PTE_W | BIT(62), 0),
                        .arg = alias_of(ALIAS_64, PAGE_SIZE)};
 
+    if (skip_on_tcg())
+        return;
     expect_fault(m, code32_read, 9, "reserved bit");
     m.cr3 = tables_pae(false, (u64)page, 0, 0);
     expect_fault(m, code32_write, 2, "write of nothing");
@@ -136,6 +138,8 @@ static void test_exceptions(void)
         {code32_segment_limit, X_GP, "read beyond the segment's limit"},
     };
 
+    if (skip_on_tcg())
+        return;
     for (u32 i = 0; i < ARRAY_SIZE(list); i++) {
         struct mode32 m = {.cr0 = CR0_PLAIN, .fn = list[i].fn};
 
