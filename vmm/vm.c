@@ -254,7 +254,7 @@ static bool create_vcpus(struct vm *vm)
         v->tsc_offset = -vm->start_tsc;
     }
     vm->platform = platform_create(vm, vmm_utc_now(), vm->memory);
-    if (!vm->platform || lapic_map(vm))
+    if (!vm->platform)
         return false;
     for (u32 i = 0; i < vm->nr_vcpus; i++) {
         vm->vcpus[i]->lapic = lapic_create(vm->vcpus[i]);

@@ -61,6 +61,19 @@ static void reg_write(u32 reg, u32 value)
         *(volatile u32 *)(mmio + reg) = value;
 }
 
+static void set_mode(void)
+{
+    u64 base = rdmsr(MSR_IA32_APIC_BASE);
+
+    /* The enable bit is never cleared: some CPUs cannot set it again. */
+    if (x2apic && !(base & APIC_BASE_X2APIC)) {
+        wrmsr(MSR_IA32_APIC_BASE, base | APIC_BASE_ENABLE);
+        wrmsr(MSR_IA32_APIC_BASE, base | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
+    } else if (!(base & APIC_BASE_ENABLE)) {
+        wrmsr(MSR_IA32_APIC_BASE, base | APIC_BASE_ENABLE);
+    }
+}
+
 int apic_init(void)
 {
     struct cpuid_regs leaf1 = cpuid(1, 0);
@@ -74,22 +87,16 @@ int apic_init(void)
         if (!mmio)
             return ERR_NOMEM;
     }
+    set_mode();
     return OK;
 }
 
 void apic_init_cpu(void)
 {
     static const u32 masked[] = {REG_LVT_TIMER, REG_LVT_THERMAL, REG_LVT_PERF, REG_LVT_LINT0};
-    u64 base = rdmsr(MSR_IA32_APIC_BASE);
     u32 max_lvt;
 
-    /* The enable bit is never cleared: some CPUs cannot set it again. */
-    if (x2apic && !(base & APIC_BASE_X2APIC)) {
-        wrmsr(MSR_IA32_APIC_BASE, base | APIC_BASE_ENABLE);
-        wrmsr(MSR_IA32_APIC_BASE, base | APIC_BASE_ENABLE | APIC_BASE_X2APIC);
-    } else if (!(base & APIC_BASE_ENABLE)) {
-        wrmsr(MSR_IA32_APIC_BASE, base | APIC_BASE_ENABLE);
-    }
+    set_mode();
     reg_write(REG_SVR, SVR_ENABLE | VECTOR_SPURIOUS);
     reg_write(REG_TPR, 0);
     max_lvt = reg_read(0x30) >> 16 & 0xff;

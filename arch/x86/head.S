@@ -17,7 +17,8 @@
     .quad start64
     .quad _image_size
 
-/* Multiboot2 Specification 2.0, 'OS image format'. */
+/* Multiboot2 Specification 2.0, 'OS image format'. No framebuffer is asked for: GRUB 2.06 on some BIOSes crashes over
+ * that; it tells of the text screen, or of UEFI's framebuffer, all the same. */
     .balign 8
 header:
     .long HEADER_MAGIC, 0, header_end - header, -(HEADER_MAGIC + (header_end - header))
@@ -26,9 +27,6 @@ header:
     .balign 8
     .short 1, 0             /* information request: memory map */
     .long 12, 6
-    .balign 8
-    .short 5, 1             /* framebuffer: wanted, any size and depth, text accepted */
-    .long 20, 0, 0, 0
     .balign 8
     .short 6, 0             /* modules page-aligned */
     .long 8
