@@ -19,6 +19,9 @@ struct mode32 {
  * trap_init_cpu(). */
 void mode32_run(struct mode32 *m);
 
+/* The 32-bit IDT gets a task gate for vector; selector 0: an ordinary gate again. */
+void mode32_task_gate(u8 vector, u16 selector);
+
 #endif
 
 /* Offsets of what mode32.S uses */

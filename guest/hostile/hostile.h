@@ -31,6 +31,7 @@ void hostile_vmx(void);
 void hostile_vmcall(void);
 void hostile_insns(void);
 void hostile_cr(void);
+void hostile_tss(void);
 void hostile_int1(void);
 void hostile_pfloop(void);
 void hostile_irqstorm(void);
