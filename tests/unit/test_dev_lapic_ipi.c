@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: MIT */
+/* links: vmm/dev/lapic.c vmm/dev/lapic_ipi.c vmm/dev/lapic_regs.c vmm/dev/lapic_timer.c vmm/bus.c */
+/* links: tests/unit/fake_host.c tests/unit/lapic_test.c */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+
+#include "tests/unit/lapic_test.h"
+
+static void send(u32 destination, u32 icr)
+{
+    set(ICR_HIGH, destination << 24);
+    set(ICR, icr);
+}
+
+static void test_physical_destination(void **state)
+{
+    (void)state;
+    send(3, 0x4051);
+    assert_int_equal(pending(3), 0x51);
+    assert_int_equal(vm->vcpu[3].kicks, 1);
+    assert_int_equal(vm->vcpu[2].kicks, 0);
+    assert_int_equal(get(ICR), 0x4051);
+    assert_int_equal(get(ICR_HIGH), 3 << 24);
+    send(77, 0x4051); /* nobody */
+    send(0xff, 0x4061);
+    for (u32 i = 0; i < NR; i++)
+        assert_int_equal(pending(i), 0x61);
+}
+
+static void test_shorthands(void **state)
+{
+    (void)state;
+    send(5, 0x44041); /* self */
+    assert_int_equal(pending(0), 0x41);
+    assert_int_equal(pending(5), -1);
+    send(5, 0x84051); /* all */
+    assert_int_equal(pending(0), 0x51);
+    assert_int_equal(pending(5), 0x51);
+    assert_int_equal(pending(NR - 1), 0x51);
+    send(0, 0xc4061); /* all others */
+    assert_int_equal(pending(0), 0x51);
+    assert_int_equal(pending(1), 0x61);
+}
+
+static void test_logical_flat(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < 8; i++)
+        set_of(i, LDR, 1u << (24 + i));
+    send(0x0a, 0x4851);
+    for (u32 i = 0; i < NR; i++)
+        assert_int_equal(pending(i), i == 1 || i == 3 ? 0x51 : -1);
+    send(0xff, 0x4861);
+    assert_int_equal(pending(7), 0x61);
+    assert_int_equal(pending(NR - 1), 0x61); /* a broadcast needs no LDR */
+}
+
+static void test_logical_cluster(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < NR; i++) {
+        set_of(i, DFR, 0);
+        set_of(i, LDR, (i / 4) << 28 | 1u << (24 + i % 4));
+    }
+    send(0x2a, 0x4851); /* cluster 2, members 1 and 3 */
+    for (u32 i = 0; i < NR; i++)
+        assert_int_equal(pending(i), i == 9 || i == 11 ? 0x51 : -1);
+    set_of(9, DFR, 0x50000000); /* no such model */
+    send(0x22, 0x4861);
+    assert_int_equal(pending(9), 0x51);
+}
+
+static void test_lowest_priority(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < 8; i++)
+        set_of(i, LDR, 1u << (24 + i));
+    set_of(0, TPR, 0x50);
+    set_of(1, TPR, 0x30);
+    set_of(2, TPR, 0x20);
+    set_of(3, SVR, 0xff); /* cannot take it */
+    send(0x0f, 0x4961);
+    for (u32 i = 0; i < NR; i++)
+        assert_int_equal(pending(i), i == 2 ? 0x61 : -1);
+    lapic_ack(vm->vcpu[2].lapic, 0x61); /* busy now */
+    send(0x0f, 0x4971);
+    assert_int_equal(pending(1), 0x71);
+    send(0x08, 0x4971);
+    assert_int_equal(pending(3), -1);
+}
+
+static void test_nmi_init_startup(void **state)
+{
+    (void)state;
+    send(2, 0x4400);
+    assert_int_equal(vm->vcpu[2].nmis, 1);
+    send(2, 0xc500); /* INIT, level assert */
+    assert_int_equal(vm->vcpu[2].inits, 1);
+    send(2, 0x8500); /* de-assert: nothing */
+    assert_int_equal(vm->vcpu[2].inits, 1);
+    send(2, 0x4500);
+    assert_int_equal(vm->vcpu[2].inits, 2);
+    send(2, 0x4608);
+    assert_int_equal(vm->vcpu[2].sipis, 1);
+    assert_int_equal(vm->vcpu[2].sipi_vector, 8);
+    send(2, 0x4200); /* SMI: there is no SMM */
+    set_of(4, SVR, 0xff);
+    send(4, 0x4400); /* reaches a software-disabled APIC, too */
+    assert_int_equal(vm->vcpu[4].nmis, 1);
+    set(ICR, 0xc4500);
+    assert_int_equal(vm->vcpu[0].inits, 0);
+    assert_int_equal(vm->vcpu[19].inits, 1);
+    assert_int_equal(lapic_base_write(vm->vcpu[4].lapic, LAPIC_BASE), 0);
+    send(4, 0x4400); /* but no disabled one */
+    assert_int_equal(vm->vcpu[4].nmis, 1);
+}
+
+static void test_illegal_sent_vector(void **state)
+{
+    (void)state;
+    send(1, 0x400f);
+    send(1, 0x4105);
+    set(ESR, 0);
+    assert_int_equal(get(ESR), BIT(5));
+    assert_int_equal(pending(1), -1);
+    set_of(1, ESR, 0);
+    assert_int_equal(get_of(1, ESR), 0);
+    send(1, 0x4400); /* not for an NMI */
+    set(ESR, 0);
+    assert_int_equal(get(ESR), 0);
+}
+
+static void test_x2_ipis(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < NR; i++)
+        to_x2(i);
+    assert_int_equal(msr_set(ICR, 18ull << 32 | 0x51), 0);
+    assert_int_equal(pending(18), 0x51);
+    assert_int_equal(msr(ICR), 18ull << 32 | 0x51);
+    assert_int_equal(msr_set(ICR, 0x10008ull << 32 | 0x852), 0); /* cluster 1, member 3 */
+    assert_int_equal(pending(19), 0x52);
+    assert_int_equal(pending(3), -1);
+    assert_int_equal(msr_set(ICR, 0xffffffffull << 32 | 0x61), 0);
+    for (u32 i = 0; i < NR; i++)
+        assert_int_equal(pending(i), 0x61);
+    assert_int_equal(msr_set(ICR, 0xffull << 32 | 0x71), 0); /* no broadcast here */
+    assert_int_equal(pending(1), 0x61);
+    assert_int_equal(msr_set(0x3f0, 0x81), 0);
+    assert_int_equal(pending(0), 0x81);
+    assert_int_equal(pending(1), 0x61);
+    assert_int_equal(msr_set(0x3f0, 0x05), 0);
+    assert_int_equal(msr_set(ESR, 0), 0);
+    assert_int_equal(msr(ESR), BIT(5));
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, lapic_setup, lapic_teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_physical_destination), T(test_shorthands),      T(test_logical_flat),
+        T(test_logical_cluster),      T(test_lowest_priority), T(test_nmi_init_startup),
+        T(test_illegal_sent_vector),  T(test_x2_ipis),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
