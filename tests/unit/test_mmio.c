@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT */
+/* links: vmm/mmio.c vmm/guest_access.c vmm/walk.c vmm/emulate.c vmm/emulate_alu.c vmm/emulate_string.c */
+/* links: arch/x86/decode.c arch/x86/decode_table.c lib/format.c tests/unit/fake_vcpu.c */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "arch/x86/regs.h"
+#include "lib/log.h"
+#include "tests/unit/fake_vcpu.h"
+#include "vmm/mmio.h"
+
+#define CODE   0xffffffff81000000ull /* at 0x1000 */
+#define DATA   0xffff888000002000ull /* at 0x2000 */
+#define DEVICE 0xffffffffff5fc000ull /* the device's page */
+
+static char logged[256];
+
+void log_msg(enum log_level level, const char *fmt, ...)
+{
+    va_list args;
+
+    assert_int_equal(level, LOG_ERROR);
+    va_start(args, fmt);
+    vsnprintf(logged, sizeof(logged), fmt, args);
+    va_end(args);
+}
+
+static void start(const void *code, u32 n)
+{
+    fake_start();
+    fake_map(CODE, 0x1000);
+    fake_map(CODE + PAGE_SIZE, 0x4000);
+    fake_map(DATA, 0x2000);
+    fake_map(DEVICE, FAKE_DEVICE);
+    fake.rip = CODE;
+    memcpy(fake_ram + 0x1000, code, n);
+    logged[0] = 0;
+}
+
+#define START(...) start((const u8[]){__VA_ARGS__}, sizeof((const u8[]){__VA_ARGS__}))
+
+static void test_read_and_write(void **state)
+{
+    (void)state;
+    for (u32 known = 0; known < 2; known++) {
+        START(0x8b, 0x83, 0x30, 0, 0, 0); /* mov eax, [rbx+0x30] */
+        fake.gpr[REG_RBX] = DEVICE;
+        fake.gpr[REG_RAX] = ~0ull;
+        fake.device_value = 0x50014;
+        fake.linear_known = known;
+        fake.linear = DEVICE + 0x30;
+        assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE + 0x30), OK);
+        assert_int_equal(fake.nr_events, 1);
+        fake_expect(0, FAKE_MMIO_READ, FAKE_DEVICE + 0x30, 4, 0x50014);
+        assert_int_equal(fake.gpr[REG_RAX], 0x50014);
+        assert_int_equal(fake.rip, CODE + 6);
+        assert_true(fake.advanced);
+        assert_int_equal(fake.vector, -1);
+        /* An address that the exit has told is not translated again. */
+        assert_int_equal(*fake_pte(DEVICE) & PTE_A, known ? 0 : PTE_A);
+
+        START(0x89, 0x83, 0xb0, 0, 0, 0); /* mov [rbx+0xb0], eax */
+        fake.gpr[REG_RBX] = DEVICE;
+        fake.gpr[REG_RAX] = 0x1122334455667788;
+        fake.linear_known = known;
+        fake.linear_write = true;
+        fake.linear = DEVICE + 0xb0;
+        assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE + 0xb0), OK);
+        assert_int_equal(fake.nr_events, 1);
+        fake_expect(0, FAKE_MMIO_WRITE, FAKE_DEVICE + 0xb0, 4, 0x55667788);
+    }
+}
+
+static void test_short_path(void **state)
+{
+    (void)state;
+    START(0x8b, 0x03);
+    fake.gpr[REG_RBX] = DEVICE;
+    fake.linear_known = true;
+    fake.linear = DEVICE;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), OK);
+    fake.nr_reads = 0;
+    fake.rip = CODE;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), OK);
+    assert_int_equal(fake.nr_reads, 5); /* four entries and the code */
+}
+
+/* The exit told of a read; the instruction also writes, so that it has to be checked. */
+static void test_write_needs_its_own_check(void **state)
+{
+    (void)state;
+    START(0x09, 0x03); /* or [rbx], eax */
+    fake.gpr[REG_RBX] = DEVICE;
+    fake.gpr[REG_RAX] = 0x0f;
+    fake.device_value = 0xf0;
+    fake.linear_known = true;
+    fake.linear = DEVICE;
+    *fake_pte(DEVICE) &= ~(u64)PTE_W;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), OK);
+    assert_int_equal(fake.vector, VEC_PF);
+    assert_int_equal(fake.error_code, PF_PRESENT | PF_WRITE);
+    assert_int_equal(fake.cr2, DEVICE);
+    assert_int_equal(fake.nr_events, 0);
+    assert_false(fake.advanced);
+    *fake_pte(DEVICE) |= PTE_W;
+    fake.vector = -1;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), OK);
+    assert_int_equal(fake.nr_events, 2);
+    fake_expect(0, FAKE_MMIO_READ, FAKE_DEVICE, 4, 0xf0);
+    fake_expect(1, FAKE_MMIO_WRITE, FAKE_DEVICE, 4, 0xff);
+    assert_int_equal(*fake_pte(DEVICE) & (PTE_A | PTE_D), PTE_A | PTE_D);
+}
+
+/* The instruction lies across a page boundary; each page is read once. */
+static void test_code_across_pages(void **state)
+{
+    (void)state;
+    START(0x90);
+    fake.rip = CODE + PAGE_SIZE - 3;
+    memcpy(fake_ram + 0x1ffd, "\xc7\x83\x80", 3); /* mov dword [rbx+0x80], 0x44332211 */
+    memcpy(fake_ram + 0x4000, "\x00\x00\x00\x11\x22\x33\x44", 7);
+    fake.gpr[REG_RBX] = DEVICE;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE + 0x80), OK);
+    fake_expect(0, FAKE_MMIO_WRITE, FAKE_DEVICE + 0x80, 4, 0x44332211);
+    assert_int_equal(fake.rip, CODE + PAGE_SIZE + 7);
+
+    /* Not needed, not fetched: the next page may be absent. */
+    START(0x90);
+    fake.rip = CODE + PAGE_SIZE - 2;
+    memcpy(fake_ram + 0x1ffe, "\x8b\x03", 2);
+    *fake_pte(CODE + PAGE_SIZE) = 0;
+    fake.gpr[REG_RBX] = DEVICE;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), OK);
+    assert_int_equal(fake.rip, CODE + PAGE_SIZE);
+
+    /* Needed and absent. */
+    fake.rip = CODE + PAGE_SIZE - 1;
+    fake.advanced = false;
+    fake_ram[0x1fff] = 0x8b;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), OK);
+    assert_int_equal(fake.vector, VEC_PF);
+    assert_int_equal(fake.error_code, PF_FETCH);
+    assert_int_equal(fake.cr2, CODE + PAGE_SIZE);
+    assert_false(fake.advanced);
+}
+
+static void test_between_ram_and_device(void **state)
+{
+    (void)state;
+    START(0xf3, 0xa4); /* rep movsb from the device to RAM */
+    fake.gpr[REG_RSI] = DEVICE + 0x10;
+    fake.gpr[REG_RDI] = DATA;
+    fake.gpr[REG_RCX] = 3;
+    fake.device_value = 0x5a;
+    fake.linear_known = true;
+    fake.linear = DEVICE + 0x10;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE + 0x10), OK);
+    assert_int_equal(fake.nr_events, 3);
+    fake_expect(2, FAKE_MMIO_READ, FAKE_DEVICE + 0x12, 1, 0x5a);
+    assert_memory_equal(fake_ram + 0x2000, "\x5a\x5a\x5a\0", 4);
+    assert_int_equal(fake.rip, CODE + 2);
+
+    START(0xff, 0x33); /* push qword [rbx] */
+    fake.gpr[REG_RBX] = DEVICE;
+    fake.gpr[REG_RSP] = DATA + 0x100;
+    fake.device_value = 0x0102030405060708;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), OK);
+    assert_memory_equal(fake_ram + 0x20f8, "\x08\x07\x06\x05\x04\x03\x02\x01", 8);
+    assert_int_equal(fake.gpr[REG_RSP], DATA + 0xf8);
+}
+
+/* An operand half in RAM and half in the device; odd pieces reach the device as bytes. */
+static void test_data_across_pages(void **state)
+{
+    (void)state;
+    START(0x48, 0x89, 0x03); /* mov [rbx], rax */
+    fake_map(DATA + PAGE_SIZE, FAKE_DEVICE);
+    fake.gpr[REG_RBX] = DATA + PAGE_SIZE - 5;
+    fake.gpr[REG_RAX] = 0x8877665544332211;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), OK);
+    assert_memory_equal(fake_ram + 0x2ffb, "\x11\x22\x33\x44\x55", 5);
+    assert_int_equal(fake.nr_events, 3);
+    fake_expect(0, FAKE_MMIO_WRITE, FAKE_DEVICE, 1, 0x66);
+    fake_expect(2, FAKE_MMIO_WRITE, FAKE_DEVICE + 2, 1, 0x88);
+
+    START(0x48, 0x8b, 0x03); /* mov rax, [rbx] */
+    fake_map(DATA + PAGE_SIZE, FAKE_DEVICE);
+    fake.gpr[REG_RBX] = DATA + PAGE_SIZE - 4;
+    fake.device_value = 0xabcdef01;
+    memcpy(fake_ram + 0x2ffc, "\x01\x02\x03\x04", 4);
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), OK);
+    fake_expect(0, FAKE_MMIO_READ, FAKE_DEVICE, 4, 0xabcdef01);
+    assert_int_equal(fake.gpr[REG_RAX], 0xabcdef0104030201);
+
+    /* The second page is absent: nothing reaches the first. */
+    START(0x48, 0x89, 0x03);
+    fake.gpr[REG_RBX] = DATA + PAGE_SIZE - 5;
+    fake.gpr[REG_RAX] = ~0ull;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), OK);
+    assert_int_equal(fake.vector, VEC_PF);
+    assert_int_equal(fake.cr2, DATA + PAGE_SIZE);
+    assert_memory_equal(fake_ram + 0x2ffb, "\0\0\0\0\0", 5);
+}
+
+static void test_exceptions(void **state)
+{
+    (void)state;
+    START(0xf0, 0x89, 0x03); /* lock mov */
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), OK);
+    assert_int_equal(fake.vector, VEC_UD);
+    START(0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x66, 0x89, 0x03);
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), OK);
+    assert_int_equal(fake.vector, VEC_GP);
+    START(0x8b, 0x03);
+    fake.gpr[REG_RBX] = BIT(50);
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), OK);
+    assert_int_equal(fake.vector, VEC_GP);
+    assert_false(fake.advanced);
+}
+
+static void test_unsupported_is_named(void **state)
+{
+    (void)state;
+    START(0xc5, 0xf8, 0x28, 0x03); /* vmovaps xmm0, [rbx] */
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE + 0x20), ERR_UNSUPP);
+    assert_non_null(strstr(logged, "vCPU 3: cannot emulate the instruction at 0xffffffff81000000"));
+    assert_non_null(strstr(logged, "0xfee00020 (64-bit code): c5 f8 28 03 00"));
+    assert_false(fake.advanced);
+    assert_int_equal(fake.vector, -1);
+
+    START(0x90);
+    fake.rip = DEVICE;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), ERR_UNSUPP);
+    assert_non_null(strstr(logged, "not in RAM"));
+
+    /* Page tables that are nowhere. */
+    START(0x8b, 0x03);
+    fake.cr3 = 0x7ffff000;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), ERR_UNSUPP);
+}
+
+static void test_protected_mode(void **state)
+{
+    (void)state;
+    fake_start32();
+    fake.seg[SEG_CS].base = 0x1000;
+    fake.rip = 0x10;
+    memcpy(fake_ram + 0x1010, "\xa1\x20\x00\xe0\xfe", 5); /* mov eax, [0xfee00020] */
+    fake.device_value = 0x12345678;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE + 0x20), OK);
+    fake_expect(0, FAKE_MMIO_READ, FAKE_DEVICE + 0x20, 4, 0x12345678);
+    assert_int_equal(fake.gpr[REG_RAX], 0x12345678);
+    assert_int_equal(fake.rip, 0x15);
+
+    /* 16-bit code with a large data segment ('unreal mode') */
+    fake_start32();
+    fake.cr0 = 0;
+    fake.seg[SEG_CS].access = 0x9b;
+    memcpy(fake_ram, "\x67\x66\xa3\xb0\x00\xe0\xfe", 7); /* mov [0xfee000b0], eax */
+    fake.gpr[REG_RAX] = 7;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE + 0xb0), OK);
+    fake_expect(0, FAKE_MMIO_WRITE, FAKE_DEVICE + 0xb0, 4, 7);
+    assert_int_equal(fake.rip, 7);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_read_and_write),
+        cmocka_unit_test(test_short_path),
+        cmocka_unit_test(test_write_needs_its_own_check),
+        cmocka_unit_test(test_code_across_pages),
+        cmocka_unit_test(test_between_ram_and_device),
+        cmocka_unit_test(test_data_across_pages),
+        cmocka_unit_test(test_exceptions),
+        cmocka_unit_test(test_unsupported_is_named),
+        cmocka_unit_test(test_protected_mode),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
