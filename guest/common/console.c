@@ -12,8 +12,9 @@
 #define LCR_DLAB 0x80
 #define LSR_THRE 0x20
 #define LSR_TEMT 0x40
-#define POLL_LIMIT \
-    1000000 /* a machine without the port answers ones, one with a stuck port must not stop us */
+
+/* A machine with a stuck port must not stop us. */
+#define POLL_LIMIT 1000000
 
 void console_init(void)
 {

@@ -37,7 +37,6 @@ static u64 locked_count;
 static u32 atomic_count;
 static u32 token_count[MAX_CPUS], token_pending[MAX_CPUS];
 static u32 all_count, nmi_count;
-static volatile u32 tokens_done;
 static u32 rounds;
 
 /* The task register tells CPUs apart. */
