@@ -88,8 +88,6 @@ static bool write_guest_cr8(struct vcpu *v, u64 value)
         return false;
     spin_lock(&v->vm->dev_lock);
     lapic_set_tpr(v->lapic, (u8)(value << 4));
-    if (lapic_pending(v->lapic) >= 0)
-        __atomic_or_fetch(&v->requests, REQ_KICK, __ATOMIC_RELAXED);
     spin_unlock(&v->vm->dev_lock);
     return true;
 }

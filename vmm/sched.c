@@ -67,6 +67,8 @@ static void request(struct vcpu *v, u64 bits)
     u32 home;
 
     __atomic_or_fetch(&v->requests, bits, __ATOMIC_ACQ_REL);
+    if (this_vmm_cpu()->current == v)
+        return;
     c = lock_home(v);
     before = v->sched;
     home = v->home;

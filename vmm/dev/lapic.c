@@ -48,12 +48,20 @@ void lapic_ack(struct lapic *l, u8 vector)
     set_bit(l->isr, vector);
 }
 
+/* The priority has come down: what waited below it may be taken now. */
+static void priority_lowered(struct lapic *l)
+{
+    if (lapic_pending(l) >= 0)
+        vcpu_kick(l->vcpu);
+}
+
 void lapic_eoi(struct lapic *l)
 {
     int vector = highest_bit(l->isr);
 
     if (vector >= 0)
         clear_bit(l->isr, vector);
+    priority_lowered(l);
 }
 
 void lapic_post(struct lapic *l, u8 vector, bool level)
@@ -131,6 +139,7 @@ u8 lapic_tpr(const struct lapic *l)
 void lapic_set_tpr(struct lapic *l, u8 tpr)
 {
     l->tpr = tpr;
+    priority_lowered(l);
 }
 
 /* 'Local APIC State After Power-Up or Reset'; in x2APIC mode LDR follows from the ID. */

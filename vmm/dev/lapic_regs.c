@@ -140,7 +140,7 @@ static void write_reg(struct lapic *l, u32 reg, u32 value)
     }
     switch (reg) {
     case REG_TPR:
-        l->tpr = value;
+        lapic_set_tpr(l, value);
         break;
     case REG_EOI:
         lapic_eoi(l);
