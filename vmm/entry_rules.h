@@ -58,26 +58,14 @@ extern const char *const entry_msr_rows[];
 extern const u32 entry_nr_msr_rows;
 
 /* Rows of the tables. */
-#define DATA(name, field, kind, when, arg)                   \
-    {                                                        \
-        name, VI_##field, RULE_##kind, when, 0, arg, 0, NULL \
-    }
-#define CTLS(name, field, kind, when, control)                \
-    {                                                         \
-        name, VI_##field, RULE_##kind, when, control, 0, NULL \
-    }
-#define TEST(name, field, when, test)                    \
-    {                                                    \
-        name, VI_##field, RULE_TEST, when, 0, 0, 0, test \
-    }
-#define TEST_ARG(name, field, when, arg, test)             \
-    {                                                      \
-        name, VI_##field, RULE_TEST, when, 0, arg, 0, test \
-    }
-#define TEST_QUALIFIED(name, field, when, test, qualification)       \
-    {                                                                \
-        name, VI_##field, RULE_TEST, when, 0, 0, qualification, test \
-    }
+/* clang-format off */
+#define DATA(name, field, kind, when, arg)     {name, VI_##field, RULE_##kind, when, 0, arg, 0, NULL}
+#define CTLS(name, field, kind, when, control) {name, VI_##field, RULE_##kind, when, control, 0, NULL}
+#define TEST(name, field, when, test)          {name, VI_##field, RULE_TEST, when, 0, 0, 0, test}
+#define TEST_ARG(name, field, when, arg, test) {name, VI_##field, RULE_TEST, when, 0, arg, 0, test}
+#define TEST_QUALIFIED(name, field, when, test, qualification) \
+    {name, VI_##field, RULE_TEST, when, 0, 0, qualification, test}
+/* clang-format on */
 
 /* A word and bits of it, for 'when' and for 'control'. */
 #define ALWAYS      0, 0
