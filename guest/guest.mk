@@ -8,7 +8,7 @@ GUEST_NAMES := $(patsubst guest/%/main.c,%,$(wildcard guest/*/main.c))
 GUEST_CFLAGS := -std=gnu11 -O2 -g -Wall -Wextra -Werror -I. -MMD -MP -ffreestanding -fno-pic -fno-pie -mno-red-zone \
 	-mno-sse -mgeneral-regs-only -fno-stack-protector -fno-asynchronous-unwind-tables -fcf-protection=none \
 	-ffunction-sections -fdata-sections -fno-strict-aliasing -fno-delete-null-pointer-checks
-GUEST_LDFLAGS := -static -nostdlib -no-pie \
+GUEST_LDFLAGS := -static -nostdlib \
 	-Wl,--gc-sections,-z,max-page-size=4096,-z,noexecstack,--build-id=none,-T,guest/common/guest.lds
 
 GUEST_COMMON := $(wildcard guest/common/*.c guest/common/*.S) lib/format.c lib/string.c lib/str_copy.c

@@ -7,8 +7,9 @@ static void print_memory(void)
     for (u32 i = 0; i < boot.nr_map; i++) {
         const struct boot_range *r = &boot.map[i];
 
-        printf("hello: memory 0x%012llx-0x%012llx type %u\n", (ull)r->base, (ull)(r->base + r->size),
-               r->type);
+        u64 end = r->base + r->size;
+
+        printf("hello: memory 0x%012llx-0x%012llx type %u\n", (ull)r->base, (ull)end, r->type);
     }
 }
 

@@ -6,7 +6,6 @@
 #include "guest/common/legacy.h"
 #include "guest/common/segments.h"
 #include "guest/smp/smp.h"
-#include "lib/spinlock.h"
 #include "lib/string.h"
 
 #define STACK_SIZE      8192
@@ -32,7 +31,7 @@ static u32 starting; /* index of the CPU that is being started */
 
 static volatile u32 phase;
 static u32 online, arrived;
-static struct spinlock lock;
+static bool lock;
 static u64 locked_count;
 static u32 atomic_count;
 static u32 token_count[MAX_CPUS], token_pending[MAX_CPUS];
@@ -52,6 +51,20 @@ static void __noreturn fail(const char *what, u64 got, u64 wanted)
 {
     printf("smp: FAIL: %s: %llu, not %llu\n", what, (ull)got, (ull)wanted);
     guest_fail(1);
+}
+
+/* Without tickets: where CPUs share a processor, an order would wait for a CPU that does not run. */
+static void take_lock(void)
+{
+    while (__atomic_exchange_n(&lock, true, __ATOMIC_ACQUIRE)) {
+        while (__atomic_load_n(&lock, __ATOMIC_RELAXED))
+            cpu_pause();
+    }
+}
+
+static void release_lock(void)
+{
+    __atomic_store_n(&lock, false, __ATOMIC_RELEASE);
 }
 
 static bool wait_for(const u32 *value, u32 wanted, u64 ticks)
@@ -97,9 +110,9 @@ static bool nmi_hook(struct trap_frame *f)
 static void compete(void)
 {
     for (u32 i = 0; i < rounds; i++) {
-        spin_lock(&lock);
+        take_lock();
         locked_count++;
-        spin_unlock(&lock);
+        release_lock();
         __atomic_fetch_add(&atomic_count, 1, __ATOMIC_RELAXED);
     }
 }
@@ -156,9 +169,9 @@ static void __noreturn ap_main(void)
 
     trap_init_cpu(me);
     apic_enable(x2apic, false);
-    spin_lock(&lock);
+    take_lock();
     printf("smp: CPU %u has APIC id %u\n", me, apic_id());
-    spin_unlock(&lock);
+    release_lock();
     if (apic_id() != ids[me])
         fail("APIC id", apic_id(), ids[me]);
     __atomic_fetch_add(&online, 1, __ATOMIC_ACQ_REL);
