@@ -1,0 +1,204 @@
+/* SPDX-License-Identifier: MIT */
+/* links: vmm/guest_acpi.c vmm/bus.c tests/unit/fake_host.c */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <cmocka.h>
+#include <string.h>
+
+#include "tests/unit/fake_host.h"
+#include "vmm/guest_acpi.h"
+
+static struct vm *vm;
+static gpa_t rsdp;
+
+static int setup(void **state)
+{
+    (void)state;
+    vm = fake_vm(1, MiB(2));
+    rsdp = 0;
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    fake_vm_free(vm);
+    return 0;
+}
+
+static u64 get(gpa_t at, u32 size)
+{
+    u64 value = 0;
+
+    assert_int_equal(guest_read(vm, at, &value, size), 0);
+    return value;
+}
+
+static u8 sum(gpa_t at, u32 size)
+{
+    u8 total = 0;
+
+    while (size--)
+        total += get(at++, 1);
+    return total;
+}
+
+static void assert_signature(gpa_t at, const char *signature)
+{
+    assert_true(at >= 0xe0000 && at < MiB(1));
+    assert_memory_equal(vm->ram + at, signature, strlen(signature));
+}
+
+/* A table with a right checksum, found by the XSDT and, at the same place, by the RSDT. */
+static gpa_t table(const char *signature)
+{
+    gpa_t xsdt = get(rsdp + 24, 8), rsdt = get(rsdp + 16, 4);
+    u32 nr = (get(xsdt + 4, 4) - 36) / 8;
+
+    assert_signature(xsdt, "XSDT");
+    assert_signature(rsdt, "RSDT");
+    assert_int_equal(sum(xsdt, get(xsdt + 4, 4)), 0);
+    assert_int_equal(sum(rsdt, get(rsdt + 4, 4)), 0);
+    assert_int_equal((get(rsdt + 4, 4) - 36) / 4, nr);
+    for (u32 i = 0; i < nr; i++) {
+        gpa_t at = get(xsdt + 36 + 8 * i, 8);
+
+        assert_int_equal(get(rsdt + 36 + 4 * i, 4), at);
+        assert_int_equal(sum(at, get(at + 4, 4)), 0);
+        assert_true(at + get(at + 4, 4) <= MiB(1));
+        if (!memcmp(vm->ram + at, signature, 4))
+            return at;
+    }
+    fail_msg("no %s", signature);
+    return 0;
+}
+
+static void test_rsdp(void **state)
+{
+    (void)state;
+    assert_int_equal(guest_acpi_build(vm, 1, &rsdp), 0);
+    assert_signature(rsdp, "RSD PTR ");
+    assert_int_equal(rsdp & 15, 0);
+    assert_int_equal(get(rsdp + 15, 1), 2);
+    assert_int_equal(get(rsdp + 20, 4), 36);
+    assert_int_equal(sum(rsdp, 20), 0);
+    assert_int_equal(sum(rsdp, 36), 0);
+}
+
+static void test_fadt(void **state)
+{
+    gpa_t fadt, facs, dsdt;
+
+    (void)state;
+    assert_int_equal(guest_acpi_build(vm, 1, &rsdp), 0);
+    fadt = table("FACP");
+    assert_int_equal(get(fadt + 4, 4), 276);
+    assert_int_equal(get(fadt + 8, 1), 6);
+    facs = get(fadt + 36, 4);
+    dsdt = get(fadt + 40, 4);
+    assert_int_equal(get(fadt + 132, 8), 0); /* one of the two, not both */
+    assert_int_equal(get(fadt + 140, 8), dsdt);
+    assert_int_equal(get(fadt + 46, 2), 9); /* SCI */
+    assert_int_equal(get(fadt + 48, 4), 0); /* no SMI command: always in ACPI mode */
+    assert_int_equal(get(fadt + 56, 4), 0x600);
+    assert_int_equal(get(fadt + 64, 4), 0x604);
+    assert_int_equal(get(fadt + 76, 4), 0x608);
+    assert_int_equal(get(fadt + 88, 4), 0x04000204); /* lengths of PM1 event, control, PM2, timer */
+    assert_int_equal(get(fadt + 108, 1), 0x32);
+    assert_int_equal(get(fadt + 109, 2) & 3, 1); /* legacy devices, no 8042 */
+    assert_int_equal(get(fadt + 112, 4) & 0x534, 0x534);
+    assert_int_equal(get(fadt + 116, 4), 0x01000801); /* reset register: I/O, 8 bits, by bytes */
+    assert_int_equal(get(fadt + 120, 8), 0xcf9);
+    assert_int_equal(get(fadt + 128, 1), 6);
+    assert_int_equal(get(fadt + 148, 4), 0x02002001);
+    assert_int_equal(get(fadt + 152, 8), 0x600);
+    assert_int_equal(get(fadt + 172, 4), 0x02001001);
+    assert_int_equal(get(fadt + 176, 8), 0x604);
+    assert_int_equal(get(fadt + 208, 4), 0x03002001);
+    assert_int_equal(get(fadt + 212, 8), 0x608);
+    assert_signature(facs, "FACS");
+    assert_int_equal(facs & 63, 0);
+    assert_int_equal(get(facs + 4, 4), 64);
+    assert_int_equal(get(facs + 32, 1), 2);
+}
+
+static void test_dsdt_has_s5(void **state)
+{
+    static const u8 aml[] = {0x08, '\\', '_', 'S', '5', '_', 0x12, 8, 4, 0x0a, 5, 0x0a, 5, 0, 0};
+    gpa_t dsdt;
+
+    (void)state;
+    assert_int_equal(guest_acpi_build(vm, 1, &rsdp), 0);
+    dsdt = get(table("FACP") + 40, 4);
+    assert_signature(dsdt, "DSDT");
+    assert_int_equal(sum(dsdt, get(dsdt + 4, 4)), 0);
+    assert_int_equal(get(dsdt + 4, 4), 36 + sizeof(aml));
+    assert_memory_equal(vm->ram + dsdt + 36, aml, sizeof(aml));
+}
+
+static void check_madt(u32 nr_vcpus)
+{
+    u32 next = 0, nmis = 0;
+    gpa_t madt, at, end;
+
+    assert_int_equal(guest_acpi_build(vm, nr_vcpus, &rsdp), 0);
+    madt = table("APIC");
+    end = madt + get(madt + 4, 4);
+    assert_int_equal(get(madt + 36, 4), 0xfee00000);
+    assert_int_equal(get(madt + 40, 4), 1); /* there are 8259As */
+    for (at = madt + 44; at < end; at += get(at + 1, 1)) {
+        u32 type = get(at, 1);
+
+        if (type == 0) {
+            assert_true(next < 255);
+            assert_int_equal(get(at + 1, 1), 8);
+            assert_int_equal(get(at + 2, 1), next);
+            assert_int_equal(get(at + 3, 1), next++);
+            assert_int_equal(get(at + 4, 4), 1);
+        } else if (type == 9) {
+            assert_true(next >= 255);
+            assert_int_equal(get(at + 1, 1), 16);
+            assert_int_equal(get(at + 4, 4), next);
+            assert_int_equal(get(at + 8, 4), 1);
+            assert_int_equal(get(at + 12, 4), next++);
+        } else {
+            assert_int_equal(get(at, 4), 0x00ff0604); /* NMI: all processors, as the bus has it */
+            assert_int_equal(get(at + 4, 2), 0x0100); /* LINT1 */
+            nmis++;
+        }
+    }
+    assert_int_equal(at, end);
+    assert_int_equal(next, nr_vcpus);
+    assert_int_equal(nmis, 1);
+}
+
+static void test_madt(void **state)
+{
+    (void)state;
+    check_madt(1);
+    check_madt(4);
+    check_madt(255);
+    check_madt(300);
+}
+
+static void test_no_room(void **state)
+{
+    (void)state;
+    assert_int_equal(guest_acpi_build(vm, 20000, &rsdp), ERR_NOMEM);
+    for (gpa_t at = MiB(1); at < MiB(2); at++)
+        if (vm->ram[at] != 0xcc)
+            fail_msg("wrote beyond 1 MiB");
+    vm->ram_size = 0xe0100;
+    assert_int_equal(guest_acpi_build(vm, 1, &rsdp), ERR_RANGE);
+}
+
+int main(void)
+{
+#define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+    const struct CMUnitTest tests[] = {
+        T(test_rsdp), T(test_fadt), T(test_dsdt_has_s5), T(test_madt), T(test_no_room),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
