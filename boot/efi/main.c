@@ -88,6 +88,10 @@ static bool prepare(struct app *app, struct start *start)
     return load_files(app) && place_kernel(app, start) && build_tables(app, start);
 }
 
+/* GNU-EFI's start-up code calls efi_main, newer ones _entry: its library's brings more than is wanted. */
+EFI_STATUS efi_main(EFI_HANDLE handle, EFI_SYSTEM_TABLE *system);
+EFI_STATUS _entry(EFI_HANDLE handle, EFI_SYSTEM_TABLE *system) __attribute__((alias("efi_main")));
+
 EFI_STATUS efi_main(EFI_HANDLE handle, EFI_SYSTEM_TABLE *system)
 {
     struct app app = {.handle = handle, .system = system, .services = system->BootServices};
