@@ -54,12 +54,21 @@ struct cpuid_leaf cpuid_host(const struct cpuid_env *env, u32 leaf, u32 subleaf)
     return (struct cpuid_leaf){r.eax, r.ebx, r.ecx, r.edx};
 }
 
-static bool host_has(const struct cpuid_env *env, u32 feature)
+/* What the CPU itself has. The rows of a leaf stand together, so that each leaf is asked for once. */
+static void read_features(struct features *f, const struct cpuid_env *env)
 {
-    const struct cpuid_feature_row *row = &cpuid_features[feature];
-    struct cpuid_leaf host = cpuid_host(env, row->leaf, row->subleaf);
+    const struct cpuid_feature_row *before = NULL;
+    struct cpuid_leaf host = {0};
 
-    return *reg_of(&host, row->reg) >> row->bit & 1;
+    for (u32 i = 0; i < CPUID_NR_FEATURES; i++) {
+        const struct cpuid_feature_row *row = &cpuid_features[i];
+
+        if (!before || before->leaf != row->leaf || before->subleaf != row->subleaf)
+            host = cpuid_host(env, row->leaf, row->subleaf);
+        before = row;
+        if (*reg_of(&host, row->reg) >> row->bit & 1)
+            add(f, i);
+    }
 }
 
 /* --- names --- */
@@ -115,13 +124,13 @@ static void drop_dependent(struct features *f)
 }
 
 /* What the VM has: what the tables say of this CPU, less what is hidden, less what depends on that. */
-static void choose_features(struct features *f, const struct cpuid_env *env, const struct config_vm *config)
+static void choose_features(struct features *f, const struct features *cpu, const struct cpuid_env *env,
+                            const struct config_vm *config)
 {
     for (u32 i = 0; i < CPUID_NR_FEATURES; i++) {
-        const struct cpuid_feature_row *row = &cpuid_features[i];
+        u32 policy = cpuid_features[i].policy;
 
-        if (row->policy == CPUID_ON || row->policy == CPUID_RUN ||
-            (row->policy == CPUID_HOST && host_has(env, i)))
+        if (policy == CPUID_ON || policy == CPUID_RUN || (policy == CPUID_HOST && has(cpu, i)))
             add(f, i);
     }
     for (u32 i = 0; i < cpuid_nr_vmx_needs; i++)
@@ -208,12 +217,11 @@ static void note_features(struct guest_cpuid *c, const struct features *f)
     c->has_umwait = has(f, CF_WAITPKG);
 }
 
-static void note_cpu(struct guest_cpuid *c, const struct cpuid_env *env)
+static void note_cpu(struct guest_cpuid *c, const struct features *cpu)
 {
-    c->vmx_granted = env->vmx_granted;
-    c->cpu_tsc_aux = host_has(env, CF_RDTSCP) || host_has(env, CF_RDPID);
-    c->cpu_spec_ctrl = host_has(env, CF_IBRS_IBPB) || host_has(env, CF_STIBP) || host_has(env, CF_SSBD);
-    c->cpu_umwait = host_has(env, CF_WAITPKG);
+    c->cpu_tsc_aux = has(cpu, CF_RDTSCP) || has(cpu, CF_RDPID);
+    c->cpu_spec_ctrl = has(cpu, CF_IBRS_IBPB) || has(cpu, CF_STIBP) || has(cpu, CF_SSBD);
+    c->cpu_umwait = has(cpu, CF_WAITPKG);
 }
 
 /* Leaf 0x80000008: without LA57 a guest has 48 bits, whatever the CPU could do. */
@@ -240,18 +248,20 @@ static void sign(struct guest_cpuid *c)
 
 void guest_cpuid_build(struct guest_cpuid *c, const struct cpuid_env *env, const struct config_vm *config)
 {
-    struct features f = {{0}};
+    struct features cpu = {{0}}, f = {{0}};
 
     memset(c, 0, sizeof(*c));
     c->max_basic = env->host(0, 0).eax >= 0x1f ? 0x1f : MIN_MAX_BASIC;
     c->max_extended = EXTENDED + CPUID_NR_EXTENDED - 1;
     c->plain = (u32)(BIT(c->max_basic) | (BIT(c->max_basic) - 1)) & (u32)~NOT_PLAIN;
-    choose_features(&f, env, config);
+    c->vmx_granted = env->vmx_granted;
+    read_features(&cpu, env);
+    choose_features(&f, &cpu, env, config);
     place_values(c, env);
     place_features(c, &f);
     allow_control_bits(c, &f, env);
     note_features(c, &f);
-    note_cpu(c, env);
+    note_cpu(c, &cpu);
     note_widths(c);
     c->basic[0].eax = c->max_basic;
     c->extended[0].eax = c->max_extended;
