@@ -33,14 +33,14 @@ enum rule_kind {
 
 struct entry_rule {
     const char *name;
-    u16 field;  /* enum vmcs_index: what it is about */
-    u8 kind;    /* enum rule_kind */
-    u8 when;    /* enum vmx_word, of if_set */
-    u64 if_set; /* the rule applies while all these controls are 1; 0: always */
-    u8 word;    /* of WITH and WITHOUT */
-    u64 arg;
-    u8 qualification; /* of the exit, for guest state */
     bool (*test)(const struct entry_case *c, const struct entry_rule *rule);
+    u64 arg;
+    u32 if_set;       /* the rule applies while all these controls are 1; 0: always */
+    u16 field;        /* enum vmcs_index: what it is about */
+    u8 kind;          /* enum rule_kind */
+    u8 when;          /* enum vmx_word, of if_set */
+    u8 word;          /* of WITH and WITHOUT */
+    u8 qualification; /* of the exit, for guest state */
 };
 
 struct entry_table {
@@ -57,24 +57,33 @@ bool entry_check_msrs(const struct entry_case *c, struct entry_verdict *out);
 extern const char *const entry_msr_rows[];
 extern const u32 entry_nr_msr_rows;
 
+/* A word and bits of it, for 'when' and for 'control' of a row. */
+#define ALWAYS      (0, 0)
+#define PIN(bits)   (VMX_WORD_PIN, (bits))
+#define PROC(bits)  (VMX_WORD_PROC, (bits))
+#define PROC2(bits) (VMX_WORD_PROC2, (bits))
+#define PROC3(bits) (VMX_WORD_PROC3, (bits))
+#define EXIT(bits)  (VMX_WORD_EXIT, (bits))
+#define ENTRY(bits) (VMX_WORD_ENTRY, (bits))
+
+#define RULE_FIRST(a, b)  a
+#define RULE_SECOND(a, b) b
+#define RULE_WORD(pair)   RULE_FIRST pair
+#define RULE_BITS(pair)   RULE_SECOND pair
+
 /* Rows of the tables. */
 /* clang-format off */
-#define DATA(name, field, kind, when, arg)     {name, VI_##field, RULE_##kind, when, 0, arg, 0, NULL}
-#define CTLS(name, field, kind, when, control) {name, VI_##field, RULE_##kind, when, control, 0, NULL}
-#define TEST(name, field, when, test)          {name, VI_##field, RULE_TEST, when, 0, 0, 0, test}
-#define TEST_ARG(name, field, when, arg, test) {name, VI_##field, RULE_TEST, when, 0, arg, 0, test}
-#define TEST_QUALIFIED(name, field, when, test, qualification) \
-    {name, VI_##field, RULE_TEST, when, 0, 0, qualification, test}
+#define RULE(text, vmcs_field, rule_kind, condition, ...) \
+    {.name = text, .field = VI_##vmcs_field, .kind = RULE_##rule_kind, \
+     .when = RULE_WORD(condition), .if_set = RULE_BITS(condition), __VA_ARGS__}
 /* clang-format on */
-
-/* A word and bits of it, for 'when' and for 'control'. */
-#define ALWAYS      0, 0
-#define PIN(bits)   VMX_WORD_PIN, (bits)
-#define PROC(bits)  VMX_WORD_PROC, (bits)
-#define PROC2(bits) VMX_WORD_PROC2, (bits)
-#define PROC3(bits) VMX_WORD_PROC3, (bits)
-#define EXIT(bits)  VMX_WORD_EXIT, (bits)
-#define ENTRY(bits) VMX_WORD_ENTRY, (bits)
+#define DATA(name, field, kind, when, value) RULE(name, field, kind, when, .arg = value)
+#define CTLS(name, field, kind, when, control) \
+    RULE(name, field, kind, when, .word = RULE_WORD(control), .arg = RULE_BITS(control))
+#define TEST(name, field, when, fn)            RULE(name, field, TEST, when, .test = fn)
+#define TEST_ARG(name, field, when, value, fn) RULE(name, field, TEST, when, .arg = value, .test = fn)
+#define TEST_QUALIFIED(name, field, when, fn, value) \
+    RULE(name, field, TEST, when, .test = fn, .qualification = value)
 
 static inline bool entry_has(const struct entry_case *c, enum vmx_word word, u64 bits)
 {

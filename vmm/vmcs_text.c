@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmm/vmcs_text.h"
+#include "arch/x86/vmx_caps.h"
 #include "arch/x86/vmx_names.h"
 #include "lib/format.h"
 
@@ -264,15 +265,9 @@ char *vmcs_text_exit(char *buf, size_t size, u32 reason, u64 qualification)
 
 char *vmcs_text_controls(char *buf, size_t size, enum vmx_word word, u64 value)
 {
-    static const u32 default1[VMX_NR_WORDS] = {
-        [VMX_WORD_PIN] = PIN_DEFAULT1,
-        [VMX_WORD_PROC] = PROC_DEFAULT1,
-        [VMX_WORD_EXIT] = EXITCTL_DEFAULT1,
-        [VMX_WORD_ENTRY] = ENTRYCTL_DEFAULT1,
-    };
     struct text t = start(buf, size);
 
-    for (value &= ~(u64)default1[word]; value; value &= value - 1) {
+    for (value &= ~vmx_default1(word); value; value &= value - 1) {
         u32 bit = __builtin_ctzll(value);
         const char *name = vmx_control_bit_name(word, bit);
 

@@ -78,6 +78,18 @@ u64 vmx_allowed1(const struct vmx_caps *caps, enum vmx_word word)
     return words[word].width == 64 ? value : value >> 32;
 }
 
+u64 vmx_default1(enum vmx_word word)
+{
+    static const u32 bits[VMX_NR_WORDS] = {
+        [VMX_WORD_PIN] = PIN_DEFAULT1,
+        [VMX_WORD_PROC] = PROC_DEFAULT1,
+        [VMX_WORD_EXIT] = EXITCTL_DEFAULT1,
+        [VMX_WORD_ENTRY] = ENTRYCTL_DEFAULT1,
+    };
+
+    return bits[word];
+}
+
 const char *vmx_word_msr(const struct vmx_caps *caps, enum vmx_word word)
 {
     return caps->basic & VMX_BASIC_TRUE_CONTROLS ? words[word].precise_msr : words[word].plain_msr;

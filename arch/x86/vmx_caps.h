@@ -31,7 +31,10 @@ void vmx_caps_read(struct vmx_caps *caps, u64 (*rdmsr)(u32 msr));
 u64 vmx_allowed0(const struct vmx_caps *caps, enum vmx_word word);
 /* Allowed-1 settings: the bits that may be 1. */
 u64 vmx_allowed1(const struct vmx_caps *caps, enum vmx_word word);
-/* The MSR that these were taken from, e.g. "IA32_VMX_TRUE_PINBASED_CTLS". */
+/* Reserved bits of a word that must be 1 and that mean nothing (the default1 class, but for bits with a
+ * name). */
+u64 vmx_default1(enum vmx_word word);
+/* The MSR that the allowed settings were taken from, e.g. "IA32_VMX_TRUE_PINBASED_CTLS". */
 const char *vmx_word_msr(const struct vmx_caps *caps, enum vmx_word word);
 
 /* Bits that must be 1, and bits that may be 1, of CR0 and CR4 in VMX operation. */

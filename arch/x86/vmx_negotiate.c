@@ -113,14 +113,6 @@ static const struct {
     {VF_INVVPID_KEEP_GLOBAL, VF_VPID},
 };
 
-/* Reserved bits that must be 1 and that mean nothing. */
-static const u32 default1[VMX_NR_WORDS] = {
-    [VMX_WORD_PIN] = PIN_DEFAULT1,
-    [VMX_WORD_PROC] = PROC_DEFAULT1,
-    [VMX_WORD_EXIT] = EXITCTL_DEFAULT1,
-    [VMX_WORD_ENTRY] = ENTRYCTL_DEFAULT1,
-};
-
 struct reporter {
     void (*report)(void *ctx, const char *line);
     void *ctx;
@@ -175,7 +167,7 @@ static void report_missing(struct reporter *r, const struct vmx_caps *caps, cons
 static void check_forced(struct reporter *r, const struct vmx_caps *caps, const struct vmx_features *f)
 {
     for (u32 word = 0; word < VMX_NR_WORDS; word++) {
-        u64 forced = vmx_allowed0(caps, word) & ~f->word[word] & ~(u64)default1[word];
+        u64 forced = vmx_allowed0(caps, word) & ~f->word[word] & ~vmx_default1(word);
 
         for (; forced; forced &= forced - 1) {
             u32 bit = __builtin_ctzll(forced);
