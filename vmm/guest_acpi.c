@@ -4,6 +4,7 @@
 #include "lib/string.h"
 #include "vmm/dev/acpi_pm.h"
 #include "vmm/dev/host.h"
+#include "vmm/dev/ioapic.h"
 #include "vmm/dev/lapic.h"
 #include "vmm/load.h"
 
@@ -104,6 +105,19 @@ struct madt_lapic_nmi {
     u16 flags;
     u8 lint;
 } __packed;
+
+struct madt_ioapic {
+    u8 type, length, id, reserved;
+    u32 address, gsi_base;
+};
+
+struct madt_override {
+    u8 type, length, bus, source;
+    u32 gsi;
+    u16 flags;
+} __packed;
+
+#define MADT_LEVEL_HIGH 0xd /* trigger mode level, polarity active high */
 
 struct madt_x2apic {
     u8 type, length;
@@ -231,6 +245,9 @@ static gpa_t build_fadt(struct builder *b, gpa_t facs, gpa_t dsdt)
 static gpa_t build_madt(struct builder *b, u32 nr_vcpus)
 {
     const struct madt_start start = {LAPIC_BASE, MADT_PCAT_COMPAT};
+    const struct madt_ioapic ioapic = {1, sizeof(ioapic), 0, 0, IOAPIC_BASE, 0};
+    const struct madt_override timer = {2, sizeof(timer), 0, 0, 2, 0}; /* IRQ 0 is input 2 */
+    const struct madt_override sci = {2, sizeof(sci), 0, ACPI_SCI_IRQ, ACPI_SCI_IRQ, MADT_LEVEL_HIGH};
     const struct madt_lapic_nmi nmi = {4, sizeof(nmi), 0xff, 0, 1}; /* NMI at LINT1 of each */
 
     begin(b);
@@ -244,6 +261,9 @@ static gpa_t build_madt(struct builder *b, u32 nr_vcpus)
         else
             append(b, &x2apic, sizeof(x2apic));
     }
+    append(b, &ioapic, sizeof(ioapic));
+    append(b, &timer, sizeof(timer));
+    append(b, &sci, sizeof(sci));
     append(b, &nmi, sizeof(nmi));
     return finish(b, "APIC", 5);
 }

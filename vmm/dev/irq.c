@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmm/dev/irq.h"
 #include "vmm/dev/host.h"
+#include "vmm/dev/ioapic.h"
 #include "vmm/dev/lapic.h"
 #include "vmm/dev/pic.h"
 #include "vmm/dev/platform.h"
@@ -24,6 +25,12 @@ void vm_set_irq(struct vm *vm, u32 irq, bool level)
         for (u32 i = 0; i < vm_nr_vcpus(vm); i++)
             lapic_lint(vcpu_lapic(vm_vcpu(vm, i)), 0);
     irq_pic_changed(vm);
+    ioapic_set_pin(vm_platform(vm)->ioapic, irq == 0 ? 2 : irq, level);
+}
+
+void irq_eoi(struct vm *vm, u8 vector)
+{
+    ioapic_eoi(vm_platform(vm)->ioapic, vector);
 }
 
 static int extint_pending(struct vcpu *vcpu)

@@ -8,10 +8,13 @@
 struct vm;
 struct vcpu;
 
-/* The level of ISA interrupt line irq (0 to 15). Called with the VM's device lock held. */
+/* The level of ISA interrupt line irq (0 to 15), at the PICs and the I/O APIC, where IRQ 0 is input 2. Called with the VM's device lock held. */
 void vm_set_irq(struct vm *vm, u32 irq, bool level);
 /* The PIC's INTR output may have changed: the vCPU that takes it is kicked when it is high. */
 void irq_pic_changed(struct vm *vm);
+
+/* A local APIC has ended a level-triggered interrupt. */
+void irq_eoi(struct vm *vm, u8 vector);
 
 /* What the vCPU would take as an external interrupt now (RFLAGS.IF and shadows aside): a vector or -1. */
 int vcpu_irq_pending(struct vcpu *vcpu);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmm/dev/lapic.h"
 #include "lib/string.h"
+#include "vmm/dev/irq.h"
 #include "vmm/dev/lapic_state.h"
 
 #define NR_VECTORS 256
@@ -13,6 +14,11 @@ static void set_bit(u32 *bits, u8 vector)
 static void clear_bit(u32 *bits, u8 vector)
 {
     __atomic_and_fetch(&bits[vector / 32], ~(1u << vector % 32), __ATOMIC_SEQ_CST);
+}
+
+static bool test_bit(const u32 *bits, u8 vector)
+{
+    return __atomic_load_n(&bits[vector / 32], __ATOMIC_RELAXED) & 1u << vector % 32;
 }
 
 static int highest_bit(const u32 *bits)
@@ -59,8 +65,11 @@ void lapic_eoi(struct lapic *l)
 {
     int vector = highest_bit(l->isr);
 
-    if (vector >= 0)
-        clear_bit(l->isr, vector);
+    if (vector < 0)
+        return;
+    clear_bit(l->isr, vector);
+    if (test_bit(l->tmr, vector))
+        irq_eoi(vcpu_vm(l->vcpu), (u8)vector);
     priority_lowered(l);
 }
 

@@ -86,9 +86,22 @@ static void deliver_lowest(const struct message *m, struct vm *vm)
         deliver(m, best);
 }
 
+static void send(const struct message *m, struct vm *vm)
+{
+    if (DELIVERY_MODE(m->icr) == MODE_LOWEST) {
+        deliver_lowest(m, vm);
+        return;
+    }
+    for (u32 i = 0; i < vm_nr_vcpus(vm); i++) {
+        struct lapic *target = vcpu_lapic(vm_vcpu(vm, i));
+
+        if (is_target(m, target))
+            deliver(m, target);
+    }
+}
+
 void lapic_send(struct lapic *l, u32 icr, u32 destination)
 {
-    struct vm *vm = vcpu_vm(l->vcpu);
     struct message m = {
         .from = l,
         .icr = icr,
@@ -101,14 +114,16 @@ void lapic_send(struct lapic *l, u32 icr, u32 destination)
         lapic_error(l, ESR_SEND_VECTOR);
         return;
     }
-    if (mode == MODE_LOWEST) {
-        deliver_lowest(&m, vm);
-        return;
-    }
-    for (u32 i = 0; i < vm_nr_vcpus(vm); i++) {
-        struct lapic *target = vcpu_lapic(vm_vcpu(vm, i));
+    send(&m, vcpu_vm(l->vcpu));
+}
 
-        if (is_target(&m, target))
-            deliver(&m, target);
-    }
+void lapic_message(struct vm *vm, u32 low, u8 destination)
+{
+    struct message m = {
+        .icr = (low & (0x7ff | ICR_LOGICAL | ICR_LEVEL)) | ICR_ASSERT,
+        .destination = destination,
+        .broadcast = destination == 0xff,
+    };
+
+    send(&m, vm);
 }

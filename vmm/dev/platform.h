@@ -9,6 +9,7 @@ struct vm;
 
 struct platform {
     struct pic *pic;
+    struct ioapic *ioapic;
     struct pit *pit;
     struct uart *uart;
     struct rtc *rtc;
