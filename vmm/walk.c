@@ -24,6 +24,8 @@ struct walk {
     gva_t gva;
     u32 access;
     bool user;                       /* access made with CPL 3's rights */
+    u64 reserved;                    /* bits that must be 0 in every entry but PDPTEs of PAE paging */
+    u64 all, any;                    /* bits that all entries with rights have, and that any has */
     u64 entry[MAX_LEVELS + 1];       /* by level */
     gpa_t entry_gpa[MAX_LEVELS + 1]; /* NO_GPA: it has no flags to set */
     u32 level;                       /* where it stands, in the end that of the page */
@@ -43,46 +45,39 @@ static u32 shift_of(const struct format *f, u32 level)
     return PAGE_SHIFT + f->index_bits * (level - 1);
 }
 
-/* Whether the entry at this level maps a page. */
-static bool is_page(const struct walk *s)
+/* Whether an entry with PS = 1 above the page tables maps a page; the bit is reserved or ignored otherwise.
+ */
+static bool is_large_page(const struct walk *s)
 {
-    u64 e = s->entry[s->level];
-
-    if (s->level == 1)
-        return true;
-    if (!(e & PTE_PS))
-        return false;
     if (s->level == 2)
         return s->f != &format_32bit || (s->w->cr4 & CR4_PSE);
     return s->level == 3 && s->f != &format_pae && s->w->page1g;
 }
 
-/* Bits that must be 0 in a present entry. SDM 325462, 'Paging-Structure Entries' figures and 'Reserved Bits'.
- */
-static u64 reserved_bits(const struct walk *s)
+/* SDM 325462, 'Paging-Structure Entries' figures and 'Reserved Bits'. */
+static u64 reserved_everywhere(const struct walk *s)
 {
     const struct walk_ctx *w = s->w;
     u64 mask = 0;
 
-    if (s->f == &format_32bit) {
-        /* PSE-36: bits 20:13 are address bits 39:32, as far as the CPU has them. */
-        u32 width = MIN(w->maxphyaddr, 40u);
-
-        return s->level == 2 && is_page(s) ? BITS(21, width - 32 + 13) : 0;
-    }
-    if (s->f == &format_pae && s->level == 3)
-        return BITS(63, w->maxphyaddr) | BITS(8, 5) | BITS(2, 1);
+    if (s->f == &format_32bit)
+        return 0;
     if (s->f == &format_pae)
         mask = BITS(62, w->maxphyaddr);
     else if (w->maxphyaddr < 52)
         mask = BITS(51, w->maxphyaddr);
-    if (!(w->efer & EFER_NXE))
-        mask |= PTE_NX;
-    if (s->level > 1 && is_page(s))
-        mask |= BITS(shift_of(s->f, s->level) - 1, 13);
-    else if (s->level > 2)
-        mask |= PTE_PS;
-    return mask;
+    return w->efer & EFER_NXE ? mask : mask | PTE_NX;
+}
+
+/* What else is reserved in an entry above the page tables that has PS = 1. */
+static u64 reserved_with_ps(const struct walk *s)
+{
+    if (!is_large_page(s))
+        return s->level > 2 ? PTE_PS : 0;
+    if (s->f != &format_32bit)
+        return BITS(shift_of(s->f, s->level) - 1, 13);
+    /* PSE-36: bits 20:13 are address bits 39:32, as far as the CPU has them. */
+    return BITS(21, MIN(s->w->maxphyaddr, 40u) - 32 + 13);
 }
 
 static u32 fault(const struct walk *s, u32 bits)
@@ -112,38 +107,80 @@ static gpa_t first_table(struct walk *s)
     return cr3 & BITS(s->w->maxphyaddr - 1, 12);
 }
 
+static int not_present(const struct walk *s, struct walk_result *out)
+{
+    out->error_code = fault(s, 0);
+    return ERR_FAULT;
+}
+
+static int reserved(const struct walk *s, struct walk_result *out)
+{
+    out->error_code = fault(s, PF_PRESENT | PF_RESERVED);
+    return ERR_FAULT;
+}
+
+/* The first level of PAE paging is in registers; its entries have neither rights nor flags. */
+static int take_pdpte(struct walk *s, gpa_t *table, struct walk_result *out)
+{
+    const struct walk_ctx *w = s->w;
+    u32 index = s->gva >> 30;
+    u64 e;
+
+    if (w->pdpte) {
+        e = w->pdpte[index];
+    } else if (w->read(w->ctx, *table + 8 * index, 8, &e)) {
+        out->gpa = *table + 8 * index;
+        return ERR_RANGE;
+    }
+    if (!(e & PTE_P))
+        return not_present(s, out);
+    if (e & (BITS(63, w->maxphyaddr) | BITS(8, 5) | BITS(2, 1)))
+        return reserved(s, out);
+    s->entry_gpa[3] = NO_GPA;
+    s->level = 2;
+    *table = e & PTE_ADDR;
+    return OK;
+}
+
 /* Reads entries down to the page. OK, ERR_FAULT with its error code, or ERR_RANGE with the entry's address.
  */
 static int descend(struct walk *s, struct walk_result *out)
 {
     const struct format *f = s->f;
     gpa_t table = first_table(s);
+    u32 size = f->entry_size, index_mask = (1u << f->index_bits) - 1, shift;
 
-    for (;; s->level--) {
-        u32 index = (s->gva >> shift_of(f, s->level)) & ((1u << f->index_bits) - 1);
-        gpa_t gpa = table + index * f->entry_size;
-        bool pdpte = f == &format_pae && s->level == 3;
+    if (f == &format_pae) {
+        int r = take_pdpte(s, &table, out);
+
+        if (r)
+            return r;
+    }
+    for (shift = shift_of(f, s->level);; shift -= f->index_bits, s->level--) {
+        gpa_t gpa = table + (s->gva >> shift & index_mask) * size;
         u64 e;
 
-        if (pdpte && s->w->pdpte) {
-            e = s->w->pdpte[index];
-        } else if (s->w->read(s->w->ctx, gpa, f->entry_size, &e)) {
+        if (s->w->read(s->w->ctx, gpa, size, &e)) {
             out->gpa = gpa;
             return ERR_RANGE;
         }
+        if (!(e & PTE_P))
+            return not_present(s, out);
+        if (e & s->reserved)
+            return reserved(s, out);
         s->entry[s->level] = e;
-        s->entry_gpa[s->level] = pdpte ? NO_GPA : gpa;
-        if (!(e & PTE_P)) {
-            out->error_code = fault(s, 0);
-            return ERR_FAULT;
-        }
-        if (e & reserved_bits(s)) {
-            out->error_code = fault(s, PF_PRESENT | PF_RESERVED);
-            return ERR_FAULT;
-        }
-        if (is_page(s))
+        s->entry_gpa[s->level] = gpa;
+        s->all &= e;
+        s->any |= e;
+        if (s->level == 1)
             return OK;
-        table = e & (f == &format_32bit ? BITS(31, 12) : PTE_ADDR);
+        if (unlikely(e & PTE_PS)) {
+            if (e & reserved_with_ps(s))
+                return reserved(s, out);
+            if (is_large_page(s))
+                return OK;
+        }
+        table = e & PTE_ADDR; /* a 32-bit entry has no more than bits 31:12 */
     }
 }
 
@@ -164,21 +201,13 @@ static bool key_denies(const struct walk *s, bool user_page)
 static int check_rights(const struct walk *s, struct walk_result *out)
 {
     const struct walk_ctx *w = s->w;
-    u64 all = PTE_W | PTE_U, any = 0;
-    bool user_page, write = s->access & WALK_WRITE, fetch = s->access & WALK_FETCH, denied, key;
+    bool user_page = s->all & PTE_U, writable = s->all & PTE_W, key = key_denies(s, user_page);
+    bool write = s->access & WALK_WRITE, fetch = s->access & WALK_FETCH, denied;
 
-    for (u32 level = s->level; level <= s->f->levels; level++) {
-        if (s->f == &format_pae && level == 3)
-            break;
-        all &= s->entry[level];
-        any |= s->entry[level];
-    }
-    user_page = all & PTE_U;
-    key = key_denies(s, user_page);
     if (s->user)
-        denied = !user_page || (write && !(all & PTE_W));
+        denied = !user_page || (write && !writable);
     else
-        denied = write && !(all & PTE_W) && (w->cr0 & CR0_WP);
+        denied = write && !writable && (w->cr0 & CR0_WP);
     if (!s->user && user_page) {
         if (fetch)
             denied |= !!(w->cr4 & CR4_SMEP);
@@ -186,7 +215,7 @@ static int check_rights(const struct walk *s, struct walk_result *out)
             denied |= (w->cr4 & CR4_SMAP) && (!w->ac || (s->access & WALK_IMPLICIT));
     }
     /* Without EFER.NXE the bit is reserved, or does not exist: it is not 1 here. */
-    denied |= fetch && (any & PTE_NX);
+    denied |= fetch && (s->any & PTE_NX);
     if (!denied && !key)
         return OK;
     out->error_code = fault(s, PF_PRESENT | (key ? PF_KEY : 0));
@@ -195,15 +224,21 @@ static int check_rights(const struct walk *s, struct walk_result *out)
 
 static int set_flags(const struct walk *s, struct walk_result *out)
 {
-    if (!s->w->update)
+    u64 leaf = s->access & WALK_WRITE ? PTE_D : 0;
+
+    if (!s->w->update || ((s->all & PTE_A) && (s->entry[s->level] & leaf) == leaf))
         return OK;
     for (u32 level = s->f->levels; level >= s->level; level--) {
-        u64 old = s->entry[level], new = old | PTE_A;
+        u64 old, new;
         int r;
 
-        if (level == s->level && (s->access & WALK_WRITE))
-            new |= PTE_D;
-        if (new == old || s->entry_gpa[level] == NO_GPA)
+        if (s->entry_gpa[level] == NO_GPA)
+            continue;
+        old = s->entry[level];
+        new = old | PTE_A;
+        if (level == s->level)
+            new |= leaf;
+        if (new == old)
             continue;
         r = s->w->update(s->w->ctx, s->entry_gpa[level], s->f->entry_size, old, new);
         if (r) {
@@ -249,14 +284,16 @@ int walk(const struct walk_ctx *w, gva_t gva, u32 access, struct walk_result *ou
         return OK;
     }
     for (u32 n = 0; r == ERR_BUSY && n < MAX_RESTART; n++) {
-        struct walk s = {
-            .w = w,
-            .f = format_of(w),
-            .gva = gva,
-            .access = access,
-            .user = w->cpl == 3 && !(access & WALK_IMPLICIT),
-        };
+        struct walk s;
 
+        s.w = w;
+        s.f = format_of(w);
+        s.gva = gva;
+        s.access = access;
+        s.user = w->cpl == 3 && !(access & WALK_IMPLICIT);
+        s.reserved = reserved_everywhere(&s);
+        s.all = ~0ull;
+        s.any = 0;
         *out = (struct walk_result){0};
         r = translate(&s, out);
     }

@@ -25,27 +25,32 @@ static const struct {
     {REG_RSI, REG_NONE}, {REG_RDI, REG_NONE}, {REG_RBP, REG_NONE}, {REG_RBX, REG_NONE},
 };
 
-/* The next n (1, 2, 4 or 8) bytes, zero-extended. False: they are not there. */
-static bool take(struct cursor *c, u32 n, u64 *value)
+static u32 read32(const u8 *p)
 {
-    u64 v = 0;
-
-    if ((size_t)(c->end - c->pos) < n)
-        return false;
-    for (u32 i = 0; i < n; i++)
-        v |= (u64)c->pos[i] << (8 * i);
-    c->pos += n;
-    *value = v;
-    return true;
+    return p[0] | p[1] << 8 | p[2] << 16 | (u32)p[3] << 24;
 }
 
+/* The next n (1, 2, 4 or 8) bytes, sign-extended. False: they are not there. */
 static bool take_signed(struct cursor *c, u32 n, u64 *value)
 {
-    u64 v;
+    const u8 *p = c->pos;
 
-    if (!take(c, n, &v))
+    if ((size_t)(c->end - p) < n)
         return false;
-    *value = (s64)(v << (64 - 8 * n)) >> (64 - 8 * n);
+    c->pos += n;
+    switch (n) {
+    case 1:
+        *value = (s64)(s8)*p;
+        break;
+    case 2:
+        *value = (s64)(s16)(p[0] | p[1] << 8);
+        break;
+    case 4:
+        *value = (s64)(s32)read32(p);
+        break;
+    default:
+        *value = read32(p) | (u64)read32(p + 4) << 32;
+    }
     return true;
 }
 
@@ -234,7 +239,7 @@ static bool take_implied(struct cursor *c)
     if (insn->form == FORM_STRING)
         return true;
     insn->mem = true;
-    return take(c, insn->addr_size, &insn->disp);
+    return take_signed(c, insn->addr_size, &insn->disp);
 }
 
 static int take_modrm(struct cursor *c, struct opcode *o)
@@ -290,6 +295,8 @@ static int check(const struct cursor *c, const struct opcode *o)
     const struct insn *insn = c->insn;
     bool to_memory = insn->mem && insn->form != FORM_REG_RM && insn->form != FORM_ACC_MEM;
 
+    if (likely(!(o->flags & OPF_CHECKED) && !(insn->prefixes & INSN_LOCK)))
+        return OK;
     if ((o->flags & OPF_ONLY64) && c->mode != 8)
         return ERR_UNSUPP;
     if ((o->flags & OPF_NO_REP) && (insn->prefixes & (INSN_REP | INSN_REPNE)))

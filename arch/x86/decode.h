@@ -83,7 +83,7 @@ struct insn {
     u8 scale;          /* shift: 0 to 3 */
     bool rip_relative; /* add the address of the next instruction */
     u8 reg;            /* register operand, or REG_HIGH + n */
-    u64 disp;          /* sign-extended; for moffs zero-extended */
+    u64 disp;          /* sign-extended; addresses are computed modulo addr_size */
     u64 imm;           /* sign-extended to the operation's size and beyond */
 };
 

@@ -25,6 +25,9 @@ enum opcode_flag {
     OPF_GROUP = 0x8000, /* op is an enum opcode_group: the reg field of ModRM chooses */
 };
 
+/* Those that say what makes another instruction, or none, of it. */
+#define OPF_CHECKED (OPF_MEM | OPF_NO_REP | OPF_NO_66 | OPF_ONLY64 | OPF_NOT64)
+
 enum opcode_group { GROUP_1, GROUP_1A, GROUP_3, GROUP_4, GROUP_5, GROUP_8, GROUP_11, NR_GROUPS };
 
 struct opcode {
