@@ -224,6 +224,19 @@ static void note_cpu(struct guest_cpuid *c, const struct features *cpu)
     c->cpu_umwait = has(cpu, CF_WAITPKG);
 }
 
+static void note_controls(struct guest_cpuid *c, const struct features *f, u64 granted)
+{
+    u64 used = 0, known = 0;
+
+    for (u32 i = 0; i < cpuid_nr_vmx_needs; i++) {
+        known |= BIT(cpuid_vmx_needs[i].needs);
+        if (has(f, cpuid_vmx_needs[i].feature))
+            used |= BIT(cpuid_vmx_needs[i].needs);
+    }
+    c->vmx_granted = granted;
+    c->vmx_hidden = known & ~used;
+}
+
 /* Leaf 0x80000008: without LA57 a guest has 48 bits, whatever the CPU could do. */
 static void note_widths(struct guest_cpuid *c)
 {
@@ -254,7 +267,6 @@ void guest_cpuid_build(struct guest_cpuid *c, const struct cpuid_env *env, const
     c->max_basic = env->host(0, 0).eax >= 0x1f ? 0x1f : MIN_MAX_BASIC;
     c->max_extended = EXTENDED + CPUID_NR_EXTENDED - 1;
     c->plain = (u32)(BIT(c->max_basic) | (BIT(c->max_basic) - 1)) & (u32)~NOT_PLAIN;
-    c->vmx_granted = env->vmx_granted;
     read_features(&cpu, env);
     choose_features(&f, &cpu, env, config);
     place_values(c, env);
@@ -262,6 +274,7 @@ void guest_cpuid_build(struct guest_cpuid *c, const struct cpuid_env *env, const
     allow_control_bits(c, &f, env);
     note_features(c, &f);
     note_cpu(c, &cpu);
+    note_controls(c, &f, env->vmx_granted);
     note_widths(c);
     c->basic[0].eax = c->max_basic;
     c->extended[0].eax = c->max_extended;

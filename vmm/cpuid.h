@@ -19,23 +19,24 @@ struct cpuid_leaf {
 /* Built once per VM, then only read. */
 struct guest_cpuid {
     u32 max_basic, max_extended, max_hypervisor;
-    u32 plain;                                     /* bitmap: basic leaves whose row is the whole answer */
+    u32 plain; /* bitmap: basic leaves whose row is the whole answer */
     struct cpuid_leaf basic[CPUID_NR_BASIC];
     struct cpuid_leaf extended[CPUID_NR_EXTENDED];
-    struct cpuid_leaf hypervisor[2];               /* 0x40000000 on */
+    struct cpuid_leaf hypervisor[2]; /* 0x40000000 on */
     u32 nr_sub;
     struct {
         u32 leaf, subleaf;
         struct cpuid_leaf r;
-    } sub[CPUID_MAX_SUB];                          /* leaves 4, 7, 0xb, 0xd, 0x14... with a subleaf */
-    u64 cr4_allowed;                               /* CR4 bits that the features above allow a guest to set */
-    u64 xcr0_allowed;                              /* 0: no XSAVE */
+    } sub[CPUID_MAX_SUB]; /* leaves 4, 7, 0xb, 0xd, 0x14... with a subleaf */
+    u64 cr4_allowed;      /* CR4 bits that the features above allow a guest to set */
+    u64 xcr0_allowed;     /* 0: no XSAVE */
     u64 efer_allowed;
-    u64 spec_ctrl_allowed;                         /* 0: no IA32_SPEC_CTRL */
-    u64 vmx_granted;                               /* as in struct cpuid_env */
+    u64 spec_ctrl_allowed; /* 0: no IA32_SPEC_CTRL */
+    u64 vmx_granted;       /* as in struct cpuid_env */
+    u64 vmx_hidden;        /* VMX controls off in this VM: only hidden instructions need them */
     u32 maxphyaddr, linear_bits;
-    bool has_x2apic, has_tsc_deadline, has_tsc_adjust, has_rdtscp, has_mtrr, has_pat, has_mca, has_xsaves, has_spec_ctrl,
-        has_pred_cmd, has_flush_cmd, has_arch_capabilities, has_umwait;
+    bool has_x2apic, has_tsc_deadline, has_tsc_adjust, has_rdtscp, has_mtrr, has_pat, has_mca, has_xsaves,
+        has_spec_ctrl, has_pred_cmd, has_flush_cmd, has_arch_capabilities, has_umwait;
     /* The CPU has the MSR, whatever the VM sees: it is switched with vCPUs. */
     bool cpu_tsc_aux, cpu_spec_ctrl, cpu_umwait;
 };
@@ -50,11 +51,12 @@ struct cpuid_dynamic {
 struct cpuid_env {
     struct cpuid_regs (*host)(u32 leaf, u32 subleaf);
     u64 tsc_hz;
-    u64 vmx_granted;     /* struct vmx_features.granted: RDTSCP, INVPCID, XSAVES need their controls */
+    u64 vmx_granted; /* struct vmx_features.granted: RDTSCP, INVPCID, XSAVES need their controls */
     u32 nr_vcpus;
 };
 
-/* Names of all features that `hide =` knows, CPUID's and VMX's, by their SDM names (e.g. AVX2, X2APIC, VMX, EPT). */
+/* Names of all features that `hide =` knows, CPUID's and VMX's, by their SDM names (e.g. AVX2, X2APIC, VMX,
+ * EPT). */
 bool cpuid_feature_known(const char *name);
 /* config->hide is applied; config->nested decides on VMX. */
 void guest_cpuid_build(struct guest_cpuid *c, const struct cpuid_env *env, const struct config_vm *config);

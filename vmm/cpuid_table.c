@@ -110,7 +110,6 @@ const struct cpuid_need cpuid_needs[] = {
     {CF_PCID, CF_LM},
     {CF_FSGSBASE, CF_LM},
     {CF_INVPCID, CF_PCID},
-    {CF_PAT, CF_MTRR},
     {CF_MCA, CF_MCE},
     {CF_X2APIC, CF_APIC},
     {CF_ARAT, CF_APIC},

@@ -100,6 +100,25 @@ static u64 host_rip(struct vcpu *v)
     return (u64)vmx_exit_entry;
 }
 
+/* Instructions that the VM's CPUID does not show are to give #UD. */
+static u64 secondary_controls(struct vcpu *v)
+{
+    static const struct {
+        u64 feature, control;
+    } instructions[] = {
+        {BIT(VF_RDTSCP), PROC2_ENABLE_RDTSCP},
+        {BIT(VF_INVPCID), PROC2_ENABLE_INVPCID},
+        {BIT(VF_XSAVES), PROC2_ENABLE_XSAVES},
+        {BIT(VF_USER_WAIT), PROC2_USER_WAIT_AND_PAUSE},
+    };
+    u64 controls = vmx_features.word[VMX_WORD_PROC2];
+
+    for (u32 i = 0; i < ARRAY_SIZE(instructions); i++)
+        if (v->cpuid->vmx_hidden & instructions[i].feature)
+            controls &= ~instructions[i].control;
+    return controls | vmx_allowed0(&vmx_caps, VMX_WORD_PROC2);
+}
+
 /* One field: a constant, a negotiated control word, or a function of the vCPU. Fields not listed start as
  * zero. */
 struct row {
@@ -125,7 +144,7 @@ struct row {
 static const struct row rows[] = {
     WORD(PIN_BASED_CONTROLS, PIN),
     WORD(PRIMARY_CONTROLS, PROC),
-    WORD(SECONDARY_CONTROLS, PROC2),
+    FN(SECONDARY_CONTROLS, secondary_controls),
     WORD(PRIMARY_EXIT_CONTROLS, EXIT),
     WORD(ENTRY_CONTROLS, ENTRY),
     /* #DB and #AC: a guest could keep the CPU in their delivery for ever. #MC belongs to Nidus. */

@@ -392,6 +392,22 @@ static void test_vmx_controls(void **state)
     assert_true(guest.cpu_tsc_aux && guest.cpu_spec_ctrl && guest.cpu_umwait);
 }
 
+static void test_hidden_instructions_take_their_control(void **state)
+{
+    (void)state;
+    guest_cpuid_build(&guest, &env, &config);
+    assert_int_equal(guest.vmx_hidden, 0);
+    hide("RDTSCP");
+    hide("WAITPKG");
+    guest_cpuid_build(&guest, &env, &config);
+    assert_int_equal(guest.vmx_hidden, BIT(VF_USER_WAIT));
+    hide("RDPID"); /* the other one that the control is for */
+    hide("XSAVE");
+    hide("PCID");
+    guest_cpuid_build(&guest, &env, &config);
+    assert_int_equal(guest.vmx_hidden, BIT(VF_USER_WAIT) | BIT(VF_RDTSCP) | BIT(VF_XSAVES) | BIT(VF_INVPCID));
+}
+
 static void test_control_bits(void **state)
 {
     (void)state;
@@ -618,6 +634,7 @@ int main(void)
         cmocka_unit_test_setup(test_names, start),
         cmocka_unit_test_setup(test_nested_is_not_there_yet, start),
         cmocka_unit_test_setup(test_vmx_controls, start),
+        cmocka_unit_test_setup(test_hidden_instructions_take_their_control, start),
         cmocka_unit_test_setup(test_control_bits, start),
         cmocka_unit_test_setup(test_vendor_and_signature, start),
         cmocka_unit_test_setup(test_closed_leaves, start),
