@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/unit/lapic_test.h"
+#include "vmm/dev/irq.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -7,6 +8,16 @@
 
 struct vm *vm;
 struct lapic *l;
+
+u32 level_eois;
+u8 last_level_eoi;
+
+void irq_eoi(struct vm *of, u8 vector)
+{
+    (void)of;
+    level_eois++;
+    last_level_eoi = vector;
+}
 
 u32 get_of(u32 cpu, u32 offset)
 {
@@ -37,8 +48,10 @@ int lapic_setup(void **state)
     l = vm->vcpu[0].lapic;
     if (lapic_map(vm))
         return -1;
-    for (u32 i = 0; i < NR; i++)
+    for (u32 i = 0; i < NR; i++) {
         set_of(i, SVR, 0x1ff);
+        vm->vcpu[i].kicks = 0;
+    }
     return 0;
 }
 

@@ -188,6 +188,7 @@ static void test_extint(void **state)
     (void)state;
     set(LINT0, 0x700);
     assert_true(lapic_accepts_extint(l));
+    assert_int_equal(vm->vcpu[0].kicks, 1); /* to have a look at the PIC */
     set(LINT0, 0x10700);
     assert_false(lapic_accepts_extint(l));
     set(LINT0, 0x030);

@@ -121,6 +121,8 @@ static void write_lvt(struct lapic *l, u32 entry, u32 value)
         lapic_timer_set_lvt(l, value);
     else
         l->lvt[entry] = value;
+    if (entry == LVT_LINT0)
+        vcpu_kick(l->vcpu); /* the PIC's interrupts may come through now; likewise below */
 }
 
 /* 'Local APIC State After It Has Been Software Disabled': all entries become masked. */
@@ -130,6 +132,7 @@ static void write_svr(struct lapic *l, u32 value)
     if (!(value & SVR_ENABLED))
         for (u32 i = 0; i < LVT_COUNT; i++)
             l->lvt[i] |= LVT_MASKED;
+    vcpu_kick(l->vcpu);
 }
 
 static void write_reg(struct lapic *l, u32 reg, u32 value)

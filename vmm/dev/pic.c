@@ -96,16 +96,14 @@ int pic_pending(const struct pic *pic)
 
 int pic_ack(struct pic *pic)
 {
-    int input = chip_pending(pic, MASTER), slave_input;
+    int input = chip_pending(pic, MASTER);
+    int slave_input = input == CASCADE ? chip_pending(pic, SLAVE) : -1;
 
     if (input < 0)
         return pic->chip[MASTER].base + 7; /* spurious: no in-service bit is set */
-    if (input != CASCADE) {
-        chip_ack(&pic->chip[MASTER], input);
+    chip_ack(&pic->chip[MASTER], input);
+    if (slave_input < 0)
         return pic->chip[MASTER].base + input;
-    }
-    slave_input = chip_pending(pic, SLAVE);
-    chip_ack(&pic->chip[MASTER], CASCADE);
     chip_ack(&pic->chip[SLAVE], slave_input);
     return pic->chip[SLAVE].base + slave_input;
 }
