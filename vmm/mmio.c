@@ -7,6 +7,8 @@
 #include "vmm/guest_access.h"
 #include "vmm/mmio_host.h"
 
+#define MAX_REPORTS 16
+
 /* The bytes at CS:RIP, as far as they have been needed. */
 struct fetch {
     u8 bytes[INSN_MAX_LENGTH];
@@ -53,11 +55,16 @@ static enum emu_result fetch_insn(struct guest_access *g, struct fetch *f, struc
     return EMU_OK;
 }
 
+/* The first few times only: a guest can do this as often as it likes. */
 static void report(struct guest_access *g, const struct fetch *f, gpa_t gpa)
 {
+    static u32 reports;
     char text[3 * INSN_MAX_LENGTH + 1] = "";
     size_t n = 0;
 
+    if (__atomic_load_n(&reports, __ATOMIC_RELAXED) >= MAX_REPORTS)
+        return;
+    __atomic_fetch_add(&reports, 1, __ATOMIC_RELAXED);
     for (u32 i = 0; i < f->n; i++)
         n += format(text + n, sizeof(text) - n, " %02x", f->bytes[i]);
     log_error(

@@ -18,6 +18,7 @@
 #define DEVICE 0xffffffffff5fc000ull /* the device's page */
 
 static char logged[256];
+static u32 nr_logged;
 
 void log_msg(enum log_level level, const char *fmt, ...)
 {
@@ -27,6 +28,7 @@ void log_msg(enum log_level level, const char *fmt, ...)
     va_start(args, fmt);
     vsnprintf(logged, sizeof(logged), fmt, args);
     va_end(args);
+    nr_logged++;
 }
 
 static void start(const void *code, u32 n)
@@ -243,6 +245,16 @@ static void test_unsupported_is_named(void **state)
     assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), ERR_UNSUPP);
 }
 
+/* A guest cannot fill the log. */
+static void test_reports_end(void **state)
+{
+    (void)state;
+    START(0x0f, 0x28, 0x03);
+    for (u32 i = 0; i < 1000; i++)
+        assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), ERR_UNSUPP);
+    assert_in_range(nr_logged, 2, 20);
+}
+
 static void test_protected_mode(void **state)
 {
     (void)state;
@@ -279,6 +291,7 @@ int main(void)
         cmocka_unit_test(test_exceptions),
         cmocka_unit_test(test_unsupported_is_named),
         cmocka_unit_test(test_protected_mode),
+        cmocka_unit_test(test_reports_end),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
