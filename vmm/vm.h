@@ -3,6 +3,7 @@
 #ifndef VMM_VM_H
 #define VMM_VM_H
 
+#include "arch/x86/gpr.h"
 #include "arch/x86/pool.h"
 #include "arch/x86/vmcs.h"
 #include "lib/spinlock.h"
@@ -14,9 +15,6 @@
 #include "vmm/ept.h"
 #include "vmm/load.h"
 #include "vmm/msr.h"
-
-/* General registers in the order of their encodings; RSP lives in the VMCS. */
-enum { REG_RAX, REG_RCX, REG_RDX, REG_RBX, REG_RSP, REG_RBP, REG_RSI, REG_RDI, REG_R8, REG_R15 = 15, NR_REGS };
 
 /* Bits of vcpu->requests: something to look at before the next entry. */
 enum {
@@ -40,7 +38,7 @@ struct vcpu_event {
 };
 
 struct vcpu {
-    u64 gpr[NR_REGS];   /* first: entry.S knows the offsets */
+    u64 gpr[NR_REGS];   /* first: entry.S knows the offsets; RSP lives in the VMCS */
     u64 launched;       /* next entry by VMRESUME; entry.S */
     u64 host_rsp;       /* as it stands in the VMCS */
     u64 requests;       /* REQ_*, atomic */
