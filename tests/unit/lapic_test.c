@@ -42,6 +42,7 @@ void set(u32 offset, u32 value)
 int lapic_setup(void **state)
 {
     (void)state;
+    level_eois = 0;
     vm = fake_vm(NR, 0);
     for (u32 i = 0; i < NR; i++)
         vm->vcpu[i].lapic = lapic_create(&vm->vcpu[i]);

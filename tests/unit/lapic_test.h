@@ -36,6 +36,10 @@
 extern struct vm *vm;
 extern struct lapic *l; /* vCPU 0's */
 
+/* What came to irq_eoi(), which they bring: ends of level-triggered interrupts, and the last one's vector. */
+extern u32 level_eois;
+extern u8 last_level_eoi;
+
 int lapic_setup(void **state);
 int lapic_teardown(void **state);
 

@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* All devices together, and the way of an interrupt from a device to a vCPU. */
-/* links: vmm/dev/platform.c vmm/dev/irq.c vmm/dev/pic.c vmm/dev/pit.c vmm/dev/uart.c vmm/dev/rtc.c */
-/* links: vmm/dev/acpi_pm.c vmm/dev/debug_exit.c vmm/dev/reset.c vmm/dev/lapic.c vmm/dev/lapic_ipi.c */
-/* links: vmm/dev/lapic_regs.c vmm/dev/lapic_timer.c vmm/bus.c lib/format.c tests/unit/fake_host.c */
+/* links: vmm/dev/platform.c vmm/dev/irq.c vmm/dev/ioapic.c vmm/dev/pic.c vmm/dev/pit.c vmm/dev/uart.c */
+/* links: vmm/dev/rtc.c vmm/dev/acpi_pm.c vmm/dev/debug_exit.c vmm/dev/reset.c vmm/dev/lapic.c */
+/* links: vmm/dev/lapic_ipi.c vmm/dev/lapic_regs.c vmm/dev/lapic_timer.c vmm/bus.c lib/format.c */
+/* links: tests/unit/fake_host.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
 
 #include "tests/unit/fake_host.h"
+#include "vmm/dev/ioapic.h"
 #include "vmm/dev/irq.h"
 #include "vmm/dev/lapic.h"
 #include "vmm/dev/platform.h"
@@ -131,6 +133,30 @@ static void test_lint0_decides(void **state)
     assert_int_equal(vcpu_irq_ack(boot), 0x45);
 }
 
+static void ioapic_route(u32 pin, u32 low)
+{
+    bus_write(&vm->mmio, boot, IOAPIC_BASE, 4, 0x10 + 2 * pin);
+    bus_write(&vm->mmio, boot, IOAPIC_BASE + 0x10, 4, low);
+}
+
+static void test_lines_reach_the_ioapic(void **state)
+{
+    (void)state;
+    lapic_set(0xf0, 0x1ff);
+    ioapic_route(2, 0x50);           /* IRQ 0 */
+    ioapic_route(9, 0x60 | BIT(15)); /* SCI, level */
+    vm_set_irq(vm, 0, true);
+    assert_int_equal(vcpu_irq_ack(boot), 0x50);
+    lapic_set(0xb0, 0);
+    vm_set_irq(vm, 9, true);
+    assert_int_equal(vcpu_irq_ack(boot), 0x60);
+    lapic_set(0xb0, 0); /* its end lets it ask again */
+    assert_int_equal(vcpu_irq_ack(boot), 0x60);
+    vm_set_irq(vm, 9, false);
+    lapic_set(0xb0, 0);
+    assert_int_equal(vcpu_irq_pending(boot), -1);
+}
+
 /* What probes do first of all: no two devices may have the same range, and each port must survive every size.
  */
 static void test_all_ports(void **state)
@@ -157,13 +183,13 @@ static void test_creation_fails(void **state)
 {
     (void)state;
     assert_null(platform_create(vm, 0, MiB(64)));
-    for (u32 i = 0; i < 8; i++) { /* whichever device there is no memory for */
+    for (u32 i = 0; i < 9; i++) { /* whichever device there is no memory for */
         vm->pio.nr = vm->mmio.nr = 0;
         vm->allocs_left = i;
         assert_null(platform_create(vm, 0, MiB(64)));
     }
     vm->pio.nr = vm->mmio.nr = 0;
-    vm->allocs_left = 8;
+    vm->allocs_left = 9;
     assert_non_null(platform_create(vm, 0, MiB(64)));
 }
 
@@ -176,6 +202,7 @@ int main(void)
         T(test_unmasking_kicks),
         T(test_pic_goes_first),
         T(test_lint0_decides),
+        T(test_lines_reach_the_ioapic),
         T(test_all_ports),
         T(test_creation_fails),
     };
