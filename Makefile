@@ -27,9 +27,18 @@ $(BUILD)/kernel/%.S.o: %.S Makefile
 	@echo "  AS      $<"
 	@$(CC) $(cflags) -c $< -o $@
 
-$(BUILD)/nidus.debug.elf: $(kernel_objects) linker.ld
+# The image is linked twice: the second time with the table of its own symbols, which stands behind all that it names.
+$(BUILD)/nidus.bare.elf: $(kernel_objects) linker.ld
 	@echo "  LD      $@"
 	@$(LD) $(ldflags) $(kernel_objects) -o $@
+
+$(BUILD)/kernel/symbols.S: $(BUILD)/nidus.bare.elf scripts/symbols.py
+	@nm -n $< | $(PYTHON) scripts/symbols.py > $@
+
+$(BUILD)/nidus.debug.elf: $(BUILD)/nidus.bare.elf $(BUILD)/kernel/symbols.S
+	@echo "  LD      $@"
+	@$(CC) $(cflags) -c $(BUILD)/kernel/symbols.S -o $(BUILD)/kernel/symbols.o
+	@$(LD) $(ldflags) $(kernel_objects) $(BUILD)/kernel/symbols.o -o $@
 
 $(BUILD)/nidus.elf: $(BUILD)/nidus.debug.elf
 	@echo "  STRIP   $@"

@@ -20,6 +20,7 @@
 #define VGA_TEXT_BASE 0xb8000
 #define HPET_SIZE     KiB(1)
 #define COM1_IRQ      4
+#define MIN_GUESSED_CPUS 16u
 #define INPUT_MAX     64
 
 static struct acpi acpi;
@@ -50,11 +51,11 @@ void machine_init_acpi(const struct boot_info *bi)
     if (!size && !bi->efi)
         size = acpi_find_rsdp(map_table, rsdp);
     if (!size) {
-        log_warn("no ACPI tables: going on with one CPU");
+        log_warn("no ACPI tables: looking for CPUs by trying");
         return;
     }
     if (acpi_init(&acpi, rsdp, size, map_table, warn, err, sizeof(err))) {
-        log_warn("ACPI: %s; going on with one CPU", err);
+        log_warn("ACPI: %s; looking for CPUs by trying", err);
         return;
     }
     have_acpi = true;
@@ -151,11 +152,24 @@ void machine_init_interrupts(struct uart16550 *uart)
         route_console();
 }
 
-u32 machine_cpus(u32 *apic_ids, u32 max)
+/* The ids that this package reserves (SDM, CPUID leaf 1), or some more: there may be other packages. */
+static u32 possible_cpus(u32 *apic_ids, u32 max)
+{
+    u32 n = MIN(MAX(cpuid(1, 0).ebx >> 16 & 0xff, MIN_GUESSED_CPUS), max);
+
+    for (u32 i = 0; i < n; i++)
+        apic_ids[i] = i;
+    return n;
+}
+
+u32 machine_cpus(u32 *apic_ids, u32 max, bool *sure)
 {
     u32 n = 0;
 
-    for (u32 i = 0; have_madt && i < madt.nr_cpus && n < max; i++) {
+    *sure = have_madt;
+    if (!have_madt)
+        return possible_cpus(apic_ids, max);
+    for (u32 i = 0; i < madt.nr_cpus && n < max; i++) {
         if (madt.cpus[i].enabled)
             apic_ids[n++] = madt.cpus[i].apic_id;
     }

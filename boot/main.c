@@ -108,13 +108,14 @@ static void ap_main(void)
 static void start_cpus(void)
 {
     static u32 ids[MAX_CPUS];
-    u32 found = machine_cpus(ids, MAX_CPUS);
+    bool sure;
+    u32 found = machine_cpus(ids, MAX_CPUS, &sure);
     paddr_t low = frames_alloc(&pool_owner, PAGE_SIZE, PAGE_SIZE, MiB(1));
 
     if (found > 1 && low == FRAME_NONE)
         log_warn("no free memory below 1 MiB: going on with one CPU");
     else if (found > 1)
-        smp_start(ids, found, low, ap_main);
+        smp_start(ids, found, sure, low, ap_main);
     log_info("CPUs: %u%s", nr_cpus, apic_is_x2apic() ? ", x2APIC" : "");
 }
 
@@ -130,9 +131,9 @@ static void main_on_stack(void)
     u32 problems;
 
     machine_init_screen(boot);
+    machine_init_acpi(boot);
     if (vmx_init())
         fail();
-    machine_init_acpi(boot);
     nmi_set_handler(stop_if_asked);
     irq_set_handler(VECTOR_TIMER, timer_interrupt);
     irq_set_handler(VECTOR_KICK, timer_interrupt);

@@ -25,8 +25,9 @@ static struct {
     struct log_sink *sinks;
     bool mid_line; /* the sinks' last character was not the end of a line */
     u64 head;      /* characters ever put in the ring */
-    char ring[RING_SIZE];
 } state = {.level = LOG_INFO};
+
+static char ring[RING_SIZE]; /* apart, so that it takes no room in the image's file */
 
 /* Returns whether the lock was taken: log_break_lock() may come between the two calls. */
 static bool lock(void)
@@ -50,13 +51,13 @@ static bool is_mark(char c)
 
 static char ring_at(u64 position)
 {
-    return state.ring[position % RING_SIZE];
+    return ring[position % RING_SIZE];
 }
 
 static void ring_put(const char *text, size_t n)
 {
     for (size_t i = 0; i < n; i++)
-        state.ring[state.head++ % RING_SIZE] = text[i];
+        ring[state.head++ % RING_SIZE] = text[i];
 }
 
 static void sinks_put(const char *text, size_t n)
@@ -81,10 +82,10 @@ static void replay(struct log_sink *sink)
         if (level > state.level)
             continue;
         if (start / RING_SIZE != (at - 1) / RING_SIZE) { /* it wraps around: in two pieces */
-            sink->write(sink, &state.ring[start % RING_SIZE], RING_SIZE - start % RING_SIZE);
+            sink->write(sink, &ring[start % RING_SIZE], RING_SIZE - start % RING_SIZE);
             start = ALIGN_UP(start, RING_SIZE);
         }
-        sink->write(sink, &state.ring[start % RING_SIZE], at - start);
+        sink->write(sink, &ring[start % RING_SIZE], at - start);
     }
 }
 

@@ -44,14 +44,10 @@ static bool wait_online(struct cpu *c, u64 us)
     return true;
 }
 
-static bool start_one(u32 id, u32 apic, paddr_t low_page, struct trampoline_args *args)
+static bool start_one(struct cpu *c, bool sure, paddr_t low_page, struct trampoline_args *args)
 {
-    struct cpu *c = pool_alloc(&pool_owner, (sizeof(*c) + PAGE_SIZE - 1) / PAGE_SIZE);
+    u32 apic = c->apic_id;
 
-    if (!c || cpu_prepare(c, id, apic)) {
-        log_error("no memory for cpu %u", id);
-        return false;
-    }
     args->stack = c->stack_top;
     starting = c;
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
@@ -59,22 +55,24 @@ static bool start_one(u32 id, u32 apic, paddr_t low_page, struct trampoline_args
     delay_us(10000);
     for (u32 try = 0; try < 2; try++) {
         apic_send_startup(apic, (u8)(low_page >> PAGE_SHIFT));
-        if (wait_online(c, try ? 1000000 : 1000)) {
-            cpus[id] = c;
-            __atomic_store_n(&nr_cpus, id + 1, __ATOMIC_RELEASE);
+        if (wait_online(c, !try ? 1000 : sure ? 1000000 : 20000)) {
+            cpus[c->id] = c;
+            __atomic_store_n(&nr_cpus, c->id + 1, __ATOMIC_RELEASE);
             return true;
         }
     }
-    log_warn("the CPU with APIC id %u does not start; going on without it", apic);
+    if (sure)
+        log_warn("the CPU with APIC id %u does not start; going on without it", apic);
     return false;
 }
 
-u32 smp_start(const u32 *apic_ids, u32 nr, paddr_t low_page, void (*fn)(void))
+u32 smp_start(const u32 *apic_ids, u32 nr, bool sure, paddr_t low_page, void (*fn)(void))
 {
     /* The trampoline's tables: ours, and the trampoline's own page where it is, executable while it is needed. */
     paddr_t root = paging_new_space(&pool_owner);
     u8 *page = vmap(low_page, PAGE_SIZE, MAP_WRITE);
     struct trampoline_args *args = (void *)(page + (trampoline_args - trampoline_start));
+    struct cpu *c = NULL;
     u32 id = 1;
 
     if (!root || !page ||
@@ -87,8 +85,20 @@ u32 smp_start(const u32 *apic_ids, u32 nr, paddr_t low_page, void (*fn)(void))
     args->entry = (u64)ap_entry;
     ap_main = fn;
     for (u32 i = 0; i < nr && id < MAX_CPUS; i++) {
-        if (apic_ids[i] != cpus[0]->apic_id && start_one(id, apic_ids[i], low_page, args))
+        if (apic_ids[i] == cpus[0]->apic_id)
+            continue;
+        /* One that does not start leaves its stacks to the next. */
+        if (!c)
+            c = pool_alloc(&pool_owner, (sizeof(*c) + PAGE_SIZE - 1) / PAGE_SIZE);
+        if (!c || (!c->stack_top && cpu_prepare(c, id, apic_ids[i]))) {
+            log_error("no memory for cpu %u", id);
+            break;
+        }
+        c->apic_id = apic_ids[i];
+        if (start_one(c, sure, low_page, args)) {
             id++;
+            c = NULL;
+        }
     }
     memset(page, 0, PAGE_SIZE);
     return id;
