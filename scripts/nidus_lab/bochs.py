@@ -2,7 +2,6 @@
 """Bochs 3.0 or later: where it comes from, and a headless machine in it."""
 
 import functools
-import glob
 import os
 import re
 import shutil
@@ -13,9 +12,12 @@ from nidus_lab.common import CACHE, EXIT_USAGE, LabError, locked, os_release, sa
 
 MINIMUM = (3, 0)
 SUITE = "trixie"  # the first Debian release that has Bochs 3.0
-PACKAGES = ("bochs", "bochs-term", "bochsbios", "vgabios")
+PACKAGES = ("bochs", "bochs-term", "bochsbios", "seabios")
 PRIVATE = "bochs-3.0-root"  # in the cache
 DEFAULT_CPU = "corei7_skylake_x"
+BIOS = "bochs/BIOS-bochs-latest"
+# Not Bochs's own VGA BIOS: its VBE function 4F0AH makes GRUB crash before a kernel that asks for a framebuffer.
+VGA_BIOS = "seabios/vgabios-isavga.bin"
 OVMF = "/usr/share/ovmf/OVMF.fd"
 # Above this much, Bochs wants to be told how much of it to hold in the host's memory.
 LARGEST_PLAIN_MEGS = 2048
@@ -48,21 +50,22 @@ class Bochs:
 def installed():
     """The machine's own Bochs, or None."""
     path = shutil.which("bochs-bin") or shutil.which("bochs")
-    return Bochs([path], {}, "/usr/share/bochs") if path else None
+    return Bochs([path], {}, "/usr/share") if path else None
 
 
 def unpacked(root):
     """A Bochs in a tree of another Debian release: run by that tree's own dynamic loader, with its libraries."""
     libraries = os.path.join(root, "usr/lib/x86_64-linux-gnu")
-    share = os.path.join(root, "usr/share/bochs")
+    share = os.path.join(root, "usr/share")
     # debootstrap's ld.so may be an absolute link, which only means something inside of the tree.
     loader = os.path.join(libraries, "ld-linux-x86-64.so.2")
-    environment = {"LTDL_LIBRARY_PATH": os.path.join(libraries, "bochs/plugins"), "BXSHARE": share}
+    environment = {"LTDL_LIBRARY_PATH": os.path.join(libraries, "bochs/plugins"), "BXSHARE": os.path.join(share, "bochs")}
     return Bochs([loader, "--library-path", libraries, os.path.join(root, "usr/bin/bochs-bin")], environment, share)
 
 
 def good(bochs):
-    return bochs is not None and bochs.version >= MINIMUM and bool(glob.glob(f"{bochs.share}/BIOS-bochs-latest"))
+    return bochs is not None and bochs.version >= MINIMUM and all(
+        os.path.isfile(f"{bochs.share}/{rom}") for rom in (BIOS, VGA_BIOS))
 
 
 def fetch_private(root):
@@ -117,7 +120,7 @@ def cpu_line(model, count, ips):
 def machine(bochs, setup, image, serial, log):
     """The text of a bochsrc. serial is the rest of the com1 line; setup has firmware, cpu, cpus and memory."""
     if setup.firmware == "bios":
-        rom = f"romimage: file={bochs.share}/BIOS-bochs-latest, options=fastboot"
+        rom = f"romimage: file={bochs.share}/{BIOS}, options=fastboot"
     else:
         rom = f"romimage: file={OVMF}"
     if setup.memory > LARGEST_PLAIN_MEGS:
@@ -130,7 +133,7 @@ def machine(bochs, setup, image, serial, log):
         disk, boot = f"ata0-master: type=disk, path={image}, mode=flat", "boot: disk"
     return "\n".join((
         memory, cpu_line(setup.cpu or DEFAULT_CPU, setup.cpus, setup.ips), rom,
-        f"vgaromimage: file={bochs.share}/VGABIOS-lgpl-latest",
+        f"vgaromimage: file={bochs.share}/{VGA_BIOS}",
         'display_library: rfb, options="timeout=0"',
         "ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14", disk, boot,
         f"com1: enabled=1, {serial}",

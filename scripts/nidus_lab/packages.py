@@ -25,7 +25,7 @@ NEEDS = {
     "qemu": ("as the emulator", {"qemu-system-x86": "/usr/bin/qemu-system-x86_64"}),
     "bochs": ("as the emulator", {
         "bochs": "/usr/bin/bochs-bin", "bochs-term": "/usr/lib/*/bochs/plugins/libbx_term_gui.so",
-        "bochsbios": "/usr/share/bochs/BIOS-bochs-latest", "vgabios": "/usr/share/bochs/VGABIOS-lgpl-latest"}),
+        "bochsbios": "/usr/share/bochs/BIOS-bochs-latest", "seabios": "/usr/share/seabios/vgabios-isavga.bin"}),
     "private": ("to fetch packages without installing them", {
         "dpkg": "/usr/bin/dpkg-deb", "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg"}),
     "debootstrap": ("to fetch Bochs", {"debootstrap": "/usr/sbin/debootstrap"}),
