@@ -3,6 +3,7 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/vmx.h"
 #include "vmm/dev/irq.h"
+#include "vmm/skip.h"
 #include "vmm/vm.h"
 
 static bool has_error_code(u8 vector)
@@ -137,16 +138,6 @@ void vcpu_deliver_events(struct vcpu *v)
 
 void vcpu_skip_instruction(struct vcpu *v)
 {
-    u64 rip = vmread(GUEST_RIP), next = rip + vmread(EXIT_INSTRUCTION_LENGTH);
-    u64 shadow = vmread(GUEST_INTERRUPTIBILITY_STATE);
-
     (void)v;
-    /* Outside of 64-bit mode the instruction pointer wraps around at 4 GiB. */
-    if (unlikely((rip ^ next) >> 32) && !(vmread(GUEST_CS_ACCESS_RIGHTS) & SEG_AR_L))
-        next = (u32)next;
-    vmwrite(GUEST_RIP, next);
-    if (unlikely(shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
-        vmwrite(GUEST_INTERRUPTIBILITY_STATE, shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
-    if (unlikely(vmread(GUEST_RFLAGS) & RFLAGS_TF))
-        vmwrite(GUEST_PENDING_DEBUG_EXCEPTIONS, vmread(GUEST_PENDING_DEBUG_EXCEPTIONS) | PENDING_DEBUG_BS);
+    skip_instruction();
 }

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* VM exits, by one table in the order of the SDM's appendix 'VMX Basic Exit Reasons'. */
+/*
+ * VM exits, by one table in the order of the SDM's appendix 'VMX Basic Exit Reasons'. Handlers of exits that can come
+ * while an event is delivered begin with vcpu_requeue_event().
+ */
 #include "vmm/exit.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/trap.h"
@@ -9,10 +12,12 @@
 #include "lib/log.h"
 #include "vmm/dev/lapic.h"
 #include "vmm/fail.h"
+#include "vmm/skip.h"
 
 #define HYPERCALL_UNKNOWN (~0ull)
 
-#define HOT __attribute__((section(".text.hot")))
+#define HOT  __attribute__((section(".text.hot")))
+#define COLD __attribute__((noinline, cold))
 
 static bool exit_external_interrupt(struct vcpu *v)
 {
@@ -34,8 +39,17 @@ static bool exit_triple_fault(struct vcpu *v)
     return false;
 }
 
-HOT static void query_cpuid(struct vcpu *v, u32 leaf, u32 subleaf, struct cpuid_leaf *out)
+static void put_cpuid(struct vcpu *v, const struct cpuid_leaf *r)
 {
+    v->gpr[REG_RAX] = r->eax;
+    v->gpr[REG_RBX] = r->ebx;
+    v->gpr[REG_RCX] = r->ecx;
+    v->gpr[REG_RDX] = r->edx;
+}
+
+COLD static bool exit_cpuid_computed(struct vcpu *v)
+{
+    struct cpuid_leaf out;
     struct cpuid_dynamic d = {
         .apic_id = lapic_id(v->lapic),
         .cr4 = vmread(GUEST_CR4),
@@ -44,26 +58,20 @@ HOT static void query_cpuid(struct vcpu *v, u32 leaf, u32 subleaf, struct cpuid_
         .apic_enabled = lapic_base_read(v->lapic) & LAPIC_BASE_ENABLE,
     };
 
-    guest_cpuid_query(v->cpuid, &d, leaf, subleaf, out);
+    guest_cpuid_query(v->cpuid, &d, (u32)v->gpr[REG_RAX], (u32)v->gpr[REG_RCX], &out);
+    put_cpuid(v, &out);
+    vcpu_skip_instruction(v);
+    return true;
 }
 
 HOT static bool exit_cpuid(struct vcpu *v)
 {
     u32 leaf = (u32)v->gpr[REG_RAX];
-    const struct cpuid_leaf *r;
-    struct cpuid_leaf computed;
 
-    if (leaf < CPUID_NR_BASIC && (v->cpuid->plain >> leaf & 1)) {
-        r = &v->cpuid->basic[leaf];
-    } else {
-        query_cpuid(v, leaf, (u32)v->gpr[REG_RCX], &computed);
-        r = &computed;
-    }
-    v->gpr[REG_RAX] = r->eax;
-    v->gpr[REG_RBX] = r->ebx;
-    v->gpr[REG_RCX] = r->ecx;
-    v->gpr[REG_RDX] = r->edx;
-    vcpu_skip_instruction(v);
+    if (unlikely(leaf >= CPUID_NR_BASIC || !(v->cpuid->plain >> leaf & 1)))
+        return exit_cpuid_computed(v);
+    put_cpuid(v, &v->cpuid->basic[leaf]);
+    skip_instruction();
     return true;
 }
 
@@ -71,7 +79,7 @@ HOT static bool exit_cpuid(struct vcpu *v)
 HOT static bool exit_vmcall(struct vcpu *v)
 {
     v->gpr[REG_RAX] = HYPERCALL_UNKNOWN;
-    vcpu_skip_instruction(v);
+    skip_instruction();
     return true;
 }
 
@@ -124,14 +132,9 @@ static bool exit_wrmsr(struct vcpu *v)
     return vcpu_can_resume(v);
 }
 
-static bool exit_entry_failure(struct vcpu *v)
-{
-    fail_vm_entry(v);
-    return false;
-}
-
 static bool exit_misconfiguration(struct vcpu *v)
 {
+    vcpu_requeue_event(v);
     fail_dump(v, "EPT misconfiguration");
     return false;
 }
@@ -142,73 +145,69 @@ static bool exit_task_switch(struct vcpu *v)
     return false;
 }
 
-static bool exit_unknown(struct vcpu *v)
+/* A failed VM entry, or a reason without a handler. */
+COLD static bool exit_unknown(struct vcpu *v, u32 reason)
 {
     char text[80];
-    u32 reason = (u32)vmread(EXIT_REASON);
 
-    format(text, sizeof(text), "exit that Nidus does not handle: %u, %s", reason & 0xffff,
-           vmx_exit_reason_name(reason & 0xffff));
+    if (reason & EXIT_REASON_ENTRY_FAILURE) {
+        fail_vm_entry(v);
+        return false;
+    }
+    format(text, sizeof(text), "exit that Nidus does not handle: %u, %s", EXIT_REASON_BASIC(reason),
+           vmx_exit_reason_name(EXIT_REASON_BASIC(reason)));
     fail_dump(v, text);
     return false;
 }
 
-struct exit_row {
-    bool (*handle)(struct vcpu *v);
-    bool vectoring; /* it can happen while an event is delivered */
-};
-
-static const struct exit_row exits[VMX_NR_EXIT_REASONS] = {
-    [EXIT_REASON_EXCEPTION_OR_NMI] = {exit_exception, true},
-    [EXIT_REASON_EXTERNAL_INTERRUPT] = {exit_external_interrupt, false},
-    [EXIT_REASON_TRIPLE_FAULT] = {exit_triple_fault, false},
-    [EXIT_REASON_INIT] = {exit_look, false},
-    [EXIT_REASON_INTERRUPT_WINDOW] = {exit_look, false},
-    [EXIT_REASON_NMI_WINDOW] = {exit_look, false},
-    [EXIT_REASON_TASK_SWITCH] = {exit_task_switch, false},
-    [EXIT_REASON_CPUID] = {exit_cpuid, false},
-    [EXIT_REASON_GETSEC] = {exit_undefined, false},
-    [EXIT_REASON_HLT] = {exit_hlt, false},
-    [EXIT_REASON_INVD] = {exit_skip, false},
-    [EXIT_REASON_RDPMC] = {exit_protection, false},
-    [EXIT_REASON_RSM] = {exit_undefined, false},
-    [EXIT_REASON_VMCALL] = {exit_vmcall, false},
-    [EXIT_REASON_VMCLEAR] = {exit_undefined, false},
-    [EXIT_REASON_VMLAUNCH] = {exit_undefined, false},
-    [EXIT_REASON_VMPTRLD] = {exit_undefined, false},
-    [EXIT_REASON_VMPTRST] = {exit_undefined, false},
-    [EXIT_REASON_VMREAD] = {exit_undefined, false},
-    [EXIT_REASON_VMRESUME] = {exit_undefined, false},
-    [EXIT_REASON_VMWRITE] = {exit_undefined, false},
-    [EXIT_REASON_VMXOFF] = {exit_undefined, false},
-    [EXIT_REASON_VMXON] = {exit_undefined, false},
-    [EXIT_REASON_CR_ACCESS] = {exit_cr_access, false},
-    [EXIT_REASON_IO_INSTRUCTION] = {exit_io, false},
-    [EXIT_REASON_RDMSR] = {exit_rdmsr, false},
-    [EXIT_REASON_WRMSR] = {exit_wrmsr, false},
-    [EXIT_REASON_MWAIT] = {exit_undefined, false},
-    [EXIT_REASON_MONITOR] = {exit_undefined, false},
-    [EXIT_REASON_EPT_VIOLATION] = {exit_ept_violation, true},
-    [EXIT_REASON_EPT_MISCONFIGURATION] = {exit_misconfiguration, true},
-    [EXIT_REASON_INVEPT] = {exit_undefined, false},
-    [EXIT_REASON_PREEMPTION_TIMER] = {exit_look, false},
-    [EXIT_REASON_INVVPID] = {exit_undefined, false},
-    [EXIT_REASON_WBINVD] = {exit_skip, false},
-    [EXIT_REASON_XSETBV] = {exit_xsetbv, false},
-    [EXIT_REASON_VMFUNC] = {exit_undefined, false},
-    [EXIT_REASON_ENCLS] = {exit_undefined, false},
+static bool (*const exits[VMX_NR_EXIT_REASONS])(struct vcpu *v) = {
+    [EXIT_REASON_EXCEPTION_OR_NMI] = exit_exception,
+    [EXIT_REASON_EXTERNAL_INTERRUPT] = exit_external_interrupt,
+    [EXIT_REASON_TRIPLE_FAULT] = exit_triple_fault,
+    [EXIT_REASON_INIT] = exit_look,
+    [EXIT_REASON_INTERRUPT_WINDOW] = exit_look,
+    [EXIT_REASON_NMI_WINDOW] = exit_look,
+    [EXIT_REASON_TASK_SWITCH] = exit_task_switch,
+    [EXIT_REASON_CPUID] = exit_cpuid,
+    [EXIT_REASON_GETSEC] = exit_undefined,
+    [EXIT_REASON_HLT] = exit_hlt,
+    [EXIT_REASON_INVD] = exit_skip,
+    [EXIT_REASON_RDPMC] = exit_protection,
+    [EXIT_REASON_RSM] = exit_undefined,
+    [EXIT_REASON_VMCALL] = exit_vmcall,
+    [EXIT_REASON_VMCLEAR] = exit_undefined,
+    [EXIT_REASON_VMLAUNCH] = exit_undefined,
+    [EXIT_REASON_VMPTRLD] = exit_undefined,
+    [EXIT_REASON_VMPTRST] = exit_undefined,
+    [EXIT_REASON_VMREAD] = exit_undefined,
+    [EXIT_REASON_VMRESUME] = exit_undefined,
+    [EXIT_REASON_VMWRITE] = exit_undefined,
+    [EXIT_REASON_VMXOFF] = exit_undefined,
+    [EXIT_REASON_VMXON] = exit_undefined,
+    [EXIT_REASON_CR_ACCESS] = exit_cr_access,
+    [EXIT_REASON_IO_INSTRUCTION] = exit_io,
+    [EXIT_REASON_RDMSR] = exit_rdmsr,
+    [EXIT_REASON_WRMSR] = exit_wrmsr,
+    [EXIT_REASON_MWAIT] = exit_undefined,
+    [EXIT_REASON_MONITOR] = exit_undefined,
+    [EXIT_REASON_EPT_VIOLATION] = exit_ept_violation,
+    [EXIT_REASON_EPT_MISCONFIGURATION] = exit_misconfiguration,
+    [EXIT_REASON_INVEPT] = exit_undefined,
+    [EXIT_REASON_PREEMPTION_TIMER] = exit_look,
+    [EXIT_REASON_INVVPID] = exit_undefined,
+    [EXIT_REASON_WBINVD] = exit_skip,
+    [EXIT_REASON_XSETBV] = exit_xsetbv,
+    [EXIT_REASON_VMFUNC] = exit_undefined,
+    [EXIT_REASON_ENCLS] = exit_undefined,
 };
 
 /* Called by entry.S with the guest's registers in v->gpr. */
 HOT bool vmx_exit(struct vcpu *v)
 {
     u32 reason = (u32)vmread(EXIT_REASON);
-    const struct exit_row *row = &exits[reason];
 
-    if (unlikely(reason >= VMX_NR_EXIT_REASONS || !row->handle))
-        return reason & EXIT_REASON_ENTRY_FAILURE ? exit_entry_failure(v) : exit_unknown(v);
+    if (unlikely(reason >= VMX_NR_EXIT_REASONS || !exits[reason]))
+        return exit_unknown(v, reason);
     v->exits[reason]++;
-    if (unlikely(row->vectoring))
-        vcpu_requeue_event(v);
-    return row->handle(v);
+    return exits[reason](v);
 }

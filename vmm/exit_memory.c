@@ -53,6 +53,7 @@ bool exit_ept_violation(struct vcpu *v)
     gpa_t gpa = vmread(GUEST_PHYSICAL_ADDRESS);
     int r = vm_populate(v->vm, gpa);
 
+    vcpu_requeue_event(v);
     if (r == OK)
         return vcpu_can_resume(v);
     if (r == ERR_NOMEM) {
@@ -89,6 +90,7 @@ bool exit_exception(struct vcpu *v)
         nmi_dispatch();
         return false;
     }
+    vcpu_requeue_event(v);
     switch (INTR_INFO_VECTOR(info)) {
     case VEC_DB:
         reflect_debug(v);

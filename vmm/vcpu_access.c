@@ -82,6 +82,7 @@ void vcpu_paging(struct vcpu *v, struct walk_ctx *w)
     w->cr3 = vmread(GUEST_CR3);
     w->cr4 = vmread(GUEST_CR4);
     w->efer = vmread(GUEST_IA32_EFER);
+    w->pkrs = 0;
     w->ac = vmread(GUEST_RFLAGS) & RFLAGS_AC;
     w->cpl = SEG_AR_DPL(vmread(GUEST_SS_ACCESS_RIGHTS));
     w->maxphyaddr = v->cpuid->maxphyaddr;

@@ -70,8 +70,11 @@ copy_fixed:
     mov %rdx, %rcx
     shr $3, %rcx
     EX(copy_fault, rep movsq)
-    mov %edx, %ecx
-    and $7, %ecx
+    test $4, %dl                /* so that an aligned word is read or written at once */
+    jz 1f
+    EX(copy_fault, movsl)
+1:  mov %edx, %ecx
+    and $3, %ecx
     EX(copy_fault, rep movsb)
     xor %eax, %eax
     ret

@@ -124,7 +124,7 @@ void backtrace(u64 rip, u64 rbp)
     for (u32 i = 0; i < MAX_FRAMES && rbp && IS_ALIGNED(rbp, 8); i++) {
         if (copy_fixed(frame, (void *)rbp, sizeof(frame)) || !in_text(frame[1]) || frame[0] <= rbp)
             break;
-        print_frame(frame[1]);
+        print_frame(frame[1] - 1); /* within the call: what follows may be another function */
         rbp = frame[0];
     }
 }

@@ -1,0 +1,30 @@
+/* SPDX-License-Identifier: MIT */
+/* What vcpu_skip_instruction() does, inline for the exits that are to be cheapest. */
+#ifndef VMM_SKIP_H
+#define VMM_SKIP_H
+
+#include "arch/x86/vmx.h"
+
+/* Outside of 64-bit mode the instruction pointer wraps around at 4 GiB. */
+static inline u64 wrap_rip(u64 rip, u64 next)
+{
+    if (likely(!((rip ^ next) >> 32)) || (vmread(GUEST_CS_ACCESS_RIGHTS) & SEG_AR_L))
+        return next;
+    return (u32)next;
+}
+
+/* SDM, 'Interruptibility State' and 'Pending Debug Exceptions': what the CPU would do after the instruction. */
+static inline __attribute__((always_inline)) void skip_instruction(void)
+{
+    u64 rip = vmread(GUEST_RIP);
+    u64 shadow;
+
+    vmwrite(GUEST_RIP, wrap_rip(rip, rip + vmread(EXIT_INSTRUCTION_LENGTH)));
+    shadow = vmread(GUEST_INTERRUPTIBILITY_STATE);
+    if (unlikely(shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
+        vmwrite(GUEST_INTERRUPTIBILITY_STATE, shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+    if (unlikely(vmread(GUEST_RFLAGS) & RFLAGS_TF))
+        vmwrite(GUEST_PENDING_DEBUG_EXCEPTIONS, vmread(GUEST_PENDING_DEBUG_EXCEPTIONS) | PENDING_DEBUG_BS);
+}
+
+#endif
