@@ -35,6 +35,7 @@ void hostile_tss(void);
 void hostile_int1(void);
 void hostile_pfloop(void);
 void hostile_irqstorm(void);
+void hostile_hog(void);
 void hostile_halt(void);
 
 #endif

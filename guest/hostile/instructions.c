@@ -217,8 +217,18 @@ static u32 interesting_prefix(u8 *code)
     return list[i][0];
 }
 
+static void print_program(u64 n, const u8 *code, const u64 *registers)
+{
+    printf("hostile: program %llu%s:", (ull)n, registers[0] & 1 ? ", stepped" : "");
+    for (u32 i = 0; i < 15; i++)
+        printf(" %02x", code[i]);
+    printf("\n");
+}
+
+/* trace: prints each program before it runs. */
 void hostile_insns(void)
 {
+    bool trace = option("trace");
     u64 count = option_number("count", INSN_COUNT);
     u8 *code = (u8 *)ALIGN_UP((u64)user_area, MiB(2));
     u64 registers[15];
@@ -238,6 +248,8 @@ void hostile_insns(void)
         memset(code, 0xcc, 32);
         for (u32 i = interesting_prefix(code); i < 15; i++)
             code[i] = (u8)(random64() >> 33);
+        if (trace)
+            print_program(n, code, registers);
         steps = 0;
         trap_hook = step;
         pit_one_shot(10000);

@@ -11,7 +11,8 @@ static const struct hostile kinds[] = {
     {"mmio", hostile_mmio},     {"msrs", hostile_msrs},         {"ports", hostile_ports},
     {"vmx", hostile_vmx},       {"vmcall", hostile_vmcall},     {"insns", hostile_insns},
     {"cr", hostile_cr},         {"tss", hostile_tss},           {"int1", hostile_int1},
-    {"pfloop", hostile_pfloop}, {"irqstorm", hostile_irqstorm}, {"halt", hostile_halt},
+    {"pfloop", hostile_pfloop}, {"irqstorm", hostile_irqstorm}, {"hog", hostile_hog},
+    {"halt", hostile_halt},
 };
 
 static u64 random_state;

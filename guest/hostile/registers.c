@@ -71,7 +71,7 @@ void hostile_msrs(void)
 
 static void attack_port(u16 port, u32 size)
 {
-    static const u32 values[] = {0, 0xffffffff, 0xa5a5a5a5};
+    static const u32 values[] = {0xffffffff, 0xa5a5a5a5};
     bool write = !port_ends_machine(port, size) && !(port <= COM1 && port + size > COM1);
 
     for (u32 i = 0; i < ARRAY_SIZE(values); i++) {
@@ -108,7 +108,7 @@ void hostile_ports(void)
             attack_port((u16)port, size);
     }
     for (u32 port = from; port <= to; port++) {
-        u8 buffer[16];
+        u8 buffer[4];
         u8 *p = buffer;
         u64 n = sizeof(buffer);
 
