@@ -9,13 +9,13 @@
 #include "arch/x86/time.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/vmx.h"
-#include "boot/audit.h"
 #include "boot/machine.h"
 #include "boot/memory.h"
 #include "drivers/cmos.h"
 #include "drivers/uart16550.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "vmm/audit.h"
 #include "vmm/vmm.h"
 
 #define CONFIG_FILE "nidus.conf"
@@ -24,7 +24,6 @@ static struct boot_info *boot;
 static struct uart16550 *console;
 static struct config config;
 static struct vmm_file files[BOOT_MAX_MODULES];
-static u64 entry_tsc;
 
 /* The exit status of the whole: see the README. People and scripts wait for this line. */
 static void __noreturn end(u32 status)
@@ -150,18 +149,16 @@ static void main_on_stack(void)
         fail();
     start_cpus();
     paging_seal();
-    audit_report();
+    audit_base();
     vmm_all_ended = all_ended;
     log_info("memory: %lu MiB, of which Nidus holds %lu KiB and boot modules %lu KiB", frames_total() >> 20,
              memory_own() >> 10, memory_modules() >> 10);
-    log_debug("entry to VMs: %lu instructions or cycles", rdtsc() - entry_tsc);
     vmm_start(&config, problems, files, boot->nr_modules, cmos_utc());
     vmm_cpu_main();
 }
 
 void __noreturn nidus_main(struct boot_info *bi, struct uart16550 *uart)
 {
-    entry_tsc = rdtsc();
     boot = bi;
     console = uart;
     log_info("Nidus, loaded by %s%s", bi->loader[0] ? bi->loader : "an unnamed boot loader", bi->efi ? ", UEFI" : "");

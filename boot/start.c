@@ -5,6 +5,7 @@
 #include "arch/x86/cpu.h"
 #include "arch/x86/layout.h"
 #include "arch/x86/pool.h"
+#include "arch/x86/time.h"
 #include "arch/x86/trap.h"
 #include "drivers/uart16550.h"
 #include "lib/log.h"
@@ -22,6 +23,7 @@ static struct uart16550 early_uart;
 /* The first console: every later one replays the log. */
 static void start_log(void)
 {
+    entry_tsc = rdtsc();
     cpu_init_boot();
     if (uart16550_init(&early_uart, uart16550_port("com1"), 115200) == OK)
         log_add_sink(&early_uart.sink);

@@ -5,6 +5,7 @@
 #include "arch/x86/time.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/vmx.h"
+#include "lib/log.h"
 #include "vmm/console.h"
 #include "vmm/dev/irq.h"
 #include "vmm/dev/lapic.h"
@@ -124,6 +125,14 @@ static void end(struct vmm_cpu *c, struct vcpu *v)
     vm_vcpu_left(v->vm);
 }
 
+static void log_first_entry(void)
+{
+    static u32 done;
+
+    if (!__atomic_exchange_n(&done, 1, __ATOMIC_RELAXED))
+        log_debug("first VM entry %lu TSC ticks after the boot loader", rdtsc() - entry_tsc);
+}
+
 /* Runs the vCPU until it leaves the CPU. */
 static void run(struct vmm_cpu *c, struct vcpu *v)
 {
@@ -133,6 +142,8 @@ static void run(struct vmm_cpu *c, struct vcpu *v)
         vcpu_load(v);
         switch (prepare(c, v)) {
         case GO_ON:
+            if (unlikely(!v->launched))
+                log_first_entry();
             flags = vmx_enter(v);
             if (unlikely(flags))
                 fail_vm_entry_instruction(v, flags);

@@ -10,6 +10,7 @@
 #include "lib/string.h"
 #include "vmm/dev/lapic.h"
 #include "vmm/dev/platform.h"
+#include "vmm/audit.h"
 #include "vmm/guest_acpi.h"
 #include "vmm/vmcs_setup.h"
 #include "vmm/vmm.h"
@@ -113,6 +114,7 @@ void vm_crash(struct vcpu *v, const char *fmt, ...)
 static void destroy(struct vm *vm)
 {
     struct frame_owner *owner = &vm->owner;
+    u64 held = owner->pages;
 
     for (u32 i = 0; i < vm->nr_vcpus; i++) {
         if (vm->vcpus[i])
@@ -128,6 +130,8 @@ static void destroy(struct vm *vm)
     /* What is left of its account is the object itself, which takes the account with it. */
     if (owner->pages != VM_PAGES)
         log_error("%s: %lu pages were not returned", owner->name, owner->pages - (u64)VM_PAGES);
+    log_debug("%s: its %lu KiB are returned; %lu KiB are free", owner->name, held * PAGE_SIZE >> 10,
+              frames_available() >> 10);
     frames_transfer(owner, &pool_owner, owner->pages);
     frames_forget_owner(owner);
     pool_free(&pool_owner, vm, VM_PAGES);
@@ -177,6 +181,8 @@ void vm_vcpu_left(struct vm *vm)
     if (__atomic_sub_fetch(&vm->live_vcpus, 1, __ATOMIC_ACQ_REL))
         return;
     vmm_set_running(index, NULL);
+    if (log_get_level() >= LOG_DEBUG)
+        audit_vm(vm);
     vm_console_idle(vm);
     log_end(vm);
     destroy(vm);

@@ -15,6 +15,7 @@ struct chunk {
 
 struct frame_owner pool_owner = {.name = "nidus"};
 static struct chunk *chunks;
+static u64 chunk_bytes;
 static struct spinlock lock;
 
 static bool is_used(const struct chunk *c, u32 page)
@@ -44,10 +45,16 @@ static void add_chunk(paddr_t base, u32 used)
     chunks = c;
 }
 
+u64 pool_chunk_bytes(void)
+{
+    return chunk_bytes;
+}
+
 void pool_init(paddr_t base, u64 size, u64 used)
 {
     u64 end = size - used;
 
+    chunk_bytes = size;
     for (u64 at = 0; at < end; at += POOL_CHUNK) {
         add_chunk(base + at, 1);
         if (at + POOL_CHUNK > end)
@@ -90,6 +97,7 @@ static bool grow(void)
 
     if (base == FRAME_NONE)
         return false;
+    chunk_bytes += POOL_CHUNK;
     if (paging_map_chunk(base)) {
         /* It took the spare table: the new chunk's second page is the next. */
         add_chunk(base, 2);

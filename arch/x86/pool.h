@@ -20,6 +20,8 @@ void pool_init(paddr_t base, u64 size, u64 used);
 void *pool_alloc(struct frame_owner *owner, u32 pages);
 void pool_free(struct frame_owner *owner, void *p, u32 pages);
 
+u64 pool_chunk_bytes(void); /* all chunks together */
+
 static inline paddr_t pool_pa(const void *p)
 {
     return (u64)p - DIRECT_BASE;

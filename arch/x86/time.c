@@ -1,4 +1,4 @@
 /* SPDX-License-Identifier: MIT */
 #include "arch/x86/time.h"
 
-u64 tsc_hz;
+u64 tsc_hz, entry_tsc;

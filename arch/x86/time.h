@@ -5,7 +5,8 @@
 
 #include "arch/x86/asm.h"
 
-extern u64 tsc_hz; /* ticks in a second; set once at start */
+extern u64 tsc_hz;    /* ticks in a second; set once at start */
+extern u64 entry_tsc; /* when the boot loader gave the machine to Nidus */
 
 /* a * b / c with a 128-bit product; the result must fit 64 bits. */
 static inline u64 mul_div(u64 a, u64 b, u64 c)
