@@ -17,11 +17,10 @@
 #include "lib/string.h"
 #include "vmm/vmm.h"
 
-#define VGA_TEXT_BASE 0xb8000
-#define HPET_SIZE     KiB(1)
-#define COM1_IRQ      4
+#define VGA_TEXT_BASE    0xb8000
+#define HPET_SIZE        KiB(1)
 #define MIN_GUESSED_CPUS 16u
-#define INPUT_MAX     64
+#define INPUT_MAX        64
 
 static struct acpi acpi;
 static struct acpi_madt madt;
@@ -122,14 +121,16 @@ static void console_interrupt(u8 vector)
         vmm_console_input(data, n);
 }
 
+/* COM1 and COM3 interrupt on IRQ 4, COM2 and COM4 on IRQ 3: bit 8 of the port tells them apart. */
 static void route_console(void)
 {
-    struct acpi_irq irq = acpi_gsi_of_irq(&madt, COM1_IRQ);
+    u8 isa_irq = console->port & 0x100 ? 4 : 3;
+    struct acpi_irq irq = acpi_gsi_of_irq(&madt, isa_irq);
 
     for (u32 i = 0; i < madt.nr_ioapics; i++) {
-        if (ioapics[i].regs && ioapic_route(&ioapics[i], irq.gsi, VECTOR_DEVICES + COM1_IRQ, this_cpu()->apic_id,
-                                            irq.level, irq.active_low) == OK) {
-            irq_set_handler(VECTOR_DEVICES + COM1_IRQ, console_interrupt);
+        if (ioapics[i].regs && ioapic_route(&ioapics[i], irq.gsi, VECTOR_DEVICES + isa_irq,
+                                            this_cpu()->apic_id, irq.level, irq.active_low) == OK) {
+            irq_set_handler(VECTOR_DEVICES + isa_irq, console_interrupt);
             uart16550_enable_rx_interrupt(console);
             return;
         }

@@ -15,7 +15,8 @@ void machine_init_screen(const struct boot_info *bi);
 int machine_init_time(void);
 /* Masks every line of the I/O APICs and the PICs, and routes the console's receive interrupt to this CPU. */
 void machine_init_interrupts(struct uart16550 *console);
-/* APIC ids of the CPUs that firmware has enabled; their number. Not sure: without ACPI, all ids that could exist. */
+/* APIC ids of the CPUs that firmware has enabled; their number. Not sure: without ACPI, all ids that could
+ * exist. */
 u32 machine_cpus(u32 *apic_ids, u32 max, bool *sure);
 void machine_power_off(void);
 

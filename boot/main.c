@@ -95,6 +95,24 @@ static u32 read_config(void)
     return 1;
 }
 
+/* The console that the configuration asks for, if it is another one than what the log began on. */
+static void choose_console(void)
+{
+    static struct uart16550 other;
+    u16 port = uart16550_port(config.console);
+
+    if (!port || port == console->port)
+        return;
+    if (uart16550_init(&other, port, 115200)) {
+        log_warn("console = %s: no UART answers at port 0x%x; staying where the log began", config.console,
+                 port);
+        return;
+    }
+    log_add_sink(&other.sink);
+    log_remove_sink(&console->sink);
+    console = &other;
+}
+
 static void ap_main(void)
 {
     struct cpu *c = this_cpu();
@@ -141,10 +159,11 @@ static void main_on_stack(void)
     if (machine_init_time())
         panic("no timer to measure the TSC against (HPET, ACPI PM timer or PIT)");
     apic_timer_calibrate(tsc_hz);
-    machine_init_interrupts(console);
     map_files();
     problems = read_config();
     log_set_level(config.loglevel);
+    choose_console();
+    machine_init_interrupts(console);
     if (vmm_prepare_cpu(this_cpu()) || vmx_init_cpu())
         fail();
     start_cpus();
@@ -161,7 +180,8 @@ void __noreturn nidus_main(struct boot_info *bi, struct uart16550 *uart)
 {
     boot = bi;
     console = uart;
-    log_info("Nidus, loaded by %s%s", bi->loader[0] ? bi->loader : "an unnamed boot loader", bi->efi ? ", UEFI" : "");
+    log_info("Nidus, loaded by %s%s", bi->loader[0] ? bi->loader : "an unnamed boot loader",
+             bi->efi ? ", UEFI" : "");
     memory_init(bi);
     if (apic_init())
         panic("this CPU has no local APIC");

@@ -6,7 +6,8 @@
 
 struct uart16550;
 
-/* Everything from here on is the same however Nidus was loaded. bi is validated; uart: com1, in use if it exists. */
+/* Everything from here on is the same however Nidus was loaded. bi is validated; uart: com1, in use if it
+ * exists. */
 void __noreturn nidus_main(struct boot_info *bi, struct uart16550 *uart);
 
 #endif

@@ -19,7 +19,8 @@ static paddr_t find_early(const struct boot_info *bi, u64 size)
 
         if (r->type != BOOT_RANGE_RAM)
             continue;
-        for (u64 at = ALIGN_UP(r->base, POOL_CHUNK); at + size <= MIN(r->base + r->size, GiB(4)); at += POOL_CHUNK) {
+        for (u64 at = ALIGN_UP(r->base, POOL_CHUNK); at + size <= MIN(r->base + r->size, GiB(4));
+             at += POOL_CHUNK) {
             bool taken = overlaps(at, size, bi->image_base, bi->image_size);
 
             for (u32 m = 0; m < bi->nr_modules; m++)

@@ -99,6 +99,19 @@ void log_add_sink(struct log_sink *sink)
     unlock(locked);
 }
 
+void log_remove_sink(struct log_sink *sink)
+{
+    bool locked = lock();
+
+    for (struct log_sink **at = &state.sinks; *at; at = &(*at)->next) {
+        if (*at == sink) {
+            *at = sink->next;
+            break;
+        }
+    }
+    unlock(locked);
+}
+
 void log_set_level(enum log_level level)
 {
     __atomic_store_n(&state.level, level, __ATOMIC_RELAXED);

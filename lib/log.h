@@ -18,6 +18,7 @@ struct log_sink {
 /* The sink also receives what is in the ring already. Sinks are called with the log's lock held: they must
  * not log. */
 void log_add_sink(struct log_sink *sink);
+void log_remove_sink(struct log_sink *sink);
 void log_set_level(enum log_level level);
 enum log_level log_get_level(void);
 

@@ -81,10 +81,11 @@ void audit_base(void)
     if (a.direct_bytes != pool_chunk_bytes())
         panic("page tables: the direct map covers %lu KiB, the pool has %lu KiB", a.direct_bytes >> 10,
               pool_chunk_bytes() >> 10);
-    log_debug("page tables: %lu leaves, %lu of them executable, direct map %lu KiB, W^X kept, null page unmapped, "
-              "NX%s%s%s",
-              a.leaves, a.exec, a.direct_bytes >> 10, cr4 & CR4_SMEP ? ", SMEP" : "", cr4 & CR4_SMAP ? ", SMAP" : "",
-              read_cr0() & CR0_WP ? ", WP" : "");
+    log_debug(
+        "page tables: %lu leaves, %lu of them executable, direct map %lu KiB, W^X kept, null page unmapped, "
+        "NX%s%s%s",
+        a.leaves, a.exec, a.direct_bytes >> 10, cr4 & CR4_SMEP ? ", SMEP" : "",
+        cr4 & CR4_SMAP ? ", SMAP" : "", read_cr0() & CR0_WP ? ", WP" : "");
 }
 
 void audit_vm(const struct vm *vm)

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The console that all VMs share. With several VMs each line starts with 'NAME| '; lines are put together before they
- * are printed. With one VM its output goes out as it comes (log_raw() keeps it from passing for Nidus's own lines).
+ * The console that all VMs share. With several VMs each line starts with 'NAME| '; lines are put together
+ * before they are printed. With one VM its output goes out as it comes (log_raw() keeps it from passing for
+ * Nidus's own lines).
  */
 #ifndef VMM_CONSOLE_H
 #define VMM_CONSOLE_H

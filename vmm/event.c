@@ -82,7 +82,8 @@ static void set_window(bool *now, bool wanted, u64 control)
     if (*now == wanted)
         return;
     *now = wanted;
-    vmwrite(PRIMARY_CONTROLS, wanted ? vmread(PRIMARY_CONTROLS) | control : vmread(PRIMARY_CONTROLS) & ~control);
+    vmwrite(PRIMARY_CONTROLS,
+            wanted ? vmread(PRIMARY_CONTROLS) | control : vmread(PRIMARY_CONTROLS) & ~control);
 }
 
 static void enter_with(u32 info, u32 error_code, u32 length)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * VM exits, by one table in the order of the SDM's appendix 'VMX Basic Exit Reasons'. Handlers of exits that can come
- * while an event is delivered begin with vcpu_requeue_event().
+ * VM exits, by one table in the order of the SDM's appendix 'VMX Basic Exit Reasons'. Handlers of exits that
+ * can come while an event is delivered begin with vcpu_requeue_event().
  */
 #include "vmm/exit.h"
 #include "arch/x86/asm.h"

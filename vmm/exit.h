@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* Handlers of VM exits. Each returns true when the guest can go on at once, false for the slow path in run.c. */
+/* Handlers of VM exits. Each returns true when the guest can go on at once, false for the slow path in run.c.
+ */
 #ifndef VMM_EXIT_H
 #define VMM_EXIT_H
 

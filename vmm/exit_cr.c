@@ -11,7 +11,8 @@
 #define QUAL_REG(q) ((q) >> 8 & 0xf)
 enum { OP_MOV_TO, OP_MOV_FROM, OP_CLTS, OP_LMSW };
 
-#define CR0_DEFINED (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
+#define CR0_DEFINED \
+    (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 #define PDPTE_RESERVED(width) (BITS(63, width) | BITS(8, 5) | BITS(2, 1))
 
 static u64 get_reg(struct vcpu *v, u32 n)
@@ -129,7 +130,8 @@ bool exit_xsetbv(struct vcpu *v)
 {
     u64 value = (v->gpr[REG_RDX] << 32) | (u32)v->gpr[REG_RAX], allowed = v->cpuid->xcr0_allowed;
     const u64 sse = BIT(1), avx = BIT(2), avx512 = BITS(7, 5);
-    bool bad = (u32)v->gpr[REG_RCX] != 0 || !(value & 1) || (value & ~allowed) || ((value & avx) && !(value & sse)) ||
+    bool bad = (u32)v->gpr[REG_RCX] != 0 || !(value & 1) || (value & ~allowed) ||
+               ((value & avx) && !(value & sse)) ||
                ((value & avx512) && ((value & avx512) != avx512 || !(value & avx)));
 
     if (bad) {

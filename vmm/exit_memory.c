@@ -9,10 +9,10 @@
 #include "vmm/string_io.h"
 
 /* Exit qualification (SDM, 'Exit Qualification for I/O Instructions'). */
-#define IO_SIZE(q)   (((q)&7) + 1)
-#define IO_IN        BIT(3)
-#define IO_STRING    BIT(4)
-#define IO_PORT(q)   ((u16)((q) >> 16))
+#define IO_SIZE(q) (((q)&7) + 1)
+#define IO_IN      BIT(3)
+#define IO_STRING  BIT(4)
+#define IO_PORT(q) ((u16)((q) >> 16))
 
 static bool string_exit(struct vcpu *v, u64 q)
 {
@@ -41,7 +41,8 @@ bool exit_io(struct vcpu *v)
         else
             *(u8 *)&v->gpr[REG_RAX] = (u8)value;
     } else {
-        vcpu_port_write(v, IO_PORT(q), size, size == 4 ? (u32)v->gpr[REG_RAX] : v->gpr[REG_RAX] & (BIT(8 * size) - 1));
+        vcpu_port_write(v, IO_PORT(q), size,
+                        size == 4 ? (u32)v->gpr[REG_RAX] : v->gpr[REG_RAX] & (BIT(8 * size) - 1));
     }
     vcpu_skip_instruction(v);
     return vcpu_can_resume(v);
@@ -70,8 +71,8 @@ bool exit_ept_violation(struct vcpu *v)
 }
 
 /*
- * #DB and #AC are only intercepted so that a guest cannot keep the CPU in their delivery. For #DB the exit comes
- * before DR6 and DR7 change: SDM, 'Exit Qualification for Debug Exceptions'.
+ * #DB and #AC are only intercepted so that a guest cannot keep the CPU in their delivery. For #DB the exit
+ * comes before DR6 and DR7 change: SDM, 'Exit Qualification for Debug Exceptions'.
  */
 static void reflect_debug(struct vcpu *v)
 {

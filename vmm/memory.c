@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Guest RAM. Its memory is taken when the VM starts; each piece is scrubbed, and mapped for the guest and in the VM's
- * own host address space, when it is first touched.
+ * Guest RAM. Its memory is taken when the VM starts; each piece is scrubbed, and mapped for the guest and in
+ * the VM's own host address space, when it is first touched.
  */
 #include "arch/x86/asm.h"
 #include "arch/x86/cpu.h"

@@ -50,9 +50,8 @@ static bool is_ready(struct vcpu *v)
 {
     if (v->activity == VCPU_ACTIVE)
         return true;
-    if (v->activity == VCPU_HALTED &&
-        ((v->requests & REQ_NMI) || v->event.info ||
-         ((vmread(GUEST_RFLAGS) & RFLAGS_IF) && vcpu_irq_pending(v) >= 0))) {
+    if (v->activity == VCPU_HALTED && ((v->requests & REQ_NMI) || v->event.info ||
+                                       ((vmread(GUEST_RFLAGS) & RFLAGS_IF) && vcpu_irq_pending(v) >= 0))) {
         v->activity = VCPU_ACTIVE;
         return true;
     }

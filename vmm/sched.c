@@ -138,8 +138,7 @@ void sched_add(struct vcpu *v)
 
 static struct vcpu *take_first(struct vmm_cpu *c, bool any)
 {
-    list_for_each(it, &c->queue)
-    {
+    list_for_each (it, &c->queue) {
         struct vcpu *v = container_of(it, struct vcpu, node);
 
         if (any || v->pin == CONFIG_PIN_ANY) {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Which vCPU has a physical CPU. Each CPU has a queue of ready vCPUs and a list of those that sleep at home with it;
- * an idle CPU takes ready vCPUs that are not pinned from others.
+ * Which vCPU has a physical CPU. Each CPU has a queue of ready vCPUs and a list of those that sleep at home
+ * with it; an idle CPU takes ready vCPUs that are not pinned from others.
  */
 #ifndef VMM_SCHED_H
 #define VMM_SCHED_H
@@ -20,7 +20,8 @@ bool sched_block(struct vmm_cpu *c, struct vcpu *v);
 void sched_retire(struct vmm_cpu *c, struct vcpu *v);
 /* Does another vCPU wait for this CPU? */
 bool sched_contended(struct vmm_cpu *c);
-/* Wakes the sleepers whose timers are due; returns the time of the next timer of those that go on sleeping. */
+/* Wakes the sleepers whose timers are due; returns the time of the next timer of those that go on sleeping.
+ */
 u64 sched_wake_due(struct vmm_cpu *c, u64 now);
 /* Halts until an interrupt, unless there is something to do. */
 void sched_idle(struct vmm_cpu *c, u64 until);

@@ -13,7 +13,8 @@ static inline u64 wrap_rip(u64 rip, u64 next)
     return (u32)next;
 }
 
-/* SDM, 'Interruptibility State' and 'Pending Debug Exceptions': what the CPU would do after the instruction. */
+/* SDM, 'Interruptibility State' and 'Pending Debug Exceptions': what the CPU would do after the instruction.
+ */
 static inline __attribute__((always_inline)) void skip_instruction(void)
 {
     u64 rip = vmread(GUEST_RIP);

@@ -12,14 +12,14 @@
 #define FPU_MXCSR      24 /* its offset */
 #define MXCSR_INIT     0x1f80
 
-#define AR_CODE16  0x9b
-#define AR_DATA16  0x93
-#define AR_CODE32  0xc09b
-#define AR_CODE64  0xa09b
-#define AR_DATA32  0xc093
-#define AR_LDTR    0x82
-#define AR_TSS     0x8b
-#define AR_NONE    0x10000
+#define AR_CODE16 0x9b
+#define AR_DATA16 0x93
+#define AR_CODE32 0xc09b
+#define AR_CODE64 0xa09b
+#define AR_DATA32 0xc093
+#define AR_LDTR   0x82
+#define AR_TSS    0x8b
+#define AR_NONE   0x10000
 
 enum { SEG_LDTR = NR_SEGS, SEG_TR }; /* go on behind the others */
 
@@ -89,8 +89,8 @@ static void load_debug_registers(const struct vcpu *v)
     write_dr6(v->dr6);
 }
 
-/* SDM, 'Processor State After Reset' (table 'IA-32 and Intel 64 Processor States Following Power-up, Reset, or INIT').
- * The VMCS is current. */
+/* SDM, 'Processor State After Reset' (table 'IA-32 and Intel 64 Processor States Following Power-up, Reset,
+ * or INIT'). The VMCS is current. */
 void vcpu_reset(struct vcpu *v)
 {
     memset(v->gpr, 0, sizeof(v->gpr));
@@ -176,8 +176,8 @@ static bool have_xsave(void)
 }
 
 /*
- * All components that this VM can have are saved and restored, whatever its XCR0 enables now: a component that is
- * disabled keeps its state, and nothing leaks between VMs.
+ * All components that this VM can have are saved and restored, whatever its XCR0 enables now: a component
+ * that is disabled keeps its state, and nothing leaks between VMs.
  */
 static void enable_components(struct vcpu *v)
 {

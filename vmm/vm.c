@@ -151,7 +151,8 @@ static void log_exits(const struct vm *vm)
             count += vm->vcpus[i]->exits[r];
         total += count;
         if (count && n < sizeof(line))
-            n += format(line + n, sizeof(line) - n, "%s%s %lu", n ? ", " : "", vmx_exit_reason_name(r), count);
+            n +=
+                format(line + n, sizeof(line) - n, "%s%s %lu", n ? ", " : "", vmx_exit_reason_name(r), count);
     }
     log_debug("%s: %lu exits: %s", vm->config->name, total, n ? line : "none");
 }
@@ -160,7 +161,8 @@ static void log_end(const struct vm *vm)
 {
     static const char *const text[] = {"powered off", "reset", "crashed"};
 
-    log_msg(vm->how == VM_END_CRASH ? LOG_ERROR : LOG_INFO, "%s: %s: %s", vm->config->name, text[vm->how], vm->why);
+    log_msg(vm->how == VM_END_CRASH ? LOG_ERROR : LOG_INFO, "%s: %s: %s", vm->config->name, text[vm->how],
+            vm->why);
     log_exits(vm);
 }
 
@@ -196,7 +198,8 @@ static bool load_file(const char *vm, const char *name, u32 line, struct load_fi
     const struct vmm_file *f = vmm_find_file(name);
 
     if (!f) {
-        log_error("nidus.conf:%u: %s: the boot loader did not bring the file '%s'; name it as a module", line, vm, name);
+        log_error("nidus.conf:%u: %s: the boot loader did not bring the file '%s'; name it as a module", line,
+                  vm, name);
         return false;
     }
     out->name = f->name;
@@ -209,8 +212,8 @@ static bool load(struct vm *vm, struct start_state *start)
 {
     const struct config_vm *c = vm->config;
     struct load_file modules[CONFIG_MAX_MODULES] = {{0}}, initrd = {0};
-    struct load_request rq = {.cmdline = c->cmdline, .modules = modules, .nr_modules = c->nr_modules,
-                              .memory = vm->memory};
+    struct load_request rq = {
+        .cmdline = c->cmdline, .modules = modules, .nr_modules = c->nr_modules, .memory = vm->memory};
     char err[200];
 
     if (!load_file(c->name, c->kernel, c->kernel_line, &rq.kernel))
@@ -240,8 +243,8 @@ static bool check_pins(const struct config_vm *c)
 {
     for (u32 i = 0; i < c->nr_pins; i++) {
         if ((u32)c->pin[i] >= nr_cpus) {
-            log_error("nidus.conf:%u: %s: pin: there is no CPU %d; this machine runs CPUs 0 to %u", c->line, c->name,
-                      c->pin[i], nr_cpus - 1);
+            log_error("nidus.conf:%u: %s: pin: there is no CPU %d; this machine runs CPUs 0 to %u", c->line,
+                      c->name, c->pin[i], nr_cpus - 1);
             return false;
         }
     }
@@ -272,16 +275,16 @@ static bool create_vcpus(struct vm *vm)
 
 static bool build(struct vm *vm)
 {
-    struct cpuid_env env = {.host = cpuid, .tsc_hz = tsc_hz, .vmx_granted = vmx_features.granted,
-                            .nr_vcpus = vm->config->vcpus};
+    struct cpuid_env env = {
+        .host = cpuid, .tsc_hz = tsc_hz, .vmx_granted = vmx_features.granted, .nr_vcpus = vm->config->vcpus};
 
     guest_cpuid_build(&vm->cpuid, &env, vm->config);
     vm->msr_bitmap = pool_alloc(&vm->owner, 1);
     if (vm->msr_bitmap)
         msr_bitmap_fill(vm->msr_bitmap, &vm->cpuid);
     if (vm_memory_init(vm)) {
-        log_error("nidus.conf:%u: %s: %lu MiB of memory are not free; %lu MiB are", vm->config->line, vm->config->name,
-                  vm->memory >> 20, frames_available() >> 20);
+        log_error("nidus.conf:%u: %s: %lu MiB of memory are not free; %lu MiB are", vm->config->line,
+                  vm->config->name, vm->memory >> 20, frames_available() >> 20);
         return false;
     }
     if (!vm->msr_bitmap || !create_vcpus(vm)) {
@@ -336,8 +339,8 @@ bool vm_start(const struct config_vm *config, u32 index, u32 restarts)
     set_start_states(vm, &start);
     vm->live_vcpus = vm->nr_vcpus;
     vmm_set_running(index, vm);
-    log_info("%s: %s, %u vCPU%s, %lu MiB", config->name, config->kernel, vm->nr_vcpus, vm->nr_vcpus > 1 ? "s" : "",
-             vm->memory >> 20);
+    log_info("%s: %s, %u vCPU%s, %lu MiB", config->name, config->kernel, vm->nr_vcpus,
+             vm->nr_vcpus > 1 ? "s" : "", vm->memory >> 20);
     for (u32 i = 0; i < vm->nr_vcpus; i++)
         sched_add(vm->vcpus[i]);
     return true;

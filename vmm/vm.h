@@ -18,12 +18,12 @@
 
 /* Bits of vcpu->requests: something to look at before the next entry. */
 enum {
-    REQ_KICK = BIT(0),     /* look again: interrupt, timer, end of the VM, schedule */
+    REQ_KICK = BIT(0), /* look again: interrupt, timer, end of the VM, schedule */
     REQ_INIT = BIT(1),
-    REQ_SIPI = BIT(2),     /* vector in sipi_vector */
+    REQ_SIPI = BIT(2), /* vector in sipi_vector */
     REQ_NMI = BIT(3),
     REQ_INVEPT = BIT(4),
-    REQ_NMI2 = BIT(5),     /* a second NMI is latched behind the first */
+    REQ_NMI2 = BIT(5), /* a second NMI is latched behind the first */
 };
 
 /* What the vCPU would do if it were given a CPU. */
@@ -38,10 +38,10 @@ struct vcpu_event {
 };
 
 struct vcpu {
-    u64 gpr[NR_REGS];   /* first: entry.S knows the offsets; RSP lives in the VMCS */
-    u64 launched;       /* next entry by VMRESUME; entry.S */
-    u64 host_rsp;       /* as it stands in the VMCS */
-    u64 requests;       /* REQ_*, atomic */
+    u64 gpr[NR_REGS]; /* first: entry.S knows the offsets; RSP lives in the VMCS */
+    u64 launched;     /* next entry by VMRESUME; entry.S */
+    u64 host_rsp;     /* as it stands in the VMCS */
+    u64 requests;     /* REQ_*, atomic */
     struct vm *vm;
     u32 id;
     enum vcpu_activity activity;
@@ -49,30 +49,30 @@ struct vcpu {
     const struct guest_cpuid *cpuid;
     struct vcpu_msrs msrs;
     struct lapic *lapic;
-    u64 tsc_offset;     /* guest TSC = host TSC + this */
+    u64 tsc_offset; /* guest TSC = host TSC + this */
 
     void *vmcs;
-    u32 vmcs_cpu;       /* the physical CPU where the VMCS is active; CPU_NONE */
+    u32 vmcs_cpu; /* the physical CPU where the VMCS is active; CPU_NONE */
     u8 sipi_vector;
     bool nmi_window, irq_window; /* as the VMCS has them */
     bool soft_nmi_blocked;       /* where the CPU has no virtual NMIs */
 
     /* Registers that stay in the CPU while other exits are handled, saved when another vCPU comes. */
-    void *fpu;          /* XSAVE area */
+    void *fpu; /* XSAVE area */
     u64 xcr0;
     u64 dr[4], dr6;
 
     enum vcpu_sched sched;
-    u32 home;           /* physical CPU that runs it or looks after its timers */
-    s32 pin;            /* CONFIG_PIN_ANY or the only CPU */
-    struct list node;   /* run queue or sleepers of its home */
-    u64 slice_end;      /* host TSC */
+    u32 home;         /* physical CPU that runs it or looks after its timers */
+    s32 pin;          /* CONFIG_PIN_ANY or the only CPU */
+    struct list node; /* run queue or sleepers of its home */
+    u64 slice_end;    /* host TSC */
 
     struct list timers; /* armed vtimers, earliest first */
-    u64 deadline;       /* of the first, host TSC; ~0: none. Written with the device lock held, read anywhere */
+    u64 deadline; /* of the first, host TSC; ~0: none. Written with the device lock held, read anywhere */
 
-    u64 pdpte[4];       /* copy of the PDPTE registers, for a walk */
-    u64 exits[80];      /* by reason */
+    u64 pdpte[4];  /* copy of the PDPTE registers, for a walk */
+    u64 exits[80]; /* by reason */
 };
 
 #define CPU_NONE (~0u)
@@ -90,7 +90,7 @@ struct vm {
     const struct config_vm *config;
     u32 index;
     struct frame_owner owner;
-    u64 start_tsc;       /* host TSC at VM time 0 */
+    u64 start_tsc; /* host TSC at VM time 0 */
     u64 memory;
 
     struct spinlock mem_lock; /* extents' population, EPT, host space */
@@ -98,13 +98,13 @@ struct vm {
     struct vm_extent extents[VM_MAX_EXTENTS];
     struct ept ept;
     u64 eptp;
-    paddr_t space;       /* HOST_CR3 */
+    paddr_t space; /* HOST_CR3 */
     u16 vpid_base;
 
     struct spinlock dev_lock;
     struct bus pio, mmio;
     struct platform *platform;
-    u8 *arena;           /* of vm_alloc: the current page run and how much of it is left */
+    u8 *arena; /* of vm_alloc: the current page run and how much of it is left */
     size_t arena_left;
     struct arena_run *runs;
 
@@ -115,7 +115,7 @@ struct vm {
     u32 nr_vcpus, live_vcpus;
     struct vcpu *vcpus[CONFIG_MAX_VCPUS];
 
-    u32 ending;          /* set once */
+    u32 ending; /* set once */
     enum vm_end how;
     char why[96];
     u32 restarts;
@@ -125,7 +125,8 @@ struct vm {
 
 /* Builds the VM, loads its kernel and queues its vCPUs. false: the reason is logged. */
 bool vm_start(const struct config_vm *config, u32 index, u32 restarts);
-/* Stops the VM because of something that it did or that Nidus cannot go on with: crash, with a line in the log. */
+/* Stops the VM because of something that it did or that Nidus cannot go on with: crash, with a line in the
+ * log. */
 void vm_crash(struct vcpu *vcpu, const char *fmt, ...) __printf(2, 3);
 
 /* A vCPU has left its CPU for good; with the last one the VM ends. */
@@ -154,7 +155,8 @@ void vcpu_unload(struct vcpu *v);
 
 /* --- entry.S --- */
 
-/* Enters the guest again and again until vmx_exit() returns false. Returns 0, or RFLAGS of a VMfail (CF or ZF). */
+/* Enters the guest again and again until vmx_exit() returns false. Returns 0, or RFLAGS of a VMfail (CF or
+ * ZF). */
 u64 vmx_enter(struct vcpu *v);
 /* --- exit.c --- */
 bool vmx_exit(struct vcpu *v);

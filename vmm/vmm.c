@@ -54,7 +54,8 @@ static void raise_status(u32 s)
 {
     u32 now = __atomic_load_n(&status, __ATOMIC_RELAXED);
 
-    while (s > now && !__atomic_compare_exchange_n(&status, &now, s, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+    while (s > now &&
+           !__atomic_compare_exchange_n(&status, &now, s, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
         ;
 }
 

@@ -15,15 +15,15 @@ struct vmm_file {
 
 /* The VMM's part of a physical CPU. */
 struct vmm_cpu {
-    struct spinlock lock;   /* of the lists, current, and the scheduling state of vCPUs at home here */
-    struct list queue;      /* ready */
-    struct list sleepers;   /* blocked, at home here */
-    struct vcpu *current;   /* in vcpu_run() */
-    struct vcpu *loaded;    /* whose registers are in the CPU; stays after it has left */
-    struct vm *space;       /* whose memory is mapped */
-    u32 idle;               /* halted, or about to: wants an IPI when there is work */
-    u64 flush_seen;         /* value of vmm_flush_wanted at the last flush of EPT and VPID caches */
-    u32 nr_home;            /* vCPUs at home here */
+    struct spinlock lock; /* of the lists, current, and the scheduling state of vCPUs at home here */
+    struct list queue;    /* ready */
+    struct list sleepers; /* blocked, at home here */
+    struct vcpu *current; /* in vcpu_run() */
+    struct vcpu *loaded;  /* whose registers are in the CPU; stays after it has left */
+    struct vm *space;     /* whose memory is mapped */
+    u32 idle;             /* halted, or about to: wants an IPI when there is work */
+    u64 flush_seen;       /* value of vmm_flush_wanted at the last flush of EPT and VPID caches */
+    u32 nr_home;          /* vCPUs at home here */
     u64 idle_ticks;
 };
 
@@ -32,7 +32,8 @@ static inline struct vmm_cpu *this_vmm_cpu(void)
     return this_cpu()->vmm;
 }
 
-/* Bumped when translations of a VM that is gone may still be cached: each CPU flushes before its next entry. */
+/* Bumped when translations of a VM that is gone may still be cached: each CPU flushes before its next entry.
+ */
 extern u64 vmm_flush_wanted;
 
 /* State of each CPU; before any CPU calls vmm_cpu_main(). ERR_NOMEM. */
@@ -41,7 +42,8 @@ int vmm_prepare_cpu(struct cpu *c);
  * Starts the VMs of the configuration. files: what the boot loader brought. problems: how many errors the
  * configuration had. utc: seconds since 1970, now. Then every CPU may call vmm_cpu_main().
  */
-void vmm_start(const struct config *config, u32 problems, const struct vmm_file *files, u32 nr_files, u64 utc);
+void vmm_start(const struct config *config, u32 problems, const struct vmm_file *files, u32 nr_files,
+               u64 utc);
 u64 vmm_utc_now(void); /* seconds since 1970 */
 const struct vmm_file *vmm_find_file(const char *name);
 /* A VM has ended for good. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* The physical local APIC: x2APIC where there is, else xAPIC. SDM, 'Advanced Programmable Interrupt Controller'. */
+/* The physical local APIC: x2APIC where there is, else xAPIC. SDM, 'Advanced Programmable Interrupt
+ * Controller'. */
 #ifndef ARCH_X86_APIC_H
 #define ARCH_X86_APIC_H
 
@@ -20,7 +21,8 @@ void apic_send_startup(u32 apic_id, u8 page);
 void apic_stop_others(void);
 bool apic_stopping(void);
 
-/* Timer: VECTOR_TIMER at the TSC value, or none. Where there is no TSC-deadline mode it may come a little late. */
+/* Timer: VECTOR_TIMER at the TSC value, or none. Where there is no TSC-deadline mode it may come a little
+ * late. */
 void apic_timer_calibrate(u64 tsc_hz);
 void apic_timer_set(u64 tsc_deadline);
 void apic_timer_stop(void);

@@ -71,28 +71,34 @@ static inline struct cpuid_regs cpuid(u32 leaf, u32 subleaf)
     return r;
 }
 
-#define DEFINE_CR(n)                                                                                                   \
-    static inline u64 read_cr##n(void)                                                                                 \
-    {                                                                                                                  \
-        u64 v;                                                                                                         \
-        asm volatile("mov %%cr" #n ", %0" : "=r"(v));                                                                  \
-        return v;                                                                                                      \
-    }                                                                                                                  \
-    static inline void write_cr##n(u64 v) { asm volatile("mov %0, %%cr" #n : : "r"(v) : "memory"); }
+#define DEFINE_CR(n)                                           \
+    static inline u64 read_cr##n(void)                         \
+    {                                                          \
+        u64 v;                                                 \
+        asm volatile("mov %%cr" #n ", %0" : "=r"(v));          \
+        return v;                                              \
+    }                                                          \
+    static inline void write_cr##n(u64 v)                      \
+    {                                                          \
+        asm volatile("mov %0, %%cr" #n : : "r"(v) : "memory"); \
+    }
 DEFINE_CR(0)
 DEFINE_CR(2)
 DEFINE_CR(3)
 DEFINE_CR(4)
 #undef DEFINE_CR
 
-#define DEFINE_DR(n)                                                                                                   \
-    static inline u64 read_dr##n(void)                                                                                 \
-    {                                                                                                                  \
-        u64 v;                                                                                                         \
-        asm volatile("mov %%dr" #n ", %0" : "=r"(v));                                                                  \
-        return v;                                                                                                      \
-    }                                                                                                                  \
-    static inline void write_dr##n(u64 v) { asm volatile("mov %0, %%dr" #n : : "r"(v) : "memory"); }
+#define DEFINE_DR(n)                                           \
+    static inline u64 read_dr##n(void)                         \
+    {                                                          \
+        u64 v;                                                 \
+        asm volatile("mov %%dr" #n ", %0" : "=r"(v));          \
+        return v;                                              \
+    }                                                          \
+    static inline void write_dr##n(u64 v)                      \
+    {                                                          \
+        asm volatile("mov %0, %%dr" #n : : "r"(v) : "memory"); \
+    }
 DEFINE_DR(0)
 DEFINE_DR(1)
 DEFINE_DR(2)
@@ -133,7 +139,8 @@ static inline void irq_disable(void)
     asm volatile("cli" : : : "memory");
 }
 
-/* Enables interrupts and halts with nothing in between: an interrupt that is pending already ends the halt. */
+/* Enables interrupts and halts with nothing in between: an interrupt that is pending already ends the halt.
+ */
 static inline void irq_enable_and_halt(void)
 {
     asm volatile("sti; hlt; cli" : : : "memory");

@@ -26,7 +26,8 @@ void cpu_load(struct cpu *c)
     c->tss.io_map_base = sizeof(c->tss);
     c->gdt[SEL_CODE / 8] = 0x00af9b000000ffff;
     c->gdt[SEL_DATA / 8] = 0x00cf93000000ffff;
-    c->gdt[SEL_TSS / 8] = (sizeof(c->tss) - 1) | (tss & 0xffffff) << 16 | 0x89ull << 40 | (tss >> 24 & 0xff) << 56;
+    c->gdt[SEL_TSS / 8] =
+        (sizeof(c->tss) - 1) | (tss & 0xffffff) << 16 | 0x89ull << 40 | (tss >> 24 & 0xff) << 56;
     c->gdt[SEL_TSS / 8 + 1] = tss >> 32;
     asm volatile("lgdt %0\n\t"
                  "pushq %1\n\t"

@@ -44,8 +44,8 @@ static paddr_t table_pa(const void *table)
     return pool_pa(table);
 }
 
-/* The table of the given level (1: page table) that covers va, made where it is missing. User is allowed in every
- * table of the lower half: the leaf decides. */
+/* The table of the given level (1: page table) that covers va, made where it is missing. User is allowed in
+ * every table of the lower half: the leaf decides. */
 static u64 *walk_alloc(struct frame_owner *owner, paddr_t root, u64 va, u32 level)
 {
     u64 *table = pool_va(root);

@@ -13,8 +13,8 @@
 #define MAP_EXEC     BIT(62) /* not a bit of the entry: leaves NX out */
 
 /*
- * Builds the final tables for the image and the direct map's first chunk and switches to them: whatever early tables
- * mapped is gone. early_base/early_size: the pool's first chunk(s), 2 MiB-aligned.
+ * Builds the final tables for the image and the direct map's first chunk and switches to them: whatever early
+ * tables mapped is gone. early_base/early_size: the pool's first chunk(s), 2 MiB-aligned.
  */
 void paging_init(paddr_t image_base, paddr_t early_base, u64 early_size);
 /* After boot: nothing writes the tables of constants that had to be computed (IDT). */
@@ -25,9 +25,9 @@ void paging_init_cpu(void);
 u64 paging_base_cr3(void);
 
 /*
- * Maps [va, va + size) to [pa, pa + size) in the tables at root (0: those of Nidus, shared by all). Uses 2 MiB pages
- * where alignment allows. Addresses and size are multiples of 4 KiB; what was mapped there must not be. ERR_NOMEM
- * leaves a part mapped: unmap the range. The tables' pages are charged to owner.
+ * Maps [va, va + size) to [pa, pa + size) in the tables at root (0: those of Nidus, shared by all). Uses 2
+ * MiB pages where alignment allows. Addresses and size are multiples of 4 KiB; what was mapped there must not
+ * be. ERR_NOMEM leaves a part mapped: unmap the range. The tables' pages are charged to owner.
  */
 int paging_map(struct frame_owner *owner, paddr_t root, u64 va, paddr_t pa, u64 size, u64 prot);
 /* A new address space: the shared upper half, an empty lower half. 0 when out of memory. */
@@ -50,10 +50,9 @@ void window_close(u32 cpu, enum window_slot slot);
 typedef void paging_visit(void *ctx, u64 va, u64 entry, u64 size);
 void paging_walk(paddr_t root, paging_visit *visit, void *ctx);
 
-
 /*
- * Maps a new chunk of the pool at its direct address. The pool cannot be asked for the table that this may need: a
- * spare one is kept, and true is returned when it was used and paging_set_spare() must give another.
+ * Maps a new chunk of the pool at its direct address. The pool cannot be asked for the table that this may
+ * need: a spare one is kept, and true is returned when it was used and paging_set_spare() must give another.
  */
 bool paging_map_chunk(paddr_t base);
 void paging_set_spare(void *page);

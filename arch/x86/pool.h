@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Nidus's own memory, by whole pages, mapped in the direct map: tables, VMCSs, stacks, objects. It grows by chunks of
- * 2 MiB and holds nothing of a guest's memory.
+ * Nidus's own memory, by whole pages, mapped in the direct map: tables, VMCSs, stacks, objects. It grows by
+ * chunks of 2 MiB and holds nothing of a guest's memory.
  */
 #ifndef ARCH_X86_POOL_H
 #define ARCH_X86_POOL_H
@@ -14,7 +14,8 @@
 /* Who holds the pool's free pages and what has no other owner. */
 extern struct frame_owner pool_owner;
 
-/* Hands the pool its first chunks, mapped at their direct address already: used bytes at the end are taken. */
+/* Hands the pool its first chunks, mapped at their direct address already: used bytes at the end are taken.
+ */
 void pool_init(paddr_t base, u64 size, u64 used);
 /* Contiguous zeroed pages (1 to 511), null when there is no memory. Charged to owner. */
 void *pool_alloc(struct frame_owner *owner, u32 pages);

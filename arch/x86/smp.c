@@ -68,7 +68,8 @@ static bool start_one(struct cpu *c, bool sure, paddr_t low_page, struct trampol
 
 u32 smp_start(const u32 *apic_ids, u32 nr, bool sure, paddr_t low_page, void (*fn)(void))
 {
-    /* The trampoline's tables: ours, and the trampoline's own page where it is, executable while it is needed. */
+    /* The trampoline's tables: ours, and the trampoline's own page where it is, executable while it is
+     * needed. */
     paddr_t root = paging_new_space(&pool_owner);
     u8 *page = vmap(low_page, PAGE_SIZE, MAP_WRITE);
     struct trampoline_args *args = (void *)(page + (trampoline_args - trampoline_start));

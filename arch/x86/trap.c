@@ -37,15 +37,28 @@ static void (*irq_handler[256])(u8 vector);
 static void (*nmi_handler)(void);
 bool have_smap;
 
-static const char *const exception_name[32] = {
-    "#DE divide error",      "#DB debug",          "NMI",
-    "#BP breakpoint",        "#OF overflow",       "#BR bound",
-    "#UD invalid opcode",    "#NM no device",      "#DF double fault",
-    "coprocessor overrun",   "#TS invalid TSS",    "#NP segment not present",
-    "#SS stack fault",       "#GP protection",     "#PF page fault",
-    "reserved",              "#MF x87",            "#AC alignment",
-    "#MC machine check",     "#XM SIMD",           "#VE virtualization",
-    "#CP control protection"};
+static const char *const exception_name[32] = {"#DE divide error",
+                                               "#DB debug",
+                                               "NMI",
+                                               "#BP breakpoint",
+                                               "#OF overflow",
+                                               "#BR bound",
+                                               "#UD invalid opcode",
+                                               "#NM no device",
+                                               "#DF double fault",
+                                               "coprocessor overrun",
+                                               "#TS invalid TSS",
+                                               "#NP segment not present",
+                                               "#SS stack fault",
+                                               "#GP protection",
+                                               "#PF page fault",
+                                               "reserved",
+                                               "#MF x87",
+                                               "#AC alignment",
+                                               "#MC machine check",
+                                               "#XM SIMD",
+                                               "#VE virtualization",
+                                               "#CP control protection"};
 
 void idt_init(void)
 {
@@ -53,9 +66,15 @@ void idt_init(void)
         u64 stub = (u64)trap_stubs + v * STUB_SIZE;
 
         idt[v] = (struct gate){
-            .offset0 = (u16)stub, .offset1 = (u16)(stub >> 16), .offset2 = (u32)(stub >> 32),
-            .selector = SEL_CODE, .type = GATE_INTERRUPT,
-            .ist = v == VEC_NMI ? IST_NMI : v == VEC_DF ? IST_DF : v == VEC_MC ? IST_MC : IST_NONE,
+            .offset0 = (u16)stub,
+            .offset1 = (u16)(stub >> 16),
+            .offset2 = (u32)(stub >> 32),
+            .selector = SEL_CODE,
+            .type = GATE_INTERRUPT,
+            .ist = v == VEC_NMI  ? IST_NMI
+                   : v == VEC_DF ? IST_DF
+                   : v == VEC_MC ? IST_MC
+                                 : IST_NONE,
         };
     }
     have_smap = cpuid(0, 0).eax >= 7 && (cpuid(7, 0).ebx & BIT(20));
@@ -184,7 +203,8 @@ static void __noreturn die(struct trap_frame *f)
     log_panic("exception %lu %s, error code 0x%lx (cpu %u)", f->vector,
               f->vector < 32 && exception_name[f->vector] ? exception_name[f->vector] : "", f->error_code,
               this_cpu()->id);
-    log_error("rip %016lx cs %04lx rflags %08lx rsp %016lx ss %04lx", f->rip, f->cs, f->rflags, f->rsp, f->ss);
+    log_error("rip %016lx cs %04lx rflags %08lx rsp %016lx ss %04lx", f->rip, f->cs, f->rflags, f->rsp,
+              f->ss);
     log_error("rax %016lx rbx %016lx rcx %016lx rdx %016lx", f->rax, f->rbx, f->rcx, f->rdx);
     log_error("rsi %016lx rdi %016lx rbp %016lx r8  %016lx", f->rsi, f->rdi, f->rbp, f->r8);
     log_error("r9  %016lx r10 %016lx r11 %016lx r12 %016lx", f->r9, f->r10, f->r11, f->r12);

@@ -37,8 +37,8 @@ void __noreturn panic(const char *fmt, ...) __printf(1, 2);
 void backtrace(u64 rip, u64 rbp);
 
 /*
- * Reads and writes that may fault, without harm. ERR_FAULT when they did. user_copy also lifts SMAP for the time of
- * the copy: one side is guest memory.
+ * Reads and writes that may fault, without harm. ERR_FAULT when they did. user_copy also lifts SMAP for the
+ * time of the copy: one side is guest memory.
  */
 int user_copy(void *to, const void *from, u64 n);
 int user_zero(void *to, u64 n);

@@ -26,8 +26,9 @@ static void report(void *ctx, const char *line)
 int vmx_init(void)
 {
     if (!(cpuid(1, 0).ecx & BIT(5))) {
-        log_error("this CPU has no VT-x (CPUID.01H:ECX.VMX[5]), or it is hidden by firmware or by a hypervisor; "
-                  "Nidus needs an Intel CPU with VT-x and EPT");
+        log_error(
+            "this CPU has no VT-x (CPUID.01H:ECX.VMX[5]), or it is hidden by firmware or by a hypervisor; "
+            "Nidus needs an Intel CPU with VT-x and EPT");
         return ERR_UNSUPP;
     }
     vmx_caps_read(&vmx_caps, read_cap);

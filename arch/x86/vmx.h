@@ -61,7 +61,8 @@ static inline void invvpid_all(void)
     asm volatile("invvpid %0, %1" : : "m"(d), "r"(2ull) : "cc", "memory");
 }
 
-/* Reads the capabilities and negotiates; what is missing is named on the log. ERR_UNSUPP: Nidus cannot run here. */
+/* Reads the capabilities and negotiates; what is missing is named on the log. ERR_UNSUPP: Nidus cannot run
+ * here. */
 int vmx_init(void);
 /* Enters VMX operation on this CPU. ERR_UNSUPP (named on the log), ERR_NOMEM. */
 int vmx_init_cpu(void);
