@@ -100,7 +100,7 @@ int load_copy(struct load_ctx *ctx, gpa_t to, const struct load_file *file, u64 
 
 int load_zero(struct load_ctx *ctx, gpa_t to, u64 size)
 {
-    static const u8 zeroes[PAGE_SIZE];
+    static const u8 zeroes[512];
 
     while (size) {
         u64 n = MIN(size, sizeof(zeroes));

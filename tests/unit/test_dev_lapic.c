@@ -252,7 +252,9 @@ static void test_globally_disabled(void **state)
     set(LVT, 0x40);
     set(INITIAL, 1000);
     lapic_post(l, 0x50, false);
+    vm->vcpu[0].kicks = 0;
     assert_int_equal(lapic_base_write(l, LAPIC_BASE | LAPIC_BASE_BSP), 0);
+    assert_int_equal(vm->vcpu[0].kicks, 1);
     assert_int_equal(get(ID), 0xffffffff);
     set(TPR, 0x20);
     lapic_post(l, 0x51, false);

@@ -8,7 +8,8 @@
 struct vm;
 struct vcpu;
 
-/* The level of ISA interrupt line irq (0 to 15), at the PICs and the I/O APIC, where IRQ 0 is input 2. Called with the VM's device lock held. */
+/* The level of ISA interrupt line irq (0 to 15), at the PICs and the I/O APIC, where IRQ 0 is input 2. Called
+ * with the VM's device lock held. */
 void vm_set_irq(struct vm *vm, u32 irq, bool level);
 /* The PIC's INTR output may have changed: the vCPU that takes it is kicked when it is high. */
 void irq_pic_changed(struct vm *vm);

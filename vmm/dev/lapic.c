@@ -206,6 +206,7 @@ int lapic_base_write(struct lapic *l, u64 value)
     if (to == LAPIC_BASE_EXTD || (from == mode_bits && to == LAPIC_BASE_ENABLE) || (!from && to == mode_bits))
         return ERR_INVAL;
     l->base = value;
+    vcpu_kick(l->vcpu); /* the PIC's interrupts come past a disabled APIC */
     if (from && !to)
         lapic_reset(l);
     else if (from != to && to == mode_bits)

@@ -43,7 +43,8 @@ void lapic_lint(struct lapic *l, u32 pin);
  * disabled. */
 bool lapic_accepts_extint(const struct lapic *l);
 
-/* A message from an I/O APIC or an MSI: vector, delivery mode, destination mode and trigger mode as in the ICR. */
+/* A message from an I/O APIC or an MSI: vector, delivery mode, destination mode and trigger mode as in the
+ * ICR. */
 void lapic_message(struct vm *vm, u32 low, u8 destination);
 
 u32 lapic_id(const struct lapic *l);

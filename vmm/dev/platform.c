@@ -24,8 +24,8 @@ struct platform *platform_create(struct vm *vm, u64 utc, u64 memory)
     p->rtc = rtc_create(vm, utc, memory);
     p->pm = acpi_pm_create(vm);
     p->debug_exit = debug_exit_create(vm);
-    if (!p->pic || !p->ioapic || !p->pit || !p->uart || !p->rtc || !p->pm || !p->debug_exit || reset_create(vm) ||
-        lapic_map(vm))
+    if (!p->pic || !p->ioapic || !p->pit || !p->uart || !p->rtc || !p->pm || !p->debug_exit ||
+        reset_create(vm) || lapic_map(vm))
         return NULL;
     return p;
 }
