@@ -9,7 +9,7 @@ import re
 
 from nidus_lab.common import EXIT_USAGE, LabError, say
 
-NAMES_FILE = re.compile(rb"^(\s*(?:kernel|module|initrd)\s*=\s*)([^\s;#]+)")
+NAMES_FILE = re.compile(rb"^(\s*(?:kernel|module|initrd)\s*=\s*)(?![;#])(\S+)")
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*(/[A-Za-z0-9_][A-Za-z0-9._+-]*)*")
 CONF_NAME = "nidus.conf"
 RESERVED = (CONF_NAME, "efi", "boot")  # what the image itself has at its top

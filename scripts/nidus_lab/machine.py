@@ -21,12 +21,14 @@ def die_with_parent():
 
 
 class Machine:
-    def __init__(self, argv, environment, log, console, output):
-        self.log, self.console, self.output = log, console, output
+    """words: a file for what the emulator prints; log: its own log."""
+
+    def __init__(self, argv, environment, log, words, console, output):
+        self.log, self.words, self.console, self.output = log, words, console, output
         self.watch = Watch()
         self.over_since = None
-        with open(f"{log}.out", "wb") as words:
-            self.process = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=words,
+        with open(words, "wb") as printed:
+            self.process = subprocess.Popen(argv, env=environment, stdin=subprocess.DEVNULL, stdout=printed,
                                             stderr=subprocess.STDOUT, preexec_fn=die_with_parent)
         self.started = time.monotonic()
 
@@ -100,7 +102,7 @@ class Machine:
 
     def explain(self):
         """The emulator's last words, and what it said of failed VM entries."""
-        lines = self.lines_of(self.log) or self.lines_of(f"{self.log}.out")
+        lines = self.lines_of(self.log) or self.lines_of(self.words)
         for line in [line for line in lines if "VMFAIL" in line][-10:] + lines[-8:]:
             say(f"  emulator: {line.strip()}")
 
@@ -112,7 +114,7 @@ class Machine:
             say(f"Nidus itself failed ({seconds})")
             self.explain()
             return EXIT_FAILED
-        if why == "timeout":
+        if why == "timeout" and self.watch.status is None:
             say(f"time limit of {timeout:g} s reached: stopped")
             return EXIT_TIMEOUT
         if why == "quit":

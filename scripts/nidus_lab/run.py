@@ -102,7 +102,7 @@ def boot(options, work):
     else:
         how = qemu.command_line(options, disk, console, work)
     output = Output(options.serial)
-    machine = Machine(*how, console, output)
+    machine = Machine(*how, os.path.join(work, "emulator.txt"), console, output)
     try:
         if interactive:
             say("the keys go to the serial port; Ctrl-A x stops the machine")
