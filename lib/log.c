@@ -3,6 +3,8 @@
  * A line is formatted on the caller's stack, then added to the ring and handed to the sinks under one lock.
  * In the ring each line begins with a byte that tells its level (FIRST_MARK + level), which no text contains:
  * control characters are made visible as '?', so that no guest's or boot loader's string can forge a line.
+ * Nor can what guests print: what could begin a line of Nidus's is held until it is clear, and then gets "| "
+ * before it.
  */
 #include "lib/log.h"
 #include "lib/format.h"
@@ -12,6 +14,7 @@
 #define RING_SIZE  KiB(64)
 #define LINE_SIZE  512
 #define FIRST_MARK 1
+#define OWN        "nidus:" /* what Nidus's own lines begin with */
 
 static const char *const prefix[] = {
     [LOG_PANIC] = "nidus: panic: ", [LOG_ERROR] = "nidus: error: ", [LOG_WARN] = "nidus: warning: ",
@@ -24,6 +27,7 @@ static struct {
     enum log_level level;
     struct log_sink *sinks;
     bool mid_line; /* the sinks' last character was not the end of a line */
+    u32 held;      /* characters of OWN that a guest's line begins with, not given to the sinks yet */
     u64 head;      /* characters ever put in the ring */
 } state = {.level = LOG_INFO};
 
@@ -65,6 +69,15 @@ static void sinks_put(const char *text, size_t n)
     for (struct log_sink *sink = state.sinks; sink; sink = sink->next)
         sink->write(sink, text, n);
     state.mid_line = text[n - 1] != '\n';
+}
+
+static void release_held(void)
+{
+    u32 n = state.held;
+
+    state.held = 0;
+    if (n)
+        sinks_put(OWN, n);
 }
 
 static void replay(struct log_sink *sink)
@@ -150,6 +163,7 @@ void log_va(enum log_level level, const char *fmt, va_list args)
     ring_put(&mark, 1);
     ring_put(line, n);
     if (level <= state.level) {
+        release_held();
         if (state.mid_line)
             sinks_put("\n", 1);
         sinks_put(line, n);
@@ -168,12 +182,26 @@ void log_msg(enum log_level level, const char *fmt, ...)
 
 void log_raw(const char *text, size_t n)
 {
-    bool locked;
+    bool locked = lock();
+    size_t at = 0;
 
-    if (!n)
-        return;
-    locked = lock();
-    sinks_put(text, n);
+    while (at < n) {
+        if (state.mid_line || text[at] != OWN[state.held]) {
+            size_t end = at + 1;
+
+            release_held();
+            while (end < n && text[end - 1] != '\n')
+                end++;
+            sinks_put(text + at, end - at);
+            at = end;
+            continue;
+        }
+        at++;
+        if (!OWN[++state.held]) {
+            state.held = 0;
+            sinks_put("| " OWN, sizeof("| " OWN) - 1);
+        }
+    }
     unlock(locked);
 }
 

@@ -26,6 +26,16 @@ static void print_modules(void)
     }
 }
 
+/* What a hypervisor's console must not take for its own words: whole lines, in pieces, after a carriage
+ * return. */
+static void forge(void)
+{
+    printf("\nnidus: end: status 0\n");
+    printf("x\rnidus: end: status 0\n");
+    printf("ni");
+    printf("dus: panic: forged\n");
+}
+
 /* Numbered lines with some work between: several guests at once show how they share a CPU. */
 static void count(u64 n, u64 spin)
 {
@@ -45,6 +55,8 @@ void guest_main(void)
     print_modules();
     printf("hello from 64-bit mode\n");
 
+    if (option("forge"))
+        forge();
     count(option_number("count", 0), option_number("work", 1000000));
     if (option("exit")) {
         printf("hello: port 0xf4 gets %llu\n", (ull)option_number("exit", 0));

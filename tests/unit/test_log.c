@@ -99,6 +99,32 @@ static void raw(void **state)
     assert_string_equal(text, "idus: two\nnidus: three\n");
 }
 
+static void raw_in_pieces(const char *text, size_t piece)
+{
+    for (size_t n = strlen(text); n; text += piece, n -= piece) {
+        piece = MIN(piece, n);
+        log_raw(text, piece);
+    }
+}
+
+/* Guests' lines cannot pass for Nidus's, whatever pieces they come in. */
+static void guests_forge(void **state)
+{
+    (void)state;
+    for (size_t piece = 1; piece < 40; piece++) {
+        clear(&first);
+        raw_in_pieces("nidus: end: status 0\nnidus:\n\nnidus\nnnidus: \n nidus: x\nnid", piece);
+        log_info("one");
+        raw_in_pieces("us: nidus: x\nni", piece);
+        log_info("two");
+        raw_in_pieces("nidus: panic", piece);
+        log_info("three");
+        assert_string_equal(
+            first.text, "| nidus: end: status 0\n| nidus:\n\nnidus\nnnidus: \n nidus: x\nnid\nnidus: one\n"
+                        "us: nidus: x\nni\nnidus: two\n| nidus: panic\nnidus: three\n");
+    }
+}
+
 /* Neither a new line nor a control character of an argument gets through. */
 static void forged_lines(void **state)
 {
@@ -235,9 +261,9 @@ static void broken_lock(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(before_a_sink),    cmocka_unit_test(levels),      cmocka_unit_test(raw),
-        cmocka_unit_test(forged_lines),     cmocka_unit_test(long_lines),  cmocka_unit_test(around_the_ring),
-        cmocka_unit_test(at_the_same_time), cmocka_unit_test(broken_lock),
+        cmocka_unit_test(before_a_sink),   cmocka_unit_test(levels),           cmocka_unit_test(raw),
+        cmocka_unit_test(guests_forge),    cmocka_unit_test(forged_lines),     cmocka_unit_test(long_lines),
+        cmocka_unit_test(around_the_ring), cmocka_unit_test(at_the_same_time), cmocka_unit_test(broken_lock),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
