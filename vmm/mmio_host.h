@@ -8,6 +8,7 @@
 #define VMM_MMIO_HOST_H
 
 #include "lib/types.h"
+#include "vmm/event.h"
 #include "vmm/dev/host.h"
 #include "vmm/segment.h"
 #include "vmm/walk.h"
@@ -32,10 +33,6 @@ bool vcpu_fault_linear(struct vcpu *v, gva_t *gva, bool *write);
  * ends, and with RFLAGS.TF a single-step trap is pending.
  */
 void vcpu_advance(struct vcpu *v, u64 rip);
-
-void vcpu_inject_exception(struct vcpu *v, u8 vector);
-void vcpu_inject_exception_error(struct vcpu *v, u8 vector, u32 error_code);
-void vcpu_inject_page_fault(struct vcpu *v, u32 error_code, gva_t address);
 
 /*
  * Sets 4 or 8 aligned bytes of guest RAM to new if they are old, atomically. OK; ERR_BUSY: they are not;

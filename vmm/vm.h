@@ -13,6 +13,7 @@
 #include "vmm/cpuid.h"
 #include "vmm/dev/host.h"
 #include "vmm/ept.h"
+#include "vmm/event.h"
 #include "vmm/load.h"
 #include "vmm/msr.h"
 
@@ -160,18 +161,6 @@ void vcpu_unload(struct vcpu *v);
 u64 vmx_enter(struct vcpu *v);
 /* --- exit.c --- */
 bool vmx_exit(struct vcpu *v);
-
-/* --- event.c: what the vCPU takes next --- */
-
-void vcpu_inject_exception(struct vcpu *v, u8 vector);
-void vcpu_inject_exception_error(struct vcpu *v, u8 vector, u32 error_code);
-void vcpu_inject_page_fault(struct vcpu *v, u32 error_code, gva_t address);
-/* Before an entry: interrupts, NMIs and windows. */
-void vcpu_deliver_events(struct vcpu *v);
-/* After an exit during the delivery of an event: it is delivered again, unless the exit made another one. */
-void vcpu_requeue_event(struct vcpu *v);
-/* The instruction that exited is done: next RIP, shadows gone, single-step trap pending. */
-void vcpu_skip_instruction(struct vcpu *v);
 
 /* --- run.c, sched.c --- */
 
