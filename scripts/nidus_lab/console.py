@@ -148,11 +148,18 @@ class Output:
     def __init__(self, path):
         self.file = open(path, "wb") if path else sys.stdout.buffer
         self.last = time.monotonic()
+        self.at_line_start = True
 
     def write(self, data):
         self.last = time.monotonic()
+        self.at_line_start = data.endswith(b"\n")
         self.file.write(data)
         self.file.flush()
+
+    def end(self):
+        """Ends the last line, should the machine not have."""
+        if not self.at_line_start:
+            self.write(b"\n")
 
     def silence(self):
         """Seconds since the last output."""

@@ -108,7 +108,9 @@ class Machine:
 
     def status(self, why, timeout):
         """The exit status, the first that applies, with a line that says so."""
-        self.watch.feed(b"\n")  # the machine may be off before the last line feed has left the UART
+        # The machine may be off before the last line feed has left the UART.
+        self.watch.feed(b"\n")
+        self.output.end()
         seconds = f"{time.monotonic() - self.started:.1f} s"
         if self.watch.panicked or self.watch.status == EXIT_FAILED:
             say(f"Nidus itself failed ({seconds})")
