@@ -142,6 +142,15 @@ static void timer_interrupt(u8 vector)
     (void)vector;
 }
 
+/* 'crash=exception' or 'crash=panic' on the command line: shows what a failure of Nidus's own looks like. */
+static void crash_if_asked(void)
+{
+    if (strstr(boot->cmdline, "crash=exception"))
+        asm volatile("movl $0, 8"); /* the null page */
+    if (strstr(boot->cmdline, "crash=panic"))
+        panic("asked for on the command line");
+}
+
 /* On the guarded stack, with final page tables. */
 static void main_on_stack(void)
 {
@@ -169,6 +178,7 @@ static void main_on_stack(void)
     start_cpus();
     paging_seal();
     audit_base();
+    crash_if_asked();
     vmm_all_ended = all_ended;
     log_info("memory: %lu MiB, of which Nidus holds %lu KiB and boot modules %lu KiB", frames_total() >> 20,
              memory_own() >> 10, memory_modules() >> 10);

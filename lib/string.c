@@ -173,3 +173,14 @@ char *strchr(const char *s, int c)
     }
     return (char *)s;
 }
+
+char *strstr(const char *s, const char *what)
+{
+    size_t n = strlen(what);
+
+    for (; strncmp(s, what, n); s++) {
+        if (!*s)
+            return NULL;
+    }
+    return (char *)s;
+}

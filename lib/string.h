@@ -14,6 +14,7 @@ size_t strnlen(const char *s, size_t max);
 int strcmp(const char *a, const char *b);
 int strncmp(const char *a, const char *b, size_t n);
 char *strchr(const char *s, int c);
+char *strstr(const char *s, const char *what);
 
 /* Copies at most size - 1 characters and always ends with NUL (size > 0). Returns false when cut short. */
 bool str_copy(char *to, const char *from, size_t size);

@@ -59,12 +59,25 @@ static void raise_status(u32 s)
         ;
 }
 
+static void log_idle(void)
+{
+    u64 ran = rdtsc() - tsc_at_start;
+
+    for (u32 i = 0; i < nr_cpus; i++) {
+        const struct vmm_cpu *c = cpus[i]->vmm;
+
+        log_debug("cpu %u: idle for %lu %% of the time", i, c->idle_ticks * 100 / (ran + 1));
+    }
+}
+
 void vmm_vm_ended(enum vm_end how)
 {
     if (how == VM_END_CRASH)
         raise_status(1);
-    if (!__atomic_sub_fetch(&live_vms, 1, __ATOMIC_ACQ_REL))
-        vmm_all_ended(__atomic_load_n(&status, __ATOMIC_RELAXED));
+    if (__atomic_sub_fetch(&live_vms, 1, __ATOMIC_ACQ_REL))
+        return;
+    log_idle();
+    vmm_all_ended(__atomic_load_n(&status, __ATOMIC_RELAXED));
 }
 
 void vmm_start(const struct config *config, u32 problems, const struct vmm_file *boot_files, u32 nr, u64 utc)

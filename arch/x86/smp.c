@@ -102,5 +102,6 @@ u32 smp_start(const u32 *apic_ids, u32 nr, bool sure, paddr_t low_page, void (*f
         }
     }
     memset(page, 0, PAGE_SIZE);
+    paging_free_space(&pool_owner, root); /* every CPU that runs has left it */
     return id;
 }
