@@ -61,7 +61,7 @@ COLD static bool exit_cpuid_computed(struct vcpu *v)
     guest_cpuid_query(v->cpuid, &d, (u32)v->gpr[REG_RAX], (u32)v->gpr[REG_RCX], &out);
     put_cpuid(v, &out);
     vcpu_skip_instruction(v);
-    return true;
+    return vcpu_in_time(v);
 }
 
 HOT static bool exit_cpuid(struct vcpu *v)
@@ -72,7 +72,7 @@ HOT static bool exit_cpuid(struct vcpu *v)
         return exit_cpuid_computed(v);
     put_cpuid(v, &v->cpuid->basic[leaf]);
     skip_instruction();
-    return true;
+    return vcpu_in_time(v);
 }
 
 /* There are no hypercalls yet: every number is unknown. */
@@ -80,7 +80,7 @@ HOT static bool exit_vmcall(struct vcpu *v)
 {
     v->gpr[REG_RAX] = HYPERCALL_UNKNOWN;
     skip_instruction();
-    return true;
+    return vcpu_in_time(v);
 }
 
 static bool exit_hlt(struct vcpu *v)
@@ -94,7 +94,7 @@ static bool exit_hlt(struct vcpu *v)
 static bool exit_skip(struct vcpu *v)
 {
     vcpu_skip_instruction(v);
-    return true;
+    return vcpu_in_time(v);
 }
 
 /* Instructions that this virtual CPU does not have. */

@@ -4,6 +4,7 @@
 #ifndef VMM_EXIT_H
 #define VMM_EXIT_H
 
+#include "arch/x86/asm.h"
 #include "vmm/vm.h"
 
 bool exit_cr_access(struct vcpu *v);
@@ -12,10 +13,19 @@ bool exit_io(struct vcpu *v);
 bool exit_exception(struct vcpu *v);
 bool exit_ept_violation(struct vcpu *v);
 
+/*
+ * Exits that are resumed at once look at the clock all the same: the preemption timer stands still while Nidus handles
+ * them, so a guest could otherwise put off its timers, and keep the CPU from others, by exiting all the time.
+ */
+static inline bool vcpu_in_time(const struct vcpu *v)
+{
+    return rdtsc() < v->until;
+}
+
 /* True when nothing waits to be looked at before the next entry. */
 static inline bool vcpu_can_resume(const struct vcpu *v)
 {
-    return likely(!__atomic_load_n(&v->requests, __ATOMIC_RELAXED)) && !v->event.info;
+    return likely(!__atomic_load_n(&v->requests, __ATOMIC_RELAXED)) && !v->event.info && vcpu_in_time(v);
 }
 
 #endif

@@ -140,5 +140,5 @@ bool exit_xsetbv(struct vcpu *v)
     }
     xsetbv(0, value);
     vcpu_skip_instruction(v);
-    return true;
+    return vcpu_in_time(v);
 }

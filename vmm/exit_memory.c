@@ -94,6 +94,9 @@ bool exit_exception(struct vcpu *v)
     vcpu_requeue_event(v);
     switch (INTR_INFO_VECTOR(info)) {
     case VEC_DB:
+        /* INT1 is a trap: it returns to what follows. */
+        if (INTR_INFO_TYPE(info) == INTR_TYPE_PRIVILEGED_SOFTWARE_EXCEPTION)
+            vcpu_skip_instruction(v);
         reflect_debug(v);
         break;
     case VEC_AC:

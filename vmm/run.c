@@ -65,6 +65,7 @@ static void arm(struct vmm_cpu *c, struct vcpu *v, u64 now)
 
     if (sched_contended(c))
         until = MIN(until, v->slice_end);
+    v->until = until;
     if (vmx_has(&vmx_features, VF_PREEMPTION_TIMER)) {
         u64 ticks = until > now ? (until - now) >> (vmx_caps.misc & 31) : 0;
 

@@ -277,6 +277,7 @@ static bool build(struct vm *vm)
 {
     struct cpuid_env env = {
         .host = cpuid, .tsc_hz = tsc_hz, .vmx_granted = vmx_features.granted, .nr_vcpus = vm->config->vcpus};
+    u64 free = frames_available();
 
     guest_cpuid_build(&vm->cpuid, &env, vm->config);
     vm->msr_bitmap = pool_alloc(&vm->owner, 1);
@@ -284,7 +285,7 @@ static bool build(struct vm *vm)
         msr_bitmap_fill(vm->msr_bitmap, &vm->cpuid);
     if (vm_memory_init(vm)) {
         log_error("nidus.conf:%u: %s: %lu MiB of memory are not free; %lu MiB are", vm->config->line,
-                  vm->config->name, vm->memory >> 20, frames_available() >> 20);
+                  vm->config->name, vm->memory >> 20, free >> 20);
         return false;
     }
     if (!vm->msr_bitmap || !create_vcpus(vm)) {

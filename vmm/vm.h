@@ -68,6 +68,7 @@ struct vcpu {
     s32 pin;          /* CONFIG_PIN_ANY or the only CPU */
     struct list node; /* run queue or sleepers of its home */
     u64 slice_end;    /* host TSC */
+    u64 until;        /* host TSC: when the slow path must look at timers and at the slice's end */
 
     struct list timers; /* armed vtimers, earliest first */
     u64 deadline; /* of the first, host TSC; ~0: none. Written with the device lock held, read anywhere */
