@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
 """scripts/run itself: its options, its exit statuses and what it puts into boot images, with a stand-in for Nidus."""
 
+import os
 import subprocess
 import time
 
-import pexpect
 import pytest
+from pexpect import fdpexpect
 
 from conftest import RUN, TOP
 
@@ -124,15 +125,18 @@ def test_serial_writes_the_console_to_a_file(run, standin, tmp_path):
 def test_terminal_goes_both_ways_and_ctrl_a_x_quits(standin, tmp_path, emulator):
     conf = tmp_path / "a.conf"
     conf.write_text(f"ready{ECHO}")
-    child = pexpect.spawn(RUN, [str(conf), "--image", str(standin), "--emulator", emulator, "--timeout", "60"], timeout=60)
+    keys, terminal = os.openpty()
+    process = subprocess.Popen([RUN, conf, "--image", standin, "--emulator", emulator, "--timeout", "60"],
+                               stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    child = fdpexpect.fdspawn(keys, timeout=60)
     child.expect("Ctrl-A x")
     child.expect("ready")
     child.send("typed\x03\x01\x01")
     child.expect("typed\x03\x01")
     child.send("\x01x")
-    child.expect(pexpect.EOF)
-    child.close()
-    assert child.exitstatus == 130
+    child.expect("stopped by the keyboard")
+    assert process.wait(20) == 130
 
 
 def test_qemu_with_uefi_and_a_time_limit(say):
