@@ -142,13 +142,14 @@ static void timer_interrupt(u8 vector)
     (void)vector;
 }
 
-/* 'crash=exception' or 'crash=panic' on the command line: shows what a failure of Nidus's own looks like. */
+/* 'crash=exception', 'crash=panic' or 'crash=entry' on the command line: shows what a failure looks like. */
 static void crash_if_asked(void)
 {
     if (strstr(boot->cmdline, "crash=exception"))
         asm volatile("movl $0, 8"); /* the null page */
     if (strstr(boot->cmdline, "crash=panic"))
         panic("asked for on the command line");
+    vmm_refuse_entry = strstr(boot->cmdline, "crash=entry");
 }
 
 /* On the guarded stack, with final page tables. */

@@ -305,6 +305,8 @@ static void set_start_states(struct vm *vm, const struct start_state *start)
         vmcs_set_cpu();
         if (i == 0) {
             vcpu_set_start(v, start);
+            if (vmm_refuse_entry)
+                vmwrite(GUEST_RFLAGS, 0); /* bit 1 must be 1 */
         } else {
             vcpu_reset(v);
             v->activity = VCPU_WAIT_SIPI;

@@ -10,6 +10,7 @@
 #include "vmm/vmcs_setup.h"
 
 u64 vmm_flush_wanted = 1;
+bool vmm_refuse_entry;
 void (*vmm_all_ended)(u32 status);
 
 static const struct vmm_file *files;

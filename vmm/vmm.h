@@ -36,6 +36,9 @@ static inline struct vmm_cpu *this_vmm_cpu(void)
  */
 extern u64 vmm_flush_wanted;
 
+/* For the test of what is printed then: the first VM entry of each VM is refused by the CPU. */
+extern bool vmm_refuse_entry;
+
 /* State of each CPU; before any CPU calls vmm_cpu_main(). ERR_NOMEM. */
 int vmm_prepare_cpu(struct cpu *c);
 /*

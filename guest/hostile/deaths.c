@@ -2,6 +2,7 @@
 /* What takes a machine down: by right only this one. And loops that must not take more than their share. */
 #include "guest/hostile/hostile.h"
 #include "guest/common/legacy.h"
+#include "guest/common/paging.h"
 
 #define UNBACKED     0xfeb00000u
 #define NONCANONICAL 0x8000000000000000ull
@@ -9,6 +10,9 @@
 #define PFLOOP_COUNT 100000
 #define STORM_COUNT  20000
 #define STORM_TICKS  2000000000ull
+
+#define CANONICAL_END 0x800000000000ull
+#define EDGE_PAGE     MiB(4) /* 2 MiB of RAM that nobody uses */
 
 static void load_idt(u64 base, u16 limit)
 {
@@ -50,6 +54,26 @@ void hostile_cr3(void)
 static void jump(void *target)
 {
     asm volatile("call *%0" ::"r"(target) : "memory");
+}
+
+extern u64 boot_pml4[512];
+
+/*
+ * CPUID as the last instruction of the lower half: a hypervisor that skips it leaves RIP non-canonical, and
+ * the CPU refuses to enter the guest like that.
+ */
+void hostile_edge(void)
+{
+    static u64 pdpt[512] __aligned(4096), pd[512] __aligned(4096);
+    volatile u8 *page = (volatile u8 *)EDGE_PAGE;
+
+    pd[511] = EDGE_PAGE | PTE_P | PTE_W | PTE_PS;
+    pdpt[511] = (u64)pd | PTE_P | PTE_W;
+    boot_pml4[255] = (u64)pdpt | PTE_P | PTE_W;
+    page[MiB(2) - 2] = 0x0f;
+    page[MiB(2) - 1] = 0xa2;
+    if (try_call(jump, (void *)(CANONICAL_END - 2)) != X_GP || last_trap.rip != CANONICAL_END)
+        hostile_failed("no #GP behind the last canonical address");
 }
 
 /* Unmapped and non-canonical first, with an exception each; then mapped but not backed by RAM. */

@@ -22,6 +22,7 @@ void hostile_triple(void);
 void hostile_idt(void);
 void hostile_stack(void);
 void hostile_cr3(void);
+void hostile_edge(void);
 void hostile_nowhere(void);
 void hostile_wild(void);
 void hostile_mmio(void);

@@ -6,13 +6,13 @@
 #include "lib/format.h"
 
 static const struct hostile kinds[] = {
-    {"triple", hostile_triple}, {"idt", hostile_idt},           {"stack", hostile_stack},
-    {"cr3", hostile_cr3},       {"nowhere", hostile_nowhere},   {"wild", hostile_wild},
-    {"mmio", hostile_mmio},     {"msrs", hostile_msrs},         {"ports", hostile_ports},
-    {"vmx", hostile_vmx},       {"vmcall", hostile_vmcall},     {"insns", hostile_insns},
-    {"cr", hostile_cr},         {"tss", hostile_tss},           {"int1", hostile_int1},
-    {"pfloop", hostile_pfloop}, {"irqstorm", hostile_irqstorm}, {"hog", hostile_hog},
-    {"halt", hostile_halt},
+    {"triple", hostile_triple}, {"idt", hostile_idt},       {"stack", hostile_stack},
+    {"cr3", hostile_cr3},       {"edge", hostile_edge},     {"nowhere", hostile_nowhere},
+    {"wild", hostile_wild},     {"mmio", hostile_mmio},     {"msrs", hostile_msrs},
+    {"ports", hostile_ports},   {"vmx", hostile_vmx},       {"vmcall", hostile_vmcall},
+    {"insns", hostile_insns},   {"cr", hostile_cr},         {"tss", hostile_tss},
+    {"int1", hostile_int1},     {"pfloop", hostile_pfloop}, {"irqstorm", hostile_irqstorm},
+    {"hog", hostile_hog},       {"halt", hostile_halt},
 };
 
 static u64 random_state;

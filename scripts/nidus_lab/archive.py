@@ -78,13 +78,15 @@ class PrivateApt:
     def fetch(self, *names, closure):
         """Downloads the packages, with all that they depend on if closure; returns the files."""
         archives = f"{self.dir}/cache/archives"
-        for old in glob.glob(f"{archives}/*.deb"):
-            os.unlink(old)
         if closure:
             self.run("apt-get", "-q", "-y", "--download-only", "--no-install-recommends", "install", *names)
         else:
             self.run("apt-get", "-q", "download", *names, cwd=archives)
         return sorted(glob.glob(f"{archives}/*.deb"))
+
+    def clean(self):
+        """Removes what was downloaded."""
+        shutil.rmtree(f"{self.dir}/cache", ignore_errors=True)
 
 
 def unpack(debs, directory):
@@ -94,18 +96,15 @@ def unpack(debs, directory):
     os.makedirs(fresh)
     for deb in debs:
         command(["dpkg-deb", "-x", deb, fresh], f"unpack {os.path.basename(deb)}")
-        os.unlink(deb)
     shutil.rmtree(directory, ignore_errors=True)
     os.rename(fresh, directory)
 
 
 def debootstrap(suite, names, directory):
-    """The other way to such a tree, for when apt-get has failed: needs root."""
+    """The other way to the packages, for when apt-get has failed: needs root. Nothing is run in the new tree."""
     packages.ensure("debootstrap", "private")
-    root = packages.as_root()
-    fresh = f"{directory}.new"
-    subprocess.run([*root, "rm", "-rf", fresh], check=False)
-    command([*root, "debootstrap", "--variant=minbase", f"--keyring={KEYRING}", f"--include={','.join(names)}",
-             suite, fresh, addresses()[0]], f"fetch {names[0]} with debootstrap")
-    subprocess.run([*root, "rm", "-rf", directory], check=False)
-    command([*root, "mv", fresh, directory], "move the fetched tree into the cache")
+    fresh = f"{directory}.debs"
+    command([*packages.as_root(), "debootstrap", "--download-only", "--variant=minbase", f"--keyring={KEYRING}",
+             f"--include={','.join(names)}", suite, fresh, addresses()[0]], f"fetch {names[0]} with debootstrap")
+    unpack(glob.glob(f"{fresh}/var/cache/apt/archives/*.deb"), directory)
+    subprocess.run([*packages.as_root(), "rm", "-rf", fresh], check=False)

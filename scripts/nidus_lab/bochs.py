@@ -79,6 +79,7 @@ def fetch_private(root):
             apt = archive.PrivateApt(SUITE)
             apt.update()
             archive.unpack(apt.fetch(*PACKAGES, closure=True), root)
+            apt.clean()
             if not good(unpacked(root)):
                 raise LabError("the Bochs that apt-get fetched does not run")
         except LabError as error:

@@ -74,7 +74,7 @@ class SocketConsole:
         self.link = None
 
     def for_bochs(self):
-        return f"mode=socket-client, dev=localhost:{self.port}"
+        return f"mode=socket-client, dev=127.0.0.1:{self.port}"
 
     def for_qemu(self):
         return ["-chardev", f"socket,id=com1,host=127.0.0.1,port={self.port}", "-serial", "chardev:com1"]

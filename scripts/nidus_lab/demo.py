@@ -55,6 +55,7 @@ def fetch():
             apt.update()
             kernel = apt.dependency(KERNEL_PACKAGE, "linux-image-")
             archive.unpack(apt.fetch(kernel, "busybox-static", closure=False), directory)
+            apt.clean()
     return directory
 
 

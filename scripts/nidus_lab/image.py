@@ -16,10 +16,10 @@ GRUB_BIOS = ("biosdisk", "iso9660", "multiboot2")
 GRUB_UEFI = ("iso9660", "multiboot2", "efi_gop", "efi_uga", "part_msdos")
 
 
-def grub_script(root, names):
+def grub_script(root, names, cmdline):
     """What GRUB's core does at once, without a menu: it has no more modules than this needs."""
     modules = "".join(f"module2 /{name} {name}\n" for name in names)
-    return f"set root={root}\nmultiboot2 /boot/nidus.elf\n{modules}boot\n"
+    return f"set root={root}\nmultiboot2 /boot/nidus.elf {cmdline}\n{modules}boot\n"
 
 
 def grub_core(target, modules, script, out, work):
@@ -72,18 +72,18 @@ def graft_quoted(path):
     return path.replace("\\", "\\\\").replace("=", "\\=")
 
 
-def grub_iso(firmware, nidus, staged, work):
+def grub_iso(firmware, nidus, staged, work, cmdline):
     """A CD that boots the multiboot2 image nidus with the configuration and its files as modules."""
     packages.ensure("bios-image" if firmware == "bios" else "uefi-image")
     tree, names = os.path.join(work, "iso"), [CONF_NAME, *staged.files]
     os.makedirs(os.path.join(tree, "boot"))
     shutil.copyfile(nidus, os.path.join(tree, "boot/nidus.elf"))
     if firmware == "bios":
-        grub_core("i386-pc-eltorito", GRUB_BIOS, grub_script("cd", names), f"{tree}/boot/bios.img", work)
+        grub_core("i386-pc-eltorito", GRUB_BIOS, grub_script("cd", names, cmdline), f"{tree}/boot/bios.img", work)
         boot = ["-b", "boot/bios.img", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table"]
     else:
         core, image = os.path.join(work, "bootx64.efi"), f"{tree}/boot/efi.img"
-        grub_core("x86_64-efi", GRUB_UEFI, grub_script("cd0", names), core, work)
+        grub_core("x86_64-efi", GRUB_UEFI, grub_script("cd0", names, cmdline), core, work)
         files = {"EFI/BOOT/BOOTX64.EFI": core}
         truncate(image, volume_sectors(files))
         fat(image, 0, volume_sectors(files), files)
@@ -113,5 +113,7 @@ def uefi_disk(app, staged, work):
     return out
 
 
-def make(firmware, nidus, staged, work):
-    return uefi_disk(nidus, staged, work) if firmware == "uefi-app" else grub_iso(firmware, nidus, staged, work)
+def make(firmware, nidus, staged, work, cmdline):
+    if firmware == "uefi-app":
+        return uefi_disk(nidus, staged, work)
+    return grub_iso(firmware, nidus, staged, work, cmdline)

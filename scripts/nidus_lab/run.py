@@ -57,6 +57,8 @@ def parser():
     p.add_argument("--log", metavar="FILE", help="keep the emulator's own log in FILE")
     p.add_argument("--ips", metavar="N", type=positive(int), default=50000000,
                    help="Bochs: instructions in a second of the machine's time (default: 50000000)")
+    p.add_argument("--cmdline", metavar="TEXT", default="",
+                   help="Nidus's own command line, when GRUB loads it; see docs/running.md")
     p.add_argument("--image", metavar="FILE", help="boot this Nidus instead of building one")
     return p
 
@@ -92,7 +94,7 @@ def boot(options, work):
     staged = conf_files.stage(options.conf or demo.make())
     found, choice = choose_emulator(options.emulator)
     say(f"emulator: {choice}")
-    disk = image.make(options.firmware, nidus, staged, work)
+    disk = image.make(options.firmware, nidus, staged, work, options.cmdline)
     interactive = sys.stdin.isatty() and sys.stdout.isatty() and not options.serial
     console = SocketConsole() if interactive else FifoConsole(work)
     if found:
