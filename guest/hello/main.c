@@ -1,6 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /* Says what it was started with. */
 #include "guest/common/guest.h"
+#include "guest/common/legacy.h"
+
+#define TICK_HZ 100
 
 static void print_memory(void)
 {
@@ -46,6 +49,28 @@ static void count(u64 n, u64 spin)
     }
 }
 
+static volatile u64 ticks;
+
+static void tick(struct trap_frame *f)
+{
+    (void)f;
+    ticks++;
+    pic_eoi();
+}
+
+/* Halts until the timer has come that many times. */
+static void idle(u64 ms)
+{
+    printf("hello: idle for %llu ms\n", (ull)ms);
+    pic_init();
+    trap_set_handler(IRQ_BASE + IRQ_TIMER, tick);
+    pit_periodic(PIT_HZ / TICK_HZ);
+    pic_unmask(IRQ_TIMER);
+    while (ticks < ms * TICK_HZ / 1000)
+        cpu_wait();
+    pic_mask_all();
+}
+
 void guest_main(void)
 {
     printf("hello: started by multiboot %u (magic 0x%x), loader '%s'\n", boot.protocol, boot.magic,
@@ -57,6 +82,8 @@ void guest_main(void)
 
     if (option("forge"))
         forge();
+    if (option("idle"))
+        idle(option_number("idle", 0));
     count(option_number("count", 0), option_number("work", 1000000));
     if (option("exit")) {
         printf("hello: port 0xf4 gets %llu\n", (ull)option_number("exit", 0));
