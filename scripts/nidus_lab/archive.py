@@ -38,6 +38,7 @@ class PrivateApt:
         packages.ensure("private")
         self.suite = suite
         self.dir = os.path.join(CACHE, f"apt-{suite}")
+        self.clean()
         for sub in ("lists/partial", "cache/archives/partial", "empty"):
             os.makedirs(os.path.join(self.dir, sub), exist_ok=True)
         open(os.path.join(self.dir, "status"), "w", encoding="ascii").close()
