@@ -51,6 +51,8 @@ static void enqueue(struct vmm_cpu *c, struct vcpu *v)
 /* v was put in its home's queue: whoever should know. Without any lock. */
 static void tell_queued(struct vcpu *v, u32 home, bool home_busy)
 {
+    /* The queue must be seen before we look who is idle: sched_idle() does it the other way round. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
     if (home != this_cpu()->id)
         notify(home);
     else if (this_vmm_cpu()->current)

@@ -313,6 +313,8 @@ static void set_start_states(struct vm *vm, const struct start_state *start)
         }
         vcpu_unload(v);
     }
+    /* From here on the VM may end on any CPU: its tables must not stay in use on this one. */
+    vm_use_space(NULL);
 }
 
 bool vm_start(const struct config_vm *config, u32 index, u32 restarts)
