@@ -7,12 +7,14 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 import types
 
 import pytest
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 RUN = str(TOP / "scripts/run")
+sys.path.insert(0, str(TOP / "scripts"))  # nidus_lab
 ESCAPES = re.compile(r"\x1b\[[0-9;=?]*[A-Za-z]")  # what UEFI firmware and GRUB draw with
 DEFAULT_TIMEOUT = 120  # seconds; a small guest takes one
 
@@ -54,6 +56,12 @@ class Result:
         """Nidus's own lines, without their prefix."""
         return [line[len("nidus: "):] for line in self.lines if line.startswith("nidus: ")]
 
+    def find(self, pattern):
+        """The match of the first of Nidus's own lines that begins like the pattern; there must be one."""
+        found = next(filter(None, (re.match(pattern, line) for line in self.nidus())), None)
+        assert found, f"Nidus did not say: {pattern}"
+        return found
+
 
 @pytest.fixture(scope="session")
 def images(tmp_path_factory):
@@ -94,7 +102,7 @@ def boot(run, images, tmp_path):
 
     def start(configuration, files=None, firmware="bios", cpu=None, cpus=1, memory=512, timeout=DEFAULT_TIMEOUT,
               emulator="bochs", image=None):
-        if isinstance(configuration, pathlib.Path):
+        if "\n" not in str(configuration):
             conf = configuration
         else:
             conf = tmp_path / "test.conf"

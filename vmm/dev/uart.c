@@ -53,6 +53,7 @@ struct uart {
                           since */
     u32 head, tail;    /* ring: written at head, read at tail */
     u8 ring[RING_SIZE];
+    bool irq_high; /* as the interrupt controllers last heard */
 };
 
 static u32 received(const struct uart *u)
@@ -76,7 +77,12 @@ static u8 iir(const struct uart *u)
 /* OUT2 connects the interrupt output to the bus on a PC; in loopback mode the pin is inactive. */
 static void update_irq(struct uart *u)
 {
-    vm_set_irq(u->vm, UART_IRQ, iir(u) != IIR_NONE && (u->mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2);
+    bool high = iir(u) != IIR_NONE && (u->mcr & (MCR_OUT2 | MCR_LOOP)) == MCR_OUT2;
+
+    if (high == u->irq_high)
+        return;
+    u->irq_high = high;
+    vm_set_irq(u->vm, UART_IRQ, high);
 }
 
 static u8 msr_lines(const struct uart *u)
