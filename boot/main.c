@@ -34,6 +34,7 @@ static void __noreturn end(u32 status)
     apic_stop_others();
     log_break_lock();
     log_info("end: status %u (%s)", status, meaning[status]);
+    uart16550_drain(console);
     machine_power_off();
     log_info("this machine does not switch itself off: it can be switched off now");
     for (;;) {

@@ -27,6 +27,7 @@ enum {               /* registers, from the base port */
 #define MCR_LOOP      0x10
 #define LSR_DATA      0x01
 #define LSR_THR_EMPTY 0x20
+#define LSR_ALL_SENT  0x40 /* transmitter empty: the last bit has left */
 #define MSR_CTS       0x10
 #define MSR_LINES     0xf0
 #define MSR_DCD       0x80
@@ -79,12 +80,12 @@ static bool answers(const struct uart16550 *u)
     return get(u, REG_LSR) != 0xff && ((scratch_holds(u, 0x5a) && scratch_holds(u, 0xa5)) || loops_back(u));
 }
 
-static bool wait_empty(struct uart16550 *u)
+static bool wait_for(struct uart16550 *u, u8 bit)
 {
     u32 reads = u->stuck ? 1 : WAIT_READS;
 
     while (reads--) {
-        if (get(u, REG_LSR) & LSR_THR_EMPTY) {
+        if (get(u, REG_LSR) & bit) {
             u->stuck = false;
             return true;
         }
@@ -139,12 +140,18 @@ void uart16550_write(struct uart16550 *u, const char *data, size_t n)
 {
     if (!u->port)
         return;
-    while (n && wait_empty(u)) {
+    while (n && wait_for(u, LSR_THR_EMPTY)) {
         /* Empty means that all of the FIFO is free: one look for several bytes, each costs an exit when
          * nested. */
         for (u32 i = 0; n && i < u->fifo; i++, n--)
             put(u, REG_DATA, *data++);
     }
+}
+
+void uart16550_drain(struct uart16550 *u)
+{
+    if (u->port)
+        wait_for(u, LSR_ALL_SENT);
 }
 
 int uart16550_read(struct uart16550 *u)

@@ -27,6 +27,9 @@ int uart16550_init(struct uart16550 *u, u16 port, u32 baud);
 /* Sends n bytes as they are. Waits, but not for ever: a transmitter that does not move loses them. */
 void uart16550_write(struct uart16550 *u, const char *data, size_t n);
 
+/* Waits, but not for ever, until everything has left the UART: before the machine is switched off. */
+void uart16550_drain(struct uart16550 *u);
+
 /* The next byte received, or -1 if there is none. */
 int uart16550_read(struct uart16550 *u);
 
