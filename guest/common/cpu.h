@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* One function for each privileged instruction that the guests use. */
+/* Privileged instructions and bits that the guests use, beside those of arch/x86/asm.h. */
 #ifndef GUEST_CPU_H
 #define GUEST_CPU_H
 
-#include "lib/types.h"
+#include "arch/x86/asm.h"
 
 #define MSR_APIC_BASE  0x1b
 #define MSR_TSC_ADJUST 0x3b
@@ -33,115 +33,22 @@
 #define RFLAGS_TF      BIT(8)
 #define RFLAGS_IF      BIT(9)
 
-struct cpuid_regs {
-    u32 eax, ebx, ecx, edx;
-};
-
-static inline struct cpuid_regs cpuid(u32 leaf, u32 subleaf)
+static inline u64 read_cr8(void)
 {
-    struct cpuid_regs r;
+    u64 v;
 
-    asm volatile("cpuid" : "=a"(r.eax), "=b"(r.ebx), "=c"(r.ecx), "=d"(r.edx) : "a"(leaf), "c"(subleaf));
-    return r;
+    asm volatile("mov %%cr8, %0" : "=r"(v)::"memory");
+    return v;
 }
 
-static inline u64 rdmsr(u32 msr)
+static inline void write_cr8(u64 v)
 {
-    u32 lo, hi;
-
-    asm volatile("rdmsr" : "=a"(lo), "=d"(hi) : "c"(msr));
-    return (u64)hi << 32 | lo;
+    asm volatile("mov %0, %%cr8" ::"r"(v) : "memory");
 }
-
-static inline void wrmsr(u32 msr, u64 value)
-{
-    asm volatile("wrmsr" ::"a"((u32)value), "d"((u32)(value >> 32)), "c"(msr) : "memory");
-}
-
-static inline u64 rdtsc(void)
-{
-    u32 lo, hi;
-
-    asm volatile("rdtsc" : "=a"(lo), "=d"(hi)::"memory");
-    return (u64)hi << 32 | lo;
-}
-
-static inline u64 xgetbv(u32 index)
-{
-    u32 lo, hi;
-
-    asm volatile("xgetbv" : "=a"(lo), "=d"(hi) : "c"(index));
-    return (u64)hi << 32 | lo;
-}
-
-static inline void xsetbv(u32 index, u64 value)
-{
-    asm volatile("xsetbv" ::"a"((u32)value), "d"((u32)(value >> 32)), "c"(index) : "memory");
-}
-
-#define DEFINE_PORT_IO(suffix, type)                                            \
-    static inline type in##suffix(u16 port)                                     \
-    {                                                                           \
-        type v;                                                                 \
-                                                                                \
-        asm volatile("in" #suffix " %1, %0" : "=a"(v) : "Nd"(port) : "memory"); \
-        return v;                                                               \
-    }                                                                           \
-    static inline void out##suffix(u16 port, type v)                            \
-    {                                                                           \
-        asm volatile("out" #suffix " %0, %1" ::"a"(v), "Nd"(port) : "memory");  \
-    }
-
-DEFINE_PORT_IO(b, u8)
-DEFINE_PORT_IO(w, u16)
-DEFINE_PORT_IO(l, u32)
-
-#define DEFINE_CONTROL_REGISTER(name)                            \
-    static inline u64 read_##name(void)                          \
-    {                                                            \
-        u64 v;                                                   \
-                                                                 \
-        asm volatile("mov %%" #name ", %0" : "=r"(v)::"memory"); \
-        return v;                                                \
-    }                                                            \
-    static inline void write_##name(u64 v)                       \
-    {                                                            \
-        asm volatile("mov %0, %%" #name ::"r"(v) : "memory");    \
-    }
-
-DEFINE_CONTROL_REGISTER(cr0)
-DEFINE_CONTROL_REGISTER(cr2)
-DEFINE_CONTROL_REGISTER(cr3)
-DEFINE_CONTROL_REGISTER(cr4)
-DEFINE_CONTROL_REGISTER(cr8)
-DEFINE_CONTROL_REGISTER(dr0)
-DEFINE_CONTROL_REGISTER(dr6)
-DEFINE_CONTROL_REGISTER(dr7)
 
 static inline void irq_enable(void)
 {
     asm volatile("sti" ::: "memory");
-}
-
-static inline void irq_disable(void)
-{
-    asm volatile("cli" ::: "memory");
-}
-
-static inline void cpu_halt(void)
-{
-    asm volatile("hlt" ::: "memory");
-}
-
-/* STI holds interrupts back for one instruction, so none is lost before HLT. */
-static inline void cpu_wait(void)
-{
-    asm volatile("sti; hlt; cli" ::: "memory");
-}
-
-static inline void cpu_pause(void)
-{
-    asm volatile("pause" ::: "memory");
 }
 
 #define MMIO(type, address) (*(volatile type *)(uintptr_t)(address))

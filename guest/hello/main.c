@@ -67,7 +67,7 @@ static void idle(u64 ms)
     pit_periodic(PIT_HZ / TICK_HZ);
     pic_unmask(IRQ_TIMER);
     while (ticks < ms * TICK_HZ / 1000)
-        cpu_wait();
+        irq_enable_and_halt();
     pic_mask_all();
 }
 

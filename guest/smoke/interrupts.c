@@ -99,7 +99,7 @@ static void test_halt(void)
     pit_periodic(PIT_HZ / 1000);
     pic_unmask(IRQ_TIMER);
     for (u32 i = 0; i < 20; i++)
-        cpu_wait();
+        irq_enable_and_halt();
     expect(ticks >= 20, "%u ticks in 20 halts", ticks);
     pic_mask_all();
 }
@@ -114,7 +114,7 @@ static void test_shadow_halt(void)
         for (u32 spin = 0; spin < (i * 7) % 300; spin++)
             asm volatile("");
         while (ticks < i)
-            cpu_wait();
+            irq_enable_and_halt();
     }
     expect_equal(ticks, 200, "ticks");
     pic_mask_all();

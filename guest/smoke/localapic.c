@@ -151,7 +151,7 @@ static void check_timer_halt(void)
     for (u32 i = 1; i <= 20; i++) {
         apic_write(APIC_TIMER_INITIAL, 1000 * i);
         while (count[TIMER_VECTOR] < i)
-            cpu_wait();
+            irq_enable_and_halt();
     }
     apic_write(APIC_LVT_TIMER, LVT_MASKED);
     expect_equal(count[TIMER_VECTOR], 20, "interrupts");
