@@ -7,7 +7,7 @@
 
 struct uart16550;
 
-/* Reads the ACPI tables; without them Nidus goes on with one CPU and legacy devices. */
+/* Reads the ACPI tables; without them CPUs are found by trying, and the console has no interrupt. */
 void machine_init_acpi(const struct boot_info *bi);
 /* Mirrors the log on the screen that the boot loader left, if there is one. */
 void machine_init_screen(const struct boot_info *bi);

@@ -18,7 +18,7 @@ struct vmm_cpu {
     struct spinlock lock; /* of the lists, current, and the scheduling state of vCPUs at home here */
     struct list queue;    /* ready */
     struct list sleepers; /* blocked, at home here */
-    struct vcpu *current; /* in vcpu_run() */
+    struct vcpu *current; /* the one that has the CPU */
     struct vcpu *loaded;  /* whose registers are in the CPU; stays after it has left */
     struct vm *space;     /* whose memory is mapped */
     u32 idle;             /* halted, or about to: wants an IPI when there is work */
