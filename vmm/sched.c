@@ -266,8 +266,7 @@ static bool steal_possible(void)
 
 void sched_idle(struct vmm_cpu *c, u64 until)
 {
-    u64 from = rdtsc();
-
+    c->idle_since = rdtsc();
     __atomic_store_n(&c->idle, 1, __ATOMIC_SEQ_CST);
     if (until != ~0ull)
         apic_timer_set(until);
@@ -277,5 +276,6 @@ void sched_idle(struct vmm_cpu *c, u64 until)
     __atomic_store_n(&c->idle, 0, __ATOMIC_SEQ_CST);
     if (until != ~0ull)
         apic_timer_stop();
-    c->idle_ticks += rdtsc() - from;
+    c->idle_ticks += rdtsc() - c->idle_since;
+    c->idle_since = 0;
 }

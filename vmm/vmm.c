@@ -62,12 +62,13 @@ static void raise_status(u32 s)
 
 static void log_idle(void)
 {
-    u64 ran = rdtsc() - tsc_at_start;
+    u64 now = rdtsc(), ran = now - tsc_at_start;
 
     for (u32 i = 0; i < nr_cpus; i++) {
         const struct vmm_cpu *c = cpus[i]->vmm;
+        u64 since = c->idle_since, idle = c->idle_ticks + (since ? now - MAX(since, tsc_at_start) : 0);
 
-        log_debug("cpu %u: idle for %lu %% of the time", i, c->idle_ticks * 100 / (ran + 1));
+        log_debug("cpu %u: idle for %lu %% of the time", i, MIN(idle, ran) * 100 / (ran + 1));
     }
 }
 

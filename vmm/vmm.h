@@ -24,7 +24,7 @@ struct vmm_cpu {
     u32 idle;             /* halted, or about to: wants an IPI when there is work */
     u64 flush_seen;       /* value of vmm_flush_wanted at the last flush of EPT and VPID caches */
     u32 nr_home;          /* vCPUs at home here */
-    u64 idle_ticks;
+    u64 idle_ticks, idle_since; /* 0: not idle now */
 };
 
 static inline struct vmm_cpu *this_vmm_cpu(void)
