@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""The demo: Debian's own cloud kernel, as it is, with an initramfs of busybox that greets and powers off."""
+"""The demo: Debian's own cloud kernel, as it is, with an initramfs of busybox: a greeting, and a shell at a terminal."""
 
 import glob
 import os
@@ -20,13 +20,15 @@ loglevel = info
 [vm debian]
 kernel = vmlinuz
 initrd = initramfs.cpio
-cmdline = console=ttyS0 quiet
+cmdline = console=ttyS0 quiet{words}
 memory = 256M
-vcpus = 1
+vcpus = 2
 """
+# The kernel gives words of its command line that it does not know to /init as arguments.
 INIT = """\
 #!/bin/busybox sh
 b=/bin/busybox
+mode=$1
 $b mount -t proc proc /proc
 $b mount -t sysfs sysfs /sys
 $b mount -t devtmpfs dev /dev
@@ -39,6 +41,11 @@ echo "Hello from Debian's Linux $($b uname -r), in a VM of Nidus."
 echo "  CPU:      $(field 'model name' /proc/cpuinfo), $($b grep -c ^processor /proc/cpuinfo) online, $flags flags, $under"
 echo "  memory:   $(field MemTotal /proc/meminfo)"
 echo "  up for:   $($b cut -d ' ' -f 1 /proc/uptime) s"
+if [ "$mode" = interactive ]; then
+    $b --install -s /bin
+    echo "This is its shell: 'exit' or 'poweroff -f' ends the VM."
+    PATH=/bin HOME=/ PS1='debian:\\w# ' $b setsid $b cttyhack $b sh
+fi
 echo "Powering off."
 $b poweroff -f
 """
@@ -59,42 +66,47 @@ def fetch():
     return directory
 
 
-def one(directory, pattern):
-    found = glob.glob(os.path.join(directory, pattern))
-    if not found:
-        raise LabError(f"no {pattern} in {directory}: remove that directory and try again")
-    return found[0]
+def one(directory, *patterns):
+    for pattern in patterns:
+        found = glob.glob(os.path.join(directory, pattern))
+        if found:
+            return found[0]
+    raise LabError(f"no {patterns[0]} in {directory}: remove that directory and try again")
 
 
-def initramfs(busybox, out, work):
-    """An archive of newc form with /init and busybox."""
+def kernel():
+    """The path of Debian's vmlinuz."""
+    return one(fetch(), "boot/vmlinuz-*")
+
+
+def initramfs(out, work, init, programs=()):
+    """Makes an archive of newc form with /init (a text), busybox and the programs (paths) in /bin."""
+    packages.ensure("demo")
     tree = os.path.join(work, "initramfs")
     shutil.rmtree(tree, ignore_errors=True)
     for name in DIRECTORIES:
         os.makedirs(os.path.join(tree, name))
-    shutil.copy(busybox, os.path.join(tree, "bin/busybox"))
-    init = os.path.join(tree, "init")
-    with open(init, "w", encoding="ascii") as file:
-        file.write(INIT)
-    os.chmod(init, 0o755)
-    names = "\n".join(("bin", "bin/busybox", "dev", "proc", "sys", "init", ""))
+    files = [one(fetch(), "bin/busybox", "usr/bin/busybox"), *programs]
+    for path in files:
+        shutil.copy(path, os.path.join(tree, "bin"))
+    path = os.path.join(tree, "init")
+    with open(path, "w", encoding="ascii") as file:
+        file.write(init)
+    os.chmod(path, 0o755)
+    names = "\n".join((*DIRECTORIES, *(f"bin/{os.path.basename(path)}" for path in files), "init", ""))
     with open(out, "wb") as file:
         subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "--reproducible", "-R", "0:0"], cwd=tree,
                        input=names.encode(), stdout=file, check=True)
 
 
-def make():
-    """Makes the demo's files in build/demo and returns its configuration."""
-    packages.ensure("demo")
-    fetched, out = fetch(), os.path.join(BUILD, "demo")
+def make(interactive=False):
+    """Makes the demo's files in build/demo and returns its configuration: with a shell, or one that just powers off."""
+    out = os.path.join(BUILD, "demo")
     os.makedirs(out, exist_ok=True)
-    with locked("demo"):
-        shutil.copyfile(one(fetched, "boot/vmlinuz-*"), os.path.join(out, "vmlinuz"))
-        busybox = (glob.glob(f"{fetched}/bin/busybox") or glob.glob(f"{fetched}/usr/bin/busybox") or [None])[0]
-        if not busybox:
-            raise LabError(f"no busybox in {fetched}: remove that directory and try again")
-        initramfs(busybox, os.path.join(out, "initramfs.cpio"), out)
-        conf = os.path.join(out, "nidus.conf")
+    conf = os.path.join(out, "interactive.conf" if interactive else "nidus.conf")
+    with locked("demo-files"):
+        shutil.copyfile(kernel(), os.path.join(out, "vmlinuz"))
+        initramfs(os.path.join(out, "initramfs.cpio"), out, INIT)
         with open(conf, "w", encoding="ascii") as file:
-            file.write(CONF)
+            file.write(CONF.format(words=" interactive" if interactive else ""))
     return conf

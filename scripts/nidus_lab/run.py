@@ -91,11 +91,11 @@ def boot(options, work):
     nidus = options.image or build(options.firmware)
     if not os.path.isfile(nidus):
         raise LabError(f"{nidus}: no such file", EXIT_USAGE)
-    staged = conf_files.stage(options.conf or demo.make())
+    interactive = sys.stdin.isatty() and sys.stdout.isatty() and not options.serial
+    staged = conf_files.stage(options.conf or demo.make(interactive))
     found, choice = choose_emulator(options.emulator)
     say(f"emulator: {choice}")
     disk = image.make(options.firmware, nidus, staged, work, options.cmdline)
-    interactive = sys.stdin.isatty() and sys.stdout.isatty() and not options.serial
     console = SocketConsole() if interactive else FifoConsole(work)
     if found:
         if options.firmware != "bios":
