@@ -5,8 +5,12 @@
 #include "arch/x86/vmx.h"
 #include "vmm/exit.h"
 #include "vmm/mmio.h"
+#include "vmm/mmio_fast.h"
 #include "vmm/mmio_host.h"
+#include "vmm/skip.h"
 #include "vmm/string_io.h"
+
+#define HOT __attribute__((section(".text.hot")))
 
 /* Exit qualification (SDM, 'Exit Qualification for I/O Instructions'). */
 #define IO_SIZE(q) (((q)&7) + 1)
@@ -24,7 +28,7 @@ static bool string_exit(struct vcpu *v, u64 q)
     return vcpu_can_resume(v);
 }
 
-bool exit_io(struct vcpu *v)
+HOT bool exit_io(struct vcpu *v)
 {
     u64 q = vmread(EXIT_QUALIFICATION);
     u32 size = IO_SIZE(q);
@@ -41,17 +45,15 @@ bool exit_io(struct vcpu *v)
         else
             *(u8 *)&v->gpr[REG_RAX] = (u8)value;
     } else {
-        vcpu_port_write(v, IO_PORT(q), size,
-                        size == 4 ? (u32)v->gpr[REG_RAX] : v->gpr[REG_RAX] & (BIT(8 * size) - 1));
+        vcpu_port_write(v, IO_PORT(q), size, (u32)v->gpr[REG_RAX] & (u32)BITS(8 * size - 1, 0));
     }
-    vcpu_skip_instruction(v);
+    skip_instruction();
     return vcpu_can_resume(v);
 }
 
 /* The delivery of an event met memory that must be filled in first; it goes on where it was. */
-bool exit_ept_violation(struct vcpu *v)
+static bool violation(struct vcpu *v, gpa_t gpa)
 {
-    gpa_t gpa = vmread(GUEST_PHYSICAL_ADDRESS);
     int r = vm_populate(v->vm, gpa);
 
     vcpu_requeue_event(v);
@@ -68,6 +70,13 @@ bool exit_ept_violation(struct vcpu *v)
     if (mmio_emulate(v, gpa))
         vcpu_inject_exception(v, VEC_UD);
     return vcpu_can_resume(v);
+}
+
+HOT bool exit_ept_violation(struct vcpu *v)
+{
+    gpa_t gpa = vmread(GUEST_PHYSICAL_ADDRESS);
+
+    return mmio_fast(v, gpa) ? vcpu_can_resume(v) : violation(v, gpa);
 }
 
 /*

@@ -38,8 +38,17 @@ static void get_segment(void *ctx, u32 seg, struct segment *out)
 
 static int walk_read(void *ctx, gpa_t gpa, u32 size, u64 *value)
 {
+    struct guest_access *g = ctx;
+    u32 shift = 8 * (gpa % 8);
+
     *value = 0;
-    return guest_read(vcpu_vm(vcpu_of(ctx)), gpa, value, size);
+    if (guest_read(vcpu_vm(g->vcpu), gpa, value, size))
+        return ERR_RANGE;
+    if (g->trace && g->nr_trace < g->max_trace)
+        g->trace[g->nr_trace] =
+            (struct word_match){gpa - gpa % 8, *value << shift, emu_size_mask(size) << shift};
+    g->nr_trace++;
+    return OK;
 }
 
 static int walk_update(void *ctx, gpa_t gpa, u32 size, u64 old, u64 new)
@@ -160,6 +169,7 @@ void guest_access_init(struct guest_access *g, struct vcpu *v)
 
     g->vcpu = v;
     g->known = false;
+    g->trace = NULL;
     vcpu_paging(v, &g->walk);
     g->walk.ctx = g;
     g->walk.read = walk_read;

@@ -3,6 +3,7 @@
 #ifndef VMM_GUEST_ACCESS_H
 #define VMM_GUEST_ACCESS_H
 
+#include "arch/x86/trap.h"
 #include "vmm/emulate.h"
 #include "vmm/walk.h"
 
@@ -16,7 +17,10 @@ struct guest_access {
     bool known, known_write;
     gva_t known_gva;
     gpa_t known_gpa;
-    struct emu emu; /* with its ctx pointing back here */
+    /* The paging-structure entries that walks have read, as far as there is room; may be null. */
+    struct word_match *trace;
+    u32 nr_trace, max_trace; /* nr_trace goes on beyond max_trace */
+    struct emu emu;          /* with its ctx pointing back here */
 };
 
 /* rip and mode of g->emu are those of the instruction at CS:RIP. */

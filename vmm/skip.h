@@ -15,17 +15,22 @@ static inline u64 wrap_rip(u64 rip, u64 next)
 
 /* SDM, 'Interruptibility State' and 'Pending Debug Exceptions': what the CPU would do after the instruction.
  */
-static inline __attribute__((always_inline)) void skip_instruction(void)
+static inline __attribute__((always_inline)) void instruction_done(void)
 {
-    u64 rip = vmread(GUEST_RIP);
-    u64 shadow;
+    u64 shadow = vmread(GUEST_INTERRUPTIBILITY_STATE);
 
-    vmwrite(GUEST_RIP, wrap_rip(rip, rip + vmread(EXIT_INSTRUCTION_LENGTH)));
-    shadow = vmread(GUEST_INTERRUPTIBILITY_STATE);
     if (unlikely(shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
         vmwrite(GUEST_INTERRUPTIBILITY_STATE, shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
     if (unlikely(vmread(GUEST_RFLAGS) & RFLAGS_TF))
         vmwrite(GUEST_PENDING_DEBUG_EXCEPTIONS, vmread(GUEST_PENDING_DEBUG_EXCEPTIONS) | PENDING_DEBUG_BS);
+}
+
+static inline __attribute__((always_inline)) void skip_instruction(void)
+{
+    u64 rip = vmread(GUEST_RIP);
+
+    vmwrite(GUEST_RIP, wrap_rip(rip, rip + vmread(EXIT_INSTRUCTION_LENGTH)));
+    instruction_done();
 }
 
 #endif

@@ -6,12 +6,8 @@
 #include "arch/x86/vmx.h"
 #include "vmm/dev/lapic.h"
 #include "vmm/mmio_host.h"
+#include "vmm/skip.h"
 #include "vmm/vm.h"
-
-/* Exit qualification of an EPT violation. */
-#define EPT_QUAL_WRITE        BIT(1)
-#define EPT_QUAL_LINEAR_VALID BIT(7)
-#define EPT_QUAL_TRANSLATION  BIT(8)
 
 u64 vcpu_get_reg(struct vcpu *v, u32 n)
 {
@@ -108,14 +104,9 @@ bool vcpu_fault_linear(struct vcpu *v, gva_t *gva, bool *write)
 
 void vcpu_advance(struct vcpu *v, u64 rip)
 {
-    u64 shadow = vmread(GUEST_INTERRUPTIBILITY_STATE);
-
     (void)v;
     vmwrite(GUEST_RIP, rip);
-    if (unlikely(shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
-        vmwrite(GUEST_INTERRUPTIBILITY_STATE, shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
-    if (unlikely(vmread(GUEST_RFLAGS) & RFLAGS_TF))
-        vmwrite(GUEST_PENDING_DEBUG_EXCEPTIONS, vmread(GUEST_PENDING_DEBUG_EXCEPTIONS) | PENDING_DEBUG_BS);
+    instruction_done();
 }
 
 int guest_update(struct vm *vm, gpa_t gpa, u32 size, u64 old, u64 new)

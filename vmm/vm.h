@@ -15,6 +15,7 @@
 #include "vmm/ept.h"
 #include "vmm/event.h"
 #include "vmm/load.h"
+#include "vmm/mmio_fast.h"
 #include "vmm/msr.h"
 
 /* Bits of vcpu->requests: something to look at before the next entry. */
@@ -75,6 +76,7 @@ struct vcpu {
 
     u64 pdpte[4];  /* copy of the PDPTE registers, for a walk */
     u64 exits[80]; /* by reason */
+    struct mmio_move moves[MMIO_MOVES];
 };
 
 #define CPU_NONE (~0u)

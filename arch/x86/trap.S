@@ -124,6 +124,23 @@ cmpxchg_fixed:
     cmovne %ecx, %eax
     ret
 
+/* bool matches_fixed(const void *base, const struct word_match *words, u32 n) */
+    .globl matches_fixed
+matches_fixed:
+    mov (%rsi), %rax
+    EX(no_match, mov (%rdi,%rax), %rax)
+    xor 8(%rsi), %rax
+    test %rax, 16(%rsi)
+    jnz no_match
+    add $24, %rsi
+    dec %edx
+    jnz matches_fixed
+    mov $1, %eax
+    ret
+no_match:
+    xor %eax, %eax
+    ret
+
 copy_fault:
     mov $-8, %eax       /* ERR_FAULT */
     ret

@@ -27,6 +27,7 @@ extern const struct ex_entry _ex_table[], _ex_table_end[];
 int copy_fixed(void *to, const void *from, u64 n);
 int zero_fixed(void *to, u64 n);
 int cmpxchg_fixed(void *p, u64 old, u64 new, u64 is64);
+bool matches_fixed(const void *base, const struct word_match *words, u32 n);
 int rdmsr_fixed(u32 msr, u64 *value);
 int wrmsr_fixed(u32 msr, u64 value);
 void trap_dispatch(struct trap_frame *f);
@@ -259,6 +260,18 @@ int user_cmpxchg(void *p, u32 size, u64 old, u64 new)
     if (have_smap)
         stac();
     r = cmpxchg_fixed(p, old, new, size == 8);
+    if (have_smap)
+        clac();
+    return r;
+}
+
+bool user_matches(const void *base, const struct word_match *words, u32 n)
+{
+    bool r;
+
+    if (have_smap)
+        stac();
+    r = matches_fixed(base, words, n);
     if (have_smap)
         clac();
     return r;

@@ -44,6 +44,15 @@ int user_copy(void *to, const void *from, u64 n);
 int user_zero(void *to, u64 n);
 /* size: 4 or 8. ERR_BUSY: *p is not old. */
 int user_cmpxchg(void *p, u32 size, u64 old, u64 new);
+
+/* The 8 aligned bytes at base + offset, of which the bits in mask must have this value. */
+struct word_match {
+    u64 offset, value, mask;
+};
+
+/* Whether all of n (at least 1) words of guest memory match; one that cannot be read does not. */
+bool user_matches(const void *base, const struct word_match *words, u32 n);
+
 int rdmsr_safe(u32 msr, u64 *value);
 int wrmsr_safe(u32 msr, u64 value);
 

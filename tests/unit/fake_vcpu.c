@@ -136,6 +136,18 @@ void vcpu_advance(struct vcpu *v, u64 rip)
     v->advanced = true;
 }
 
+void mmio_learn(struct vcpu *v, const struct insn *insn, u64 rip, gpa_t gpa, const struct word_match *matches,
+                u32 n)
+{
+    assert_non_null(insn);
+    assert_true(n <= MMIO_MAX_MATCHES);
+    v->nr_calls++;
+    v->learned_rip = rip;
+    v->learned_gpa = gpa;
+    v->nr_learned = n;
+    memcpy(v->learned, matches, n * sizeof(matches[0]));
+}
+
 void vcpu_inject_exception_error(struct vcpu *v, u8 vector, u32 error_code)
 {
     assert_int_equal(v->vector, -1);

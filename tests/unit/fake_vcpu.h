@@ -5,6 +5,7 @@
 #define TESTS_UNIT_FAKE_VCPU_H
 
 #include "arch/x86/gpr.h"
+#include "vmm/mmio_fast.h"
 #include "vmm/mmio_host.h"
 
 #define FAKE_RAM    0x20000ull /* bytes from 0; the tables are at the end of it */
@@ -32,6 +33,11 @@ struct vcpu {
     u32 nr_events, nr_reads;
     struct fake_event events[FAKE_EVENTS];
     bool advanced;
+    /* What mmio_learn() was told; how often. */
+    u64 learned_rip;
+    gpa_t learned_gpa;
+    struct word_match learned[MMIO_MAX_MATCHES];
+    u32 nr_learned, nr_calls;
     s32 vector; /* -1: none injected */
     u32 error_code;
     u64 cr2;

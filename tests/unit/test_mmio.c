@@ -208,6 +208,51 @@ static void test_data_across_pages(void **state)
     assert_memory_equal(fake_ram + 0x2ffb, "\0\0\0\0\0", 5);
 }
 
+static void expect_match(u32 n, u64 offset, u64 value, u64 mask)
+{
+    assert_int_equal(fake.learned[n].offset, offset);
+    assert_int_equal(fake.learned[n].value, value);
+    assert_int_equal(fake.learned[n].mask, mask);
+}
+
+/* What the instruction was fetched from is told: entries of all levels, then its bytes. */
+static void test_learning(void **state)
+{
+    (void)state;
+    START(0x90);
+    fake.rip = CODE + 6;
+    memcpy(fake_ram + 0x1006, "\x8b\x43\x30", 3); /* mov eax, [rbx+0x30] */
+    fake.gpr[REG_RBX] = DEVICE;
+    fake.linear_known = true;
+    fake.linear = DEVICE + 0x30;
+    *fake_pte(CODE) |= PTE_A;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE + 0x30), OK);
+    assert_int_equal(fake.nr_calls, 1);
+    assert_int_equal(fake.learned_rip, CODE + 6);
+    assert_int_equal(fake.learned_gpa, FAKE_DEVICE + 0x30);
+    assert_int_equal(fake.nr_learned, 6);
+    expect_match(3, (u8 *)fake_pte(CODE) - fake_ram, *fake_pte(CODE), ~0ull);
+    expect_match(4, 0x1000, 0x438bull << 48, 0xffffull << 48);
+    expect_match(5, 0x1008, 0x30, 0xff);
+
+    /* Not when it lies in two pages, nor when the exit does not tell the address, nor outside of 64-bit mode.
+     */
+    fake.nr_calls = 0;
+    fake.rip = CODE + PAGE_SIZE - 2;
+    memcpy(fake_ram + 0x1ffe, "\x8b\x43", 2);
+    memcpy(fake_ram + 0x4000, "\x30", 1);
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE + 0x30), OK);
+    fake.rip = CODE + 6;
+    fake.linear_known = false;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE + 0x30), OK);
+    fake_start32();
+    fake.linear_known = true;
+    memcpy(fake_ram, "\x8b\x03", 2);
+    fake.gpr[REG_RBX] = fake.linear = FAKE_DEVICE;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), OK);
+    assert_int_equal(fake.nr_calls, 0);
+}
+
 static void test_exceptions(void **state)
 {
     (void)state;
@@ -288,6 +333,7 @@ int main(void)
         cmocka_unit_test(test_code_across_pages),
         cmocka_unit_test(test_between_ram_and_device),
         cmocka_unit_test(test_data_across_pages),
+        cmocka_unit_test(test_learning),
         cmocka_unit_test(test_exceptions),
         cmocka_unit_test(test_unsupported_is_named),
         cmocka_unit_test(test_protected_mode),
