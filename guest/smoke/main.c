@@ -51,18 +51,26 @@ bool skip_on_tcg(void)
     return under_tcg();
 }
 
+/* Does the name begin with one of the prefixes, which commas separate? */
+static bool begins(const char *name, const char *prefixes)
+{
+    for (const char *p = prefixes; *p && *p != ' ';) {
+        size_t n = 0;
+
+        while (p[n] && p[n] != ' ' && p[n] != ',')
+            n++;
+        if (n && !strncmp(name, p, n))
+            return true;
+        p += n + (p[n] == ',');
+    }
+    return false;
+}
+
 static bool selected(const char *name)
 {
     const char *only = option("only"), *skip = option("skip");
-    size_t n;
 
-    for (n = 0; only && only[n] && only[n] != ' '; n++)
-        ;
-    if (only && strncmp(name, only, n))
-        return false;
-    for (n = 0; skip && skip[n] && skip[n] != ' '; n++)
-        ;
-    return !skip || strncmp(name, skip, n);
+    return !(only && !begins(name, only)) && !(skip && begins(name, skip));
 }
 
 static void run(const struct smoke_test *t)

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: MIT
+"""bench's figures. With one CPU the emulated TSC counts instructions, so they are exact and say nothing of the host."""
+
+import re
+
+import pytest
+
+from sections import vm
+
+# The most that each may cost, in instructions, as the guest sees it.
+LIMITS = {"cpuid": 100, "vmcall": 100}
+# What KVM takes for the same on the same emulated CPU.
+KVM = {"rdmsr_apic_base": 1142, "rdmsr_tsc_adjust": 2165, "wrmsr_tsc_adjust": 2828, "in_0x61": 2323, "out_0x70": 2225,
+       "in_unclaimed": 3246, "out_unclaimed": 3186, "xapic_version": 6770, "xapic_eoi_idle": 3730,
+       "xapic_self_ipi": 3809, "xapic_self_ipi_eoi": 3089}
+# What must not exit at all.
+DIRECT = ("rdmsr_fs_base", "wrmsr_fs_base", "cr0_ts_toggle", "cr4_tsd_toggle", "cr3_write", "invlpg")
+
+
+def table(result):
+    rows = re.findall(r"^bench: (\w+) = (\d+|-)$", result.text, re.MULTILINE)
+    assert "bench: end" in result.lines
+    return {name: None if value == "-" else int(value) for name, value in rows}
+
+
+@pytest.fixture(scope="module")
+def figures(request):
+    """One boot for all tests of this file that a worker has."""
+    cache = {}
+
+    def get(boot):
+        if not cache:
+            result = boot(vm("one", "bench"))
+            assert result.status == 0
+            cache.update(table(result))
+        return cache
+    return get
+
+
+def test_cpuid_and_vmcall(boot, figures):
+    got = figures(boot)
+    assert {name: got[name] for name in LIMITS if got[name] > LIMITS[name]} == {}
+
+
+def test_below_kvm(boot, figures):
+    got = figures(boot)
+    assert {name: got[name] for name in KVM if not got[name] or got[name] >= KVM[name]} == {}
+
+
+def test_what_does_not_exit(boot, figures):
+    got = figures(boot)
+    assert {name: got[name] for name in DIRECT} == dict.fromkeys(DIRECT, 1)
+
+
+def test_the_same_each_time(boot, figures):
+    assert table(boot(vm("one", "bench"))) == figures(boot)
+
+
+def test_bench_without_nidus(boot, images):
+    """GRUB loads it: the bare machine's figures."""
+    got = table(boot(vm("unused"), image=images.guest("bench")))
+    assert got["cpuid"] == 1 and got["rdmsr_apic_base"] == 1
+    assert got["vmcall"] is None or got["vmcall"] < 100
