@@ -1,17 +1,55 @@
 /* SPDX-License-Identifier: MIT */
+/*
+ * A bus is a sorted array. It is changed in place between two increments of the domain's sequence number; who
+ * looks something up does so again when the number was odd or has changed. The fields are read by acquire and
+ * written by release operations, which orders them with the number. An array that has become too small is
+ * replaced by one of twice the size and kept until the VM ends: together the old ones are smaller than the
+ * new one.
+ */
 #include "vmm/bus.h"
-#include "lib/string.h"
+#include "vmm/dev/host.h"
 
-/* Index of the first range that ends above addr; bus->nr if there is none. */
-static u32 first_above(const struct bus *bus, u64 addr)
+#define FIRST_CAPACITY 8
+
+#define LOAD(x)         __atomic_load_n(&(x), __ATOMIC_ACQUIRE)
+#define STORE(x, value) __atomic_store_n(&(x), (value), __ATOMIC_RELEASE)
+
+struct bus_range {
+    u64 base, last;
+    const struct bus_ops *ops;
+    void *dev;
+    struct spinlock *lock;
+};
+
+struct bus_table {
+    u32 nr, capacity;
+    struct bus_range range[]; /* sorted */
+};
+
+void bus_domain_init(struct bus_domain *d, struct vm *vm, struct spinlock *dev_lock)
 {
-    u32 low = 0, high = bus->nr;
+    *d = (struct bus_domain){.vm = vm, .dev_lock = dev_lock, .seq = 2}; /* an empty slot has 0 */
+}
+
+void bus_view_init(struct bus_view *v, struct bus *own, struct bus *shared, struct vcpu *vcpu, u32 shift)
+{
+    *v = (struct bus_view){.own = own, .shared = shared, .vcpu = vcpu, .shift = shift};
+}
+
+static u32 nr_ranges(const struct bus_table *t)
+{
+    return t ? LOAD(t->nr) : 0;
+}
+
+/* Index of the first of nr ranges that ends at addr or above; nr if there is none. */
+static u32 first_above(const struct bus_table *t, u32 nr, u64 addr)
+{
+    u32 low = 0, high = nr;
 
     while (low < high) {
         u32 middle = (low + high) / 2;
-        const struct bus_range *r = &bus->range[middle];
 
-        if (r->base + (r->size - 1) < addr)
+        if (LOAD(t->range[middle].last) < addr)
             low = middle + 1;
         else
             high = middle;
@@ -19,77 +57,304 @@ static u32 first_above(const struct bus *bus, u64 addr)
     return low;
 }
 
-const struct bus_range *bus_find(const struct bus *bus, u64 addr)
-{
-    u32 i = first_above(bus, addr);
+/* --- changes --- */
 
-    return i < bus->nr && bus->range[i].base <= addr ? &bus->range[i] : NULL;
+static void copy_range(struct bus_range *to, const struct bus_range *from)
+{
+    STORE(to->base, from->base);
+    STORE(to->last, from->last);
+    STORE(to->ops, from->ops);
+    STORE(to->dev, from->dev);
+    STORE(to->lock, from->lock);
 }
 
-int bus_add(struct bus *bus, u64 base, u64 size, const struct bus_ops *ops, void *dev, const char *name)
+static void begin_change(struct bus_domain *d)
 {
-    u32 i = first_above(bus, base);
+    spin_lock(&d->change);
+    __atomic_store_n(&d->seq, d->seq + 1, __ATOMIC_RELAXED);
+}
 
-    if (!size || base + (size - 1) < base)
-        return ERR_INVAL;
-    if (i < bus->nr && bus->range[i].base <= base + (size - 1))
-        return ERR_EXIST;
-    if (bus->nr == BUS_MAX_RANGES)
+static void end_change(struct bus_domain *d)
+{
+    STORE(d->seq, d->seq + 1);
+    spin_unlock(&d->change);
+}
+
+/* Makes room for one more range. */
+static int grow(struct bus *bus)
+{
+    struct bus_table *old = bus->table, *new;
+    u32 nr = nr_ranges(old), capacity = old ? 2 * old->capacity : FIRST_CAPACITY;
+
+    if (old && nr < old->capacity)
+        return OK;
+    new = vm_alloc(bus->domain->vm, sizeof(*new) + capacity * sizeof(new->range[0]));
+    if (!new)
         return ERR_NOMEM;
-    memmove(&bus->range[i + 1], &bus->range[i], (bus->nr - i) * sizeof(bus->range[0]));
-    bus->range[i] = (struct bus_range){base, size, ops, dev, name};
-    bus->nr++;
+    new->nr = nr;
+    new->capacity = capacity;
+    for (u32 i = 0; i < nr; i++)
+        new->range[i] = old->range[i];
+    STORE(bus->table, new);
     return OK;
+}
+
+static int insert(struct bus *bus, const struct bus_range *r)
+{
+    u32 nr = nr_ranges(bus->table), at = first_above(bus->table, nr, r->base);
+    struct bus_table *t;
+
+    if (r->last < r->base)
+        return ERR_INVAL;
+    if (at < nr && bus->table->range[at].base <= r->last)
+        return ERR_EXIST;
+    if (grow(bus))
+        return ERR_NOMEM;
+    t = bus->table;
+    for (u32 i = nr; i > at; i--)
+        copy_range(&t->range[i], &t->range[i - 1]);
+    copy_range(&t->range[at], r);
+    STORE(t->nr, nr + 1);
+    return OK;
+}
+
+static int take_out(struct bus *bus, u64 base, struct bus_range *taken)
+{
+    struct bus_table *t = bus->table;
+    u32 nr = nr_ranges(t), at = first_above(t, nr, base);
+
+    if (at == nr || t->range[at].base != base)
+        return ERR_NOENT;
+    *taken = t->range[at];
+    for (u32 i = at; i + 1 < nr; i++)
+        copy_range(&t->range[i], &t->range[i + 1]);
+    STORE(t->nr, nr - 1);
+    return OK;
+}
+
+int bus_add_lock(struct bus *bus, u64 base, u64 size, const struct bus_ops *ops, void *dev,
+                 struct spinlock *lock)
+{
+    const struct bus_range r = {base, base + (size - 1), ops, dev, lock};
+    int rc;
+
+    if (!size)
+        return ERR_INVAL;
+    begin_change(bus->domain);
+    rc = insert(bus, &r);
+    end_change(bus->domain);
+    return rc;
+}
+
+int bus_add(struct bus *bus, u64 base, u64 size, const struct bus_ops *ops, void *dev)
+{
+    return bus_add_lock(bus, base, size, ops, dev, bus->domain->dev_lock);
 }
 
 int bus_remove(struct bus *bus, u64 base)
 {
-    u32 i = first_above(bus, base);
+    struct bus_range r;
+    int rc;
 
-    if (i == bus->nr || bus->range[i].base != base)
-        return ERR_NOENT;
-    bus->nr--;
-    memmove(&bus->range[i], &bus->range[i + 1], (bus->nr - i) * sizeof(bus->range[0]));
-    return OK;
+    begin_change(bus->domain);
+    rc = take_out(bus, base, &r);
+    end_change(bus->domain);
+    return rc;
 }
 
-/* Whether one range, or none at all, serves the whole access; *range is that range or null. */
-static bool is_whole(const struct bus *bus, u64 addr, u32 size, const struct bus_range **range)
+int bus_move(struct bus *bus, u64 base, u64 to)
 {
-    u32 i = first_above(bus, addr);
-    const struct bus_range *r;
+    struct bus_range r, moved;
+    int rc;
 
-    *range = NULL;
-    if (i == bus->nr)
-        return true;
-    r = &bus->range[i];
-    if (r->base > addr)
-        return r->base - addr >= size;
-    *range = r;
-    return r->size - (addr - r->base) >= size;
+    begin_change(bus->domain);
+    rc = take_out(bus, base, &r);
+    if (!rc) {
+        moved = r;
+        moved.base = to;
+        moved.last = to + (r.last - r.base);
+        rc = insert(bus, &moved);
+        if (rc)
+            insert(bus, &r); /* there is room where it was */
+    }
+    end_change(bus->domain);
+    return rc;
 }
 
-u64 bus_read(struct bus *bus, struct vcpu *vcpu, u64 addr, u32 size)
-{
-    u64 ones = BITS(size * 8 - 1, 0), value = 0;
-    const struct bus_range *r;
+/* --- look-up --- */
 
-    if (is_whole(bus, addr, size, &r))
-        return r ? r->ops->read(r->dev, vcpu, addr - r->base, size) & ones : ones;
+/* Narrows s, which is unclaimed around addr, to what this bus says. */
+static void look_at(const struct bus *bus, u64 addr, struct bus_slot *s)
+{
+    const struct bus_table *t = LOAD(bus->table);
+    u32 nr = nr_ranges(t), i = first_above(t, nr, addr);
+    u64 first = i ? LOAD(t->range[i - 1].last) + 1 : 0, last = ~0ull;
+
+    if (i < nr) {
+        const struct bus_range *r = &t->range[i];
+        u64 base = LOAD(r->base);
+
+        if (base <= addr) {
+            first = s->base = base;
+            last = LOAD(r->last);
+            s->ops = LOAD(r->ops);
+            s->dev = LOAD(r->dev);
+            s->lock = LOAD(r->lock);
+        } else {
+            last = base - 1;
+        }
+    }
+    last = MIN(last, s->first + s->span);
+    s->first = MAX(first, s->first);
+    s->span = last - s->first;
+}
+
+static void fill(struct bus_view *v, bool with_own, u64 addr, struct bus_slot *s)
+{
+    struct bus_domain *d = v->shared->domain;
+    u64 seq;
+
+    do {
+        while ((seq = LOAD(d->seq)) & 1)
+            __builtin_ia32_pause();
+        *s = (struct bus_slot){.seq = seq, .span = ~0ull};
+        if (with_own && v->own)
+            look_at(v->own, addr, s);
+        s->own = s->ops;
+        if (!s->ops)
+            look_at(v->shared, addr, s);
+    } while (LOAD(d->seq) != seq);
+}
+
+bool bus_find(struct bus_view *v, u64 addr, struct bus_slot *out)
+{
+    fill(v, true, addr, out);
+    return out->ops;
+}
+
+/* --- accesses --- */
+
+static bool is_fresh(const struct bus_view *v, const struct bus_slot *s)
+{
+    return LOAD(v->shared->domain->seq) == s->seq;
+}
+
+static bool covers(const struct bus_slot *s, u64 addr, u32 size)
+{
+    u64 offset = addr - s->first;
+
+    return offset <= s->span && s->span - offset >= size - 1;
+}
+
+static struct bus_slot *slot_of(struct bus_view *v, u64 addr)
+{
+    return &v->slot[addr >> v->shift & (BUS_SLOTS - 1)];
+}
+
+/* Makes s say who serves the whole access, and takes its lock. False: it must be split. */
+static bool prepare(struct bus_view *v, struct bus_slot *s, bool with_own, u64 addr, u32 size)
+{
+    for (;;) {
+        if (unlikely(!is_fresh(v, s) || !covers(s, addr, size))) {
+            fill(v, with_own, addr, s);
+            if (!covers(s, addr, size))
+                return false;
+        }
+        if (!s->lock)
+            return true;
+        spin_lock(s->lock);
+        if (likely(is_fresh(v, s)))
+            return true;
+        spin_unlock(s->lock);
+    }
+}
+
+static void access(struct bus_view *v, struct bus_slot *s, bool with_own, u64 addr, u32 size, bool write,
+                   u64 *value);
+
+/* *value is 0 for a read. */
+static void access_bytes(struct bus_view *v, struct bus_slot *s, bool with_own, u64 addr, u32 size,
+                         bool write, u64 *value)
+{
+    for (u32 i = 0; i < size; i++) {
+        u64 byte = *value >> (8 * i) & 0xff;
+
+        access(v, with_own ? slot_of(v, addr + i) : s, with_own, addr + i, 1, write, &byte);
+        if (!write)
+            *value |= byte << (8 * i);
+    }
+}
+
+/* How many of the bytes the device has, which may have holes. */
+static u32 claimed(struct bus_view *v, const struct bus_slot *s, u64 addr, u32 size)
+{
+    u32 n = 0;
+
     for (u32 i = 0; i < size; i++)
-        value |= bus_read(bus, vcpu, addr + i, 1) << (8 * i);
+        n += s->ops->claims(s->dev, v->vcpu, addr + i - s->base);
+    return n;
+}
+
+/* The device has none or some of the bytes. */
+static void access_hole(struct bus_view *v, struct bus_slot *s, bool with_own, bool some, u64 addr, u32 size,
+                        bool write, u64 *value)
+{
+    struct bus_slot below = {0};
+
+    if (some)
+        access_bytes(v, s, with_own, addr, size, write, value);
+    else if (s->own)
+        access(v, &below, false, addr, size, write, value);
+    else if (!write)
+        *value = BITS(8 * size - 1, 0);
+}
+
+static inline void call_device(struct bus_view *v, const struct bus_slot *s, u64 addr, u32 size, bool write,
+                               u64 *value)
+{
+    u64 mask = BITS(8 * size - 1, 0);
+
+    if (write)
+        s->ops->write(s->dev, v->vcpu, addr - s->base, size, *value & mask);
+    else
+        *value = s->ops->read(s->dev, v->vcpu, addr - s->base, size) & mask;
+}
+
+/* s: a slot to use, with whatever it holds. with_own: the vCPU's bus is asked. */
+static void access(struct bus_view *v, struct bus_slot *s, bool with_own, u64 addr, u32 size, bool write,
+                   u64 *value)
+{
+    struct spinlock *lock;
+    u32 n = size;
+
+    if (unlikely(size & (size - 1)) || unlikely(!prepare(v, s, with_own, addr, size))) {
+        access_bytes(v, s, with_own, addr, size, write, value);
+        return;
+    }
+    if (!s->ops) {
+        *value = BITS(8 * size - 1, 0); /* what a write leaves there is not used */
+        return;
+    }
+    lock = s->lock;
+    if (unlikely(s->ops->claims))
+        n = claimed(v, s, addr, size);
+    if (likely(n == size))
+        call_device(v, s, addr, size, write, value);
+    if (lock)
+        spin_unlock(lock);
+    if (unlikely(n != size))
+        access_hole(v, s, with_own, n, addr, size, write, value);
+}
+
+u64 bus_read(struct bus_view *v, u64 addr, u32 size)
+{
+    u64 value = 0;
+
+    access(v, slot_of(v, addr), true, addr, size, false, &value);
     return value;
 }
 
-void bus_write(struct bus *bus, struct vcpu *vcpu, u64 addr, u32 size, u64 value)
+void bus_write(struct bus_view *v, u64 addr, u32 size, u64 value)
 {
-    const struct bus_range *r;
-
-    if (is_whole(bus, addr, size, &r)) {
-        if (r)
-            r->ops->write(r->dev, vcpu, addr - r->base, size, value & BITS(size * 8 - 1, 0));
-        return;
-    }
-    for (u32 i = 0; i < size; i++)
-        bus_write(bus, vcpu, addr + i, 1, value >> (8 * i));
+    access(v, slot_of(v, addr), true, addr, size, true, &value);
 }

@@ -200,7 +200,7 @@ int msr_apic_base_write(struct vcpu *v, const struct msr_row *row, u32 msr, u64 
     int r;
 
     UNUSED(row), UNUSED(msr);
-    if (value & LAPIC_BASE_EXTD && !v->cpuid->has_x2apic)
+    if ((value & LAPIC_BASE_EXTD && !v->cpuid->has_x2apic) || value >> v->cpuid->maxphyaddr)
         return ERR_INVAL;
     spin_lock(&v->vm->dev_lock);
     r = lapic_base_write(v->lapic, value);
@@ -210,24 +210,14 @@ int msr_apic_base_write(struct vcpu *v, const struct msr_row *row, u32 msr, u64 
 
 int msr_x2apic_read(struct vcpu *v, const struct msr_row *row, u32 msr, u64 *value)
 {
-    int r;
-
     UNUSED(row);
-    spin_lock(&v->vm->dev_lock);
-    r = lapic_msr_read(v, msr, value);
-    spin_unlock(&v->vm->dev_lock);
-    return r;
+    return lapic_msr_read(v, msr, value);
 }
 
 int msr_x2apic_write(struct vcpu *v, const struct msr_row *row, u32 msr, u64 value)
 {
-    int r;
-
     UNUSED(row);
-    spin_lock(&v->vm->dev_lock);
-    r = lapic_msr_write(v, msr, value);
-    spin_unlock(&v->vm->dev_lock);
-    return r;
+    return lapic_msr_write(v, msr, value);
 }
 
 int msr_tsc_deadline_read(struct vcpu *v, const struct msr_row *row, u32 msr, u64 *value)

@@ -41,6 +41,9 @@ struct vcpu *vcpu_create(struct vm *vm, u32 id)
     v->pin = vm->config->nr_pins ? vm->config->pin[id] : CONFIG_PIN_ANY;
     list_init(&v->timers);
     list_init(&v->node);
+    v->own_pio.domain = v->own_mmio.domain = &vm->buses;
+    bus_view_init(&v->pio, &v->own_pio, &vm->pio, v, BUS_PIO_SHIFT);
+    bus_view_init(&v->mmio, &v->own_mmio, &vm->mmio, v, BUS_MMIO_SHIFT);
     v->vmcs = pool_alloc(owner, 1);
     v->fpu = pool_alloc(owner, FPU_AREA_PAGES);
     if (!v->vmcs || !v->fpu) {

@@ -121,34 +121,20 @@ int guest_update(struct vm *vm, gpa_t gpa, u32 size, u64 old, u64 new)
 
 u64 vcpu_mmio_read(struct vcpu *v, gpa_t gpa, u32 size)
 {
-    u64 value;
-
-    spin_lock(&v->vm->dev_lock);
-    value = bus_read(&v->vm->mmio, v, gpa, size);
-    spin_unlock(&v->vm->dev_lock);
-    return value;
+    return bus_read(&v->mmio, gpa, size);
 }
 
 void vcpu_mmio_write(struct vcpu *v, gpa_t gpa, u32 size, u64 value)
 {
-    spin_lock(&v->vm->dev_lock);
-    bus_write(&v->vm->mmio, v, gpa, size, value);
-    spin_unlock(&v->vm->dev_lock);
+    bus_write(&v->mmio, gpa, size, value);
 }
 
 u32 vcpu_port_read(struct vcpu *v, u16 port, u32 size)
 {
-    u32 value;
-
-    spin_lock(&v->vm->dev_lock);
-    value = (u32)bus_read(&v->vm->pio, v, port, size);
-    spin_unlock(&v->vm->dev_lock);
-    return value;
+    return (u32)bus_read(&v->pio, port, size);
 }
 
 void vcpu_port_write(struct vcpu *v, u16 port, u32 size, u32 value)
 {
-    spin_lock(&v->vm->dev_lock);
-    bus_write(&v->vm->pio, v, port, size, value);
-    spin_unlock(&v->vm->dev_lock);
+    bus_write(&v->pio, port, size, value);
 }

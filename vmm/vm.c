@@ -86,6 +86,21 @@ struct bus *vm_mmio_bus(struct vm *vm)
     return &vm->mmio;
 }
 
+struct bus *vcpu_mmio_bus(struct vcpu *v)
+{
+    return &v->own_mmio;
+}
+
+void vm_lock(struct vm *vm)
+{
+    spin_lock(&vm->dev_lock);
+}
+
+void vm_unlock(struct vm *vm)
+{
+    spin_unlock(&vm->dev_lock);
+}
+
 void vm_request_end(struct vm *vm, enum vm_end how, const char *why)
 {
     u32 expected = 0;
@@ -337,6 +352,8 @@ bool vm_start(const struct config_vm *config, u32 index, u32 restarts)
     vm->memory = config->memory;
     vm->vpid_base = (u16)(index * CONFIG_MAX_VCPUS + 1);
     vm->start_tsc = rdtsc();
+    bus_domain_init(&vm->buses, vm, &vm->dev_lock);
+    vm->pio.domain = vm->mmio.domain = &vm->buses;
     if (!build(vm) || !load(vm, &start)) {
         destroy(vm);
         return false;

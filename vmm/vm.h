@@ -77,6 +77,9 @@ struct vcpu {
     u64 pdpte[4];  /* copy of the PDPTE registers, for a walk */
     u64 exits[80]; /* by reason */
     struct mmio_move moves[MMIO_MOVES];
+
+    struct bus own_pio, own_mmio; /* devices that only this vCPU sees */
+    struct bus_view pio, mmio;    /* its accesses, to these and to the VM's */
 };
 
 #define CPU_NONE (~0u)
@@ -106,6 +109,7 @@ struct vm {
     u16 vpid_base;
 
     struct spinlock dev_lock;
+    struct bus_domain buses; /* its own and its vCPUs' */
     struct bus pio, mmio;
     struct platform *platform;
     u8 *arena; /* of vm_alloc: the current page run and how much of it is left */

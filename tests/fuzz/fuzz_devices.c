@@ -22,6 +22,10 @@ struct step {
     u32 value;
 };
 
+/* Where the devices are, so that they are met often. */
+static const u16 ports[] = {0x20,  0x40,  0x60,  0x70,  0x92,  0xa0,  0xf4,
+                            0x3f8, 0x4d0, 0x600, 0x604, 0x608, 0xcf8, 0x8900};
+
 static void take_interrupt(struct vcpu *vcpu)
 {
     int expected = vcpu_irq_pending(vcpu);
@@ -39,28 +43,28 @@ static void run(struct vm *vm, const struct step *s)
 
     switch (s->what & 0xf) {
     case 0:
-        bus_read(&vm->pio, vcpu, s->where, MIN(size, 4u));
+        bus_read(&vcpu->pio, s->where, MIN(size, 4u));
         break;
     case 1:
-        bus_write(&vm->pio, vcpu, s->where, MIN(size, 4u), s->value);
+        bus_write(&vcpu->pio, s->where, MIN(size, 4u), s->value);
         break;
-    case 2: /* the ranges that exist, so that they are met often */
-        bus_write(&vm->pio, vcpu, vm->pio.range[s->size % vm->pio.nr].base + s->where % 8, 1, s->value);
+    case 2:
+        bus_write(&vcpu->pio, ports[s->size % ARRAY_SIZE(ports)] + s->where % 8, 1, s->value);
         break;
     case 3:
-        bus_read(&vm->pio, vcpu, vm->pio.range[s->size % vm->pio.nr].base + s->where % 8, 1);
+        bus_read(&vcpu->pio, ports[s->size % ARRAY_SIZE(ports)] + s->where % 8, 1);
         break;
     case 4:
-        bus_read(&vm->mmio, vcpu, LAPIC_BASE + s->where % PAGE_SIZE, size);
+        bus_read(&vcpu->mmio, LAPIC_BASE + s->where % PAGE_SIZE, size);
         break;
     case 5:
-        bus_write(&vm->mmio, vcpu, LAPIC_BASE + s->where % 0x400 / 16 * 16, 4, s->value);
+        bus_write(&vcpu->mmio, LAPIC_BASE + s->where % 0x400 / 16 * 16, 4, s->value);
         break;
     case 6:
-        bus_write(&vm->mmio, vcpu, IOAPIC_BASE + s->where % 0x50, size, value);
+        bus_write(&vcpu->mmio, IOAPIC_BASE + s->where % 0x50, size, value);
         break;
     case 7:
-        bus_read(&vm->mmio, vcpu, IOAPIC_BASE + s->where % 0x50, size);
+        bus_read(&vcpu->mmio, IOAPIC_BASE + s->where % 0x50, size);
         break;
     case 8:
         lapic_msr_write(vcpu, LAPIC_MSR_FIRST + s->where % 0x100, s->size & 4 ? value : s->value);
@@ -69,7 +73,7 @@ static void run(struct vm *vm, const struct step *s)
         lapic_msr_read(vcpu, LAPIC_MSR_FIRST + s->where % 0x100, &value);
         break;
     case 10:
-        lapic_base_write(vcpu->lapic, LAPIC_BASE | (s->where & 0xf00));
+        lapic_base_write(vcpu->lapic, LAPIC_BASE + (s->size % 3) * PAGE_SIZE | (s->where & 0xf00));
         break;
     case 11:
         lapic_deadline_write(vcpu->lapic, s->size & 1 ? value : vm->now + s->value);

@@ -9,14 +9,21 @@ struct vm *fake_vm(u32 nr_vcpus, u64 ram_size)
 
     vm->hz = 1000000000;
     vm->nr_vcpus = nr_vcpus;
-    for (u32 i = 0; i < nr_vcpus; i++)
-        vm->vcpu[i] = (struct vcpu){.vm = vm, .id = i};
+    bus_domain_init(&vm->buses, vm, &vm->dev_lock);
+    vm->pio.domain = vm->mmio.domain = &vm->buses;
+    for (u32 i = 0; i < nr_vcpus; i++) {
+        struct vcpu *v = &vm->vcpu[i];
+
+        *v = (struct vcpu){.vm = vm, .id = i, .own_mmio = {.domain = &vm->buses}};
+        bus_view_init(&v->pio, NULL, &vm->pio, v, BUS_PIO_SHIFT);
+        bus_view_init(&v->mmio, &v->own_mmio, &vm->mmio, v, BUS_MMIO_SHIFT);
+    }
     list_init(&vm->timers);
     vm->ram = ram_size ? malloc(ram_size) : NULL;
     if (ram_size)
         memset(vm->ram, 0xcc, ram_size);
     vm->ram_size = ram_size;
-    vm->allocs_left = 64;
+    vm->allocs_left = ARRAY_SIZE(vm->allocs);
     return vm;
 }
 
@@ -26,6 +33,12 @@ void fake_vm_free(struct vm *vm)
         free(vm->allocs[i]);
     free(vm->ram);
     free(vm);
+}
+
+void fake_remove_devices(struct vm *vm)
+{
+    vm->pio.table = vm->mmio.table = NULL;
+    vm->buses.seq += 2; /* what views remember is no more true */
 }
 
 static struct vtimer *first_timer(struct vm *vm)
@@ -55,12 +68,12 @@ void fake_run_until(struct vm *vm, u64 when)
 
 u8 fake_in(struct vm *vm, u16 port)
 {
-    return bus_read(&vm->pio, &vm->vcpu[0], port, 1);
+    return bus_read(&vm->vcpu[0].pio, port, 1);
 }
 
 void fake_out(struct vm *vm, u16 port, u8 value)
 {
-    bus_write(&vm->pio, &vm->vcpu[0], port, 1, value);
+    bus_write(&vm->vcpu[0].pio, port, 1, value);
 }
 
 u64 vm_now(struct vm *vm)
@@ -166,6 +179,24 @@ struct bus *vm_pio_bus(struct vm *vm)
 struct bus *vm_mmio_bus(struct vm *vm)
 {
     return &vm->mmio;
+}
+
+struct bus *vcpu_mmio_bus(struct vcpu *vcpu)
+{
+    return &vcpu->own_mmio;
+}
+
+/* Tests have one thread: who would wait has taken the lock twice. */
+void vm_lock(struct vm *vm)
+{
+    if (vm->dev_lock.next != vm->dev_lock.owner)
+        abort();
+    spin_lock(&vm->dev_lock);
+}
+
+void vm_unlock(struct vm *vm)
+{
+    spin_unlock(&vm->dev_lock);
 }
 
 void *vm_alloc(struct vm *vm, size_t size)

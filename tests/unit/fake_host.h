@@ -12,6 +12,8 @@
 struct vcpu {
     struct vm *vm;
     u32 id;
+    struct bus own_mmio;
+    struct bus_view pio, mmio;
     struct lapic *lapic;
     u32 kicks, inits, nmis, sipis;
     u8 sipi_vector;
@@ -19,6 +21,8 @@ struct vcpu {
 
 struct vm {
     u64 now, hz;
+    struct spinlock dev_lock; /* held while devices are called */
+    struct bus_domain buses;
     struct bus pio, mmio;
     u32 nr_vcpus;
     struct vcpu vcpu[FAKE_MAX_VCPUS];
@@ -32,12 +36,14 @@ struct vm {
     enum vm_end how;
     char why[64];
     u32 nr_allocs, allocs_left; /* vm_alloc() fails when none is left */
-    void *allocs[64];
+    void *allocs[256];
 };
 
 /* A machine with a clock of 1 GHz that stands at 0, and no devices. */
 struct vm *fake_vm(u32 nr_vcpus, u64 ram_size);
 void fake_vm_free(struct vm *vm);
+/* Empties the VM's buses. */
+void fake_remove_devices(struct vm *vm);
 /* Time passes up to a moment; the timers that come due fire at theirs, in order. */
 void fake_run_until(struct vm *vm, u64 when);
 /* Port accesses of one byte. */

@@ -21,12 +21,12 @@ void irq_eoi(struct vm *of, u8 vector)
 
 u32 get_of(u32 cpu, u32 offset)
 {
-    return bus_read(&vm->mmio, &vm->vcpu[cpu], LAPIC_BASE + offset, 4);
+    return bus_read(&vm->vcpu[cpu].mmio, LAPIC_BASE + offset, 4);
 }
 
 void set_of(u32 cpu, u32 offset, u32 value)
 {
-    bus_write(&vm->mmio, &vm->vcpu[cpu], LAPIC_BASE + offset, 4, value);
+    bus_write(&vm->vcpu[cpu].mmio, LAPIC_BASE + offset, 4, value);
 }
 
 u32 get(u32 offset)
@@ -47,8 +47,6 @@ int lapic_setup(void **state)
     for (u32 i = 0; i < NR; i++)
         vm->vcpu[i].lapic = lapic_create(&vm->vcpu[i]);
     l = vm->vcpu[0].lapic;
-    if (lapic_map(vm))
-        return -1;
     for (u32 i = 0; i < NR; i++) {
         set_of(i, SVR, 0x1ff);
         vm->vcpu[i].kicks = 0;

@@ -17,12 +17,12 @@ static struct vm *vm;
 
 static u32 get(u16 port, u32 size)
 {
-    return bus_read(&vm->pio, NULL, port, size);
+    return bus_read(&vm->vcpu[0].pio, port, size);
 }
 
 static void set(u16 port, u32 size, u32 value)
 {
-    bus_write(&vm->pio, NULL, port, size, value);
+    bus_write(&vm->vcpu[0].pio, port, size, value);
 }
 
 static int setup(void **state)
@@ -145,7 +145,7 @@ static void test_creation_fails(void **state)
     (void)state;
     assert_null(acpi_pm_create(vm));
     vm->allocs_left = 0;
-    vm->pio.nr = 0;
+    fake_remove_devices(vm);
     assert_null(acpi_pm_create(vm));
 }
 

@@ -46,7 +46,7 @@ static void test_exit_port(void **state)
     assert_end(1, VM_END_POWEROFF, "wrote 0 to port 0xf4");
     fake_out(vm, 0xf4, 7);
     assert_end(2, VM_END_CRASH, "wrote 7 to port 0xf4");
-    bus_write(&vm->pio, NULL, 0xf4, 4, 0xdeadbeef);
+    bus_write(&vm->vcpu[0].pio, 0xf4, 4, 0xdeadbeef);
     assert_end(3, VM_END_CRASH, "wrote 3735928559 to port 0xf4");
     assert_int_equal(fake_in(vm, 0xf4), 0xff);
 }
@@ -73,10 +73,10 @@ static void test_reset_control(void **state)
     fake_out(vm, 0xcf9, 0x06);
     assert_end(1, VM_END_RESET, "reset by port 0xcf9");
     /* A PCI configuration address has the same bits, but is one access of four bytes. */
-    bus_write(&vm->pio, NULL, 0xcf8, 4, 0x80000600);
+    bus_write(&vm->vcpu[0].pio, 0xcf8, 4, 0x80000600);
     fake_out(vm, 0xcf8, 0x06);
     assert_int_equal(vm->ends, 1);
-    assert_int_equal(bus_read(&vm->pio, NULL, 0xcf8, 4), 0xffffffff);
+    assert_int_equal(bus_read(&vm->vcpu[0].pio, 0xcf8, 4), 0xffffffff);
 }
 
 static void test_port_a(void **state)
@@ -107,7 +107,7 @@ static void test_creation_fails(void **state)
     assert_int_equal(reset_create(vm), ERR_EXIST);
     assert_null(debug_exit_create(vm));
     vm->allocs_left = 0;
-    vm->pio.nr = 0;
+    fake_remove_devices(vm);
     assert_int_equal(reset_create(vm), ERR_NOMEM);
     assert_null(debug_exit_create(vm));
 }

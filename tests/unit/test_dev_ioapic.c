@@ -26,15 +26,15 @@ static int setup(void **state)
 
 static u32 read_io(u32 reg)
 {
-    bus_write(&vm->mmio, &vm->vcpu[0], IOAPIC_BASE, 4, reg);
-    assert_int_equal(bus_read(&vm->mmio, &vm->vcpu[0], IOAPIC_BASE, 4), reg);
-    return bus_read(&vm->mmio, &vm->vcpu[0], IOAPIC_BASE + 0x10, 4);
+    bus_write(&vm->vcpu[0].mmio, IOAPIC_BASE, 4, reg);
+    assert_int_equal(bus_read(&vm->vcpu[0].mmio, IOAPIC_BASE, 4), reg);
+    return bus_read(&vm->vcpu[0].mmio, IOAPIC_BASE + 0x10, 4);
 }
 
 static void write_io(u32 reg, u32 value)
 {
-    bus_write(&vm->mmio, &vm->vcpu[0], IOAPIC_BASE, 4, reg);
-    bus_write(&vm->mmio, &vm->vcpu[0], IOAPIC_BASE + 0x10, 4, value);
+    bus_write(&vm->vcpu[0].mmio, IOAPIC_BASE, 4, reg);
+    bus_write(&vm->vcpu[0].mmio, IOAPIC_BASE + 0x10, 4, value);
 }
 
 static void route(u32 pin, u32 low, u32 destination)
@@ -68,7 +68,7 @@ static void test_registers(void **state)
     assert_int_equal(read_io(0x3f), 0xff000000);
     assert_int_equal(read_io(0x40), ~0u);
     write_io(0x40, 0);
-    assert_int_equal(bus_read(&vm->mmio, NULL, IOAPIC_BASE + 0x20, 4), 0);
+    assert_int_equal(bus_read(&vm->vcpu[0].mmio, IOAPIC_BASE + 0x20, 4), 0);
 }
 
 static void test_edge(void **state)
@@ -109,7 +109,7 @@ static void test_level(void **state)
     ioapic_set_pin(io, 9, false);
     lapic_ack(vm->vcpu[1].lapic, 0x61);
     set_of(1, EOI, 0);
-    bus_write(&vm->mmio, &vm->vcpu[1], IOAPIC_BASE + 0x40, 4, 0x61); /* the EOI register does the same */
+    bus_write(&vm->vcpu[1].mmio, IOAPIC_BASE + 0x40, 4, 0x61); /* the EOI register does the same */
     assert_int_equal(pending(1), -1);
     assert_int_equal(read_io(0x22), 0x61 | LEVEL);
 }
@@ -165,7 +165,7 @@ static void test_creation_fails(void **state)
     (void)state;
     assert_null(ioapic_create(vm));
     vm->allocs_left = 0;
-    vm->mmio.nr = 0;
+    fake_remove_devices(vm);
     assert_null(ioapic_create(vm));
 }
 

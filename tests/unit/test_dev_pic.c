@@ -67,7 +67,7 @@ static u8 read_isr(u16 port)
 static void test_starts_masked(void **state)
 {
     (void)state;
-    vm->pio.nr = 0;
+    fake_remove_devices(vm);
     pic = pic_create(vm);
     raise(0);
     assert_int_equal(pic_pending(pic), -1);
@@ -184,7 +184,7 @@ static void test_level_stays(void **state)
     fake_out(vm, 0x4d0, 0xff);
     assert_int_equal(fake_in(vm, 0x4d1), 0xde); /* 8 and 13 cannot be */
     assert_int_equal(fake_in(vm, 0x4d0), 0xf8);
-    assert_int_equal(bus_read(&vm->pio, NULL, 0x4d0, 2), 0xdef8);
+    assert_int_equal(bus_read(&vm->vcpu[0].pio, 0x4d0, 2), 0xdef8);
     pic_set_irq(pic, 9, true);
     assert_int_equal(pic_ack(pic), 0x39);
     fake_out(vm, SLAVE, 0x20);
@@ -323,7 +323,7 @@ static void test_creation_fails(void **state)
     (void)state;
     assert_null(pic_create(vm)); /* its ports are taken */
     vm->allocs_left = 0;
-    vm->pio.nr = 0;
+    fake_remove_devices(vm);
     assert_null(pic_create(vm));
 }
 

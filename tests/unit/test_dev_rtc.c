@@ -311,7 +311,7 @@ static void test_memory_and_ports(void **state)
     set(D, 0x00);
     assert_int_equal(get(C), 0);
     assert_int_equal(get(D), 0x80);
-    bus_write(&vm->pio, NULL, 0x70, 2, 0x7740); /* index and data at once */
+    bus_write(&vm->vcpu[0].pio, 0x70, 2, 0x7740); /* index and data at once */
     assert_int_equal(get(0x40), 0x77);
 }
 
@@ -320,7 +320,7 @@ static void test_creation_fails(void **state)
     (void)state;
     assert_null(rtc_create(vm, 0, 0));
     vm->allocs_left = 0;
-    vm->pio.nr = 0;
+    fake_remove_devices(vm);
     assert_null(rtc_create(vm, 0, 0));
 }
 

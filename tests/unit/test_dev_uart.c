@@ -255,7 +255,7 @@ static void test_creation_fails(void **state)
     (void)state;
     assert_null(uart_create(vm));
     vm->allocs_left = 0;
-    vm->pio.nr = 0;
+    fake_remove_devices(vm);
     assert_null(uart_create(vm));
 }
 

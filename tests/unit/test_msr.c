@@ -126,7 +126,7 @@ int lapic_base_write(struct lapic *l, u64 value)
 int lapic_msr_read(struct vcpu *v, u32 msr, u64 *value)
 {
     assert_ptr_equal(v, &vcpu);
-    assert_true(locked());
+    assert_false(locked());
     *value = low.x2apic_value;
     return msr == low.x2apic_msr ? OK : ERR_INVAL;
 }
@@ -134,7 +134,7 @@ int lapic_msr_read(struct vcpu *v, u32 msr, u64 *value)
 int lapic_msr_write(struct vcpu *v, u32 msr, u64 value)
 {
     assert_ptr_equal(v, &vcpu);
-    assert_true(locked());
+    assert_false(locked());
     if (msr != low.x2apic_msr)
         return ERR_INVAL;
     low.x2apic_value = value;
@@ -572,6 +572,8 @@ static void test_lapic(void **state)
     assert_int_equal(rd(0x1b), 0xfee00900);
     holds(0x1b, 0xfee00d00);
     refuses(0x1b, 1);
+    refuses(0x1b, BIT(39) | 0x800); /* beyond MAXPHYADDR */
+    holds(0x1b, BIT(38) | 0x800);
     c->has_x2apic = false;
     refuses(0x1b, 0xfee00c00);
     holds(0x1b, 0xfee00800);

@@ -98,15 +98,14 @@ static void timer_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u64 
 
 struct acpi_pm *acpi_pm_create(struct vm *vm)
 {
-    static const struct bus_ops event_ops = {event_read, event_write};
-    static const struct bus_ops control_ops = {control_read, control_write};
-    static const struct bus_ops timer_ops = {timer_read, timer_write};
+    static const struct bus_ops event_ops = {.read = event_read, .write = event_write};
+    static const struct bus_ops control_ops = {.read = control_read, .write = control_write};
+    static const struct bus_ops timer_ops = {.read = timer_read, .write = timer_write};
     struct acpi_pm *pm = vm_alloc(vm, sizeof(*pm));
     struct bus *bus = vm_pio_bus(vm);
 
-    if (!pm || bus_add(bus, ACPI_PM1_EVT, 4, &event_ops, pm, "acpi pm1 event") ||
-        bus_add(bus, ACPI_PM1_CNT, 2, &control_ops, pm, "acpi pm1 control") ||
-        bus_add(bus, ACPI_PM_TMR, 4, &timer_ops, pm, "acpi pm timer"))
+    if (!pm || bus_add(bus, ACPI_PM1_EVT, 4, &event_ops, pm) ||
+        bus_add(bus, ACPI_PM1_CNT, 2, &control_ops, pm) || bus_add(bus, ACPI_PM_TMR, 4, &timer_ops, pm))
         return NULL;
     pm->vm = vm;
     vtimer_init(&pm->timer, vm_vcpu(vm, 0), fire);

@@ -47,13 +47,12 @@ static void shutdown_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u
 
 struct debug_exit *debug_exit_create(struct vm *vm)
 {
-    static const struct bus_ops exit_ops = {nothing_read, exit_write};
-    static const struct bus_ops shutdown_ops = {nothing_read, shutdown_write};
+    static const struct bus_ops exit_ops = {.read = nothing_read, .write = exit_write};
+    static const struct bus_ops shutdown_ops = {.read = nothing_read, .write = shutdown_write};
     struct debug_exit *d = vm_alloc(vm, sizeof(*d));
     struct bus *bus = vm_pio_bus(vm);
 
-    if (!d || bus_add(bus, EXIT_PORT, 4, &exit_ops, d, "debug exit") ||
-        bus_add(bus, SHUTDOWN_PORT, 1, &shutdown_ops, d, "shutdown port"))
+    if (!d || bus_add(bus, EXIT_PORT, 4, &exit_ops, d) || bus_add(bus, SHUTDOWN_PORT, 1, &shutdown_ops, d))
         return NULL;
     d->vm = vm;
     return d;

@@ -49,6 +49,10 @@ void vm_console_put(struct vm *vm, const char *text, size_t n); /* guest serial 
 
 struct bus *vm_pio_bus(struct vm *vm);
 struct bus *vm_mmio_bus(struct vm *vm);
+struct bus *vcpu_mmio_bus(struct vcpu *vcpu); /* what only this vCPU sees */
+/* The VM's device lock, for devices that are called without it. */
+void vm_lock(struct vm *vm);
+void vm_unlock(struct vm *vm);
 /* Zeroed memory that lives as long as the VM; null when there is none. */
 void *vm_alloc(struct vm *vm, size_t size);
 

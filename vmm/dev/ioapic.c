@@ -124,7 +124,7 @@ static void window_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u64
         ioapic_eoi(io, (u8)value);
 }
 
-static const struct bus_ops window_ops = {window_read, window_write};
+static const struct bus_ops window_ops = {.read = window_read, .write = window_write};
 
 struct ioapic *ioapic_create(struct vm *vm)
 {
@@ -135,5 +135,5 @@ struct ioapic *ioapic_create(struct vm *vm)
     io->vm = vm;
     for (u32 pin = 0; pin < IOAPIC_PINS; pin++)
         io->entry[pin] = ENTRY_MASKED;
-    return bus_add(vm_mmio_bus(vm), IOAPIC_BASE, WINDOW_SIZE, &window_ops, io, "ioapic") ? NULL : io;
+    return bus_add(vm_mmio_bus(vm), IOAPIC_BASE, WINDOW_SIZE, &window_ops, io) ? NULL : io;
 }

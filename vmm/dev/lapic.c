@@ -68,8 +68,11 @@ void lapic_eoi(struct lapic *l)
     if (vector < 0)
         return;
     clear_bit(l->isr, vector);
-    if (test_bit(l->tmr, vector))
+    if (test_bit(l->tmr, vector) && !(l->svr & SVR_NO_EOI_BROADCAST)) {
+        vm_lock(vcpu_vm(l->vcpu));
         irq_eoi(vcpu_vm(l->vcpu), (u8)vector);
+        vm_unlock(vcpu_vm(l->vcpu));
+    }
     priority_lowered(l);
 }
 
@@ -170,6 +173,7 @@ void lapic_reset(struct lapic *l)
 void lapic_power_up(struct lapic *l)
 {
     l->base = LAPIC_BASE | LAPIC_BASE_ENABLE | (vcpu_id(l->vcpu) ? 0 : LAPIC_BASE_BSP);
+    lapic_place(l);
     lapic_reset(l);
     if (vcpu_id(l->vcpu))
         return;
@@ -187,7 +191,7 @@ struct lapic *lapic_create(struct vcpu *vcpu)
     l->id = vcpu_id(vcpu);
     lapic_timer_init(l);
     lapic_power_up(l);
-    return l;
+    return l->placed ? l : NULL;
 }
 
 u64 lapic_base_read(const struct lapic *l)
@@ -195,17 +199,27 @@ u64 lapic_base_read(const struct lapic *l)
     return l->base;
 }
 
+/* RAM is the same for all vCPUs: the registers of one cannot stand before it. */
+static bool is_ram(struct lapic *l, gpa_t page)
+{
+    u8 byte;
+
+    return guest_read(vcpu_vm(l->vcpu), page, &byte, 1) == OK;
+}
+
 /* 'x2APIC State Transitions': the mode bits that may follow each. */
 int lapic_base_write(struct lapic *l, u64 value)
 {
     const u64 mode_bits = LAPIC_BASE_ENABLE | LAPIC_BASE_EXTD;
-    u64 from = l->base & mode_bits, to = value & mode_bits;
+    u64 from = l->base & mode_bits, to = value & mode_bits, page = value & ~(PAGE_SIZE - 1);
 
-    if ((value & ~(mode_bits | LAPIC_BASE_BSP)) != LAPIC_BASE)
+    if ((value & (PAGE_SIZE - 1) & ~(mode_bits | LAPIC_BASE_BSP)) ||
+        (page != (l->base & ~(PAGE_SIZE - 1)) && is_ram(l, page)))
         return ERR_INVAL;
     if (to == LAPIC_BASE_EXTD || (from == mode_bits && to == LAPIC_BASE_ENABLE) || (!from && to == mode_bits))
         return ERR_INVAL;
     l->base = value;
+    lapic_place(l);
     vcpu_kick(l->vcpu); /* the PIC's interrupts come past a disabled APIC */
     if (from && !to)
         lapic_reset(l);

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A vCPU's local APIC, in xAPIC and x2APIC mode. SDM volume 3 (325384), 'Advanced Programmable Interrupt
- * Controller (APIC)'. Called with the VM's device lock held, except lapic_post() and lapic_pending(), which
- * are safe without. The base address cannot be moved from 0xfee00000. The timer runs at the rate of VM time
- * divided as configured.
+ * Controller (APIC)'. Its registers are a page of the vCPU's own bus, where IA32_APIC_BASE says. Called with
+ * the VM's device lock held, except lapic_post() and lapic_pending(), which are safe without, and accesses to
+ * registers (by lapic_msr_read(), lapic_msr_write() and the bus), which must be made without, by the vCPU
+ * itself. The timer runs at the rate of VM time divided as configured.
  */
 #ifndef VMM_DEV_LAPIC_H
 #define VMM_DEV_LAPIC_H
@@ -21,11 +22,9 @@ struct vm;
 struct vcpu;
 struct lapic;
 
-/* The APIC of one vCPU, powered up. On vCPU 0 LINT0 is ExtINT and LINT1 NMI, as firmware leaves them. */
+/* The APIC of one vCPU, powered up; null when there is no memory. On vCPU 0 LINT0 is ExtINT and LINT1 NMI, as
+ * firmware leaves them. */
 struct lapic *lapic_create(struct vcpu *vcpu);
-/* Claims the page at LAPIC_BASE on the VM's memory bus; the vCPU that accesses it reaches its own APIC. */
-int lapic_map(struct vm *vm);
-
 /* INIT: everything but the ID, IA32_APIC_BASE and x2APIC mode returns to its start value. */
 void lapic_reset(struct lapic *l);
 /* Power-up or RESET#: as created. */
@@ -51,7 +50,8 @@ u32 lapic_id(const struct lapic *l);
 u8 lapic_tpr(const struct lapic *l); /* CR8 is bits 7:4 */
 void lapic_set_tpr(struct lapic *l, u8 tpr);
 
-/* IA32_APIC_BASE. A transition that the SDM forbids, a reserved bit or another base: ERR_INVAL (#GP). */
+/* IA32_APIC_BASE. A transition that the SDM forbids, a reserved bit below bit 12, or a page of RAM (as which
+ * the registers would be hidden from the vCPU): ERR_INVAL (#GP). */
 u64 lapic_base_read(const struct lapic *l);
 int lapic_base_write(struct lapic *l, u64 value);
 /* x2APIC MSRs LAPIC_MSR_FIRST to LAPIC_MSR_LAST; ERR_INVAL for #GP. */

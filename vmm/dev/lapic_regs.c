@@ -3,8 +3,8 @@
 #include "vmm/bus.h"
 #include "vmm/dev/lapic_state.h"
 
-/* Six LVT entries, version of integrated APICs, no suppression of EOI broadcasts. */
-#define VERSION_VALUE ((LVT_COUNT - 1) << 16 | 0x14)
+/* Six LVT entries, version of integrated APICs; EOI broadcasts can be suppressed. */
+#define VERSION_VALUE (BIT(24) | (LVT_COUNT - 1) << 16 | 0x14)
 
 /* Register numbers: memory offset / 16, MSR - 0x800. */
 enum {
@@ -52,7 +52,7 @@ static const struct reg {
     [REG_RRD] = {XR, 0},
     [REG_LDR] = {XR | XW | MR, 0xff000000},
     [REG_DFR] = {XR | XW, 0xf0000000},
-    [REG_SVR] = {RW, 0x3ff},
+    [REG_SVR] = {RW, 0x13ff},
     [REG_ISR... REG_ISR + 7] = {RO, 0},
     [REG_TMR... REG_TMR + 7] = {RO, 0},
     [REG_IRR... REG_IRR + 7] = {RO, 0},
@@ -176,20 +176,33 @@ static void write_reg(struct lapic *l, u32 reg, u32 value)
     }
 }
 
-static bool by_memory(const struct lapic *l)
+/* Writes to registers whose effects others look at under the VM's lock: the timer's and the local
+ * interrupts'. */
+static bool wants_lock(u32 reg)
 {
-    return lapic_enabled(l) && !lapic_is_x2(l);
+    return reg == REG_SVR || (reg >= REG_LVT && reg < REG_SELF_IPI);
+}
+
+static void write_locked(struct lapic *l, u32 reg, u32 value)
+{
+    struct vm *vm = vcpu_vm(l->vcpu);
+
+    if (!wants_lock(reg)) {
+        write_reg(l, reg, value);
+        return;
+    }
+    vm_lock(vm);
+    write_reg(l, reg, value);
+    vm_unlock(vm);
 }
 
 /* Registers are 32 bits at multiples of 16; what lies between reads 0. Smaller reads give their part. */
 static u64 memory_read(void *dev, struct vcpu *vcpu, u64 offset, u32 size)
 {
-    struct lapic *l = vcpu_lapic(vcpu);
+    struct lapic *l = dev;
     u32 reg = offset >> 4;
 
-    (void)dev, (void)size;
-    if (!by_memory(l))
-        return ~0ull;
+    (void)vcpu, (void)size;
     if (reg >= NR_REGS || !(regs[reg].access & (XR | XW))) {
         lapic_error(l, ESR_REGISTER);
         return 0;
@@ -201,23 +214,33 @@ static u64 memory_read(void *dev, struct vcpu *vcpu, u64 offset, u32 size)
 
 static void memory_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u64 value)
 {
-    struct lapic *l = vcpu_lapic(vcpu);
+    struct lapic *l = dev;
     u32 reg = offset >> 4;
 
-    (void)dev;
-    if (!by_memory(l) || (offset & 15) || size < 4)
+    (void)vcpu;
+    if ((offset & 15) || size < 4)
         return;
     if (reg >= NR_REGS || !(regs[reg].access & (XR | XW)))
         lapic_error(l, ESR_REGISTER);
     else if (regs[reg].access & XW)
-        write_reg(l, reg, value & regs[reg].writable);
+        write_locked(l, reg, value & regs[reg].writable);
 }
 
-int lapic_map(struct vm *vm)
+int lapic_place(struct lapic *l)
 {
-    static const struct bus_ops ops = {memory_read, memory_write};
+    static const struct bus_ops ops = {.read = memory_read, .write = memory_write};
+    struct bus *bus = vcpu_mmio_bus(l->vcpu);
+    u64 to = l->base & ~(PAGE_SIZE - 1);
+    bool wanted = lapic_enabled(l) && !lapic_is_x2(l), was_placed = l->placed;
+    u64 from = l->page;
 
-    return bus_add(vm_mmio_bus(vm), LAPIC_BASE, PAGE_SIZE, &ops, NULL, "local apic");
+    l->placed = wanted;
+    l->page = to;
+    if (!wanted)
+        return was_placed ? bus_remove(bus, from) : OK;
+    if (!was_placed)
+        return bus_add_lock(bus, to, PAGE_SIZE, &ops, l, NULL);
+    return from == to ? OK : bus_move(bus, from, to);
 }
 
 static bool msr_is(const struct lapic *l, u32 msr, u8 access)
@@ -257,6 +280,6 @@ int lapic_msr_write(struct vcpu *vcpu, u32 msr, u64 value)
     }
     if (reg == REG_ICR)
         l->icr_high = value >> 32;
-    write_reg(l, reg, value);
+    write_locked(l, reg, value);
     return OK;
 }

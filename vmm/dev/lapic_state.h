@@ -21,13 +21,14 @@ enum delivery_mode {
 /* Delivery mode of an LVT entry or of the ICR. */
 #define DELIVERY_MODE(r) ((enum delivery_mode)((r) >> 8 & 7))
 
-#define LVT_MASKED        BIT(16)
-#define LVT_LEVEL         BIT(15)
-#define LVT_TIMER_MODE(r) ((r) >> 17 & 3)
-#define SVR_ENABLED       BIT(8)
-#define ESR_SEND_VECTOR   BIT(5)
-#define ESR_RECV_VECTOR   BIT(6)
-#define ESR_REGISTER      BIT(7)
+#define LVT_MASKED           BIT(16)
+#define LVT_LEVEL            BIT(15)
+#define LVT_TIMER_MODE(r)    ((r) >> 17 & 3)
+#define SVR_ENABLED          BIT(8)
+#define SVR_NO_EOI_BROADCAST BIT(12)
+#define ESR_SEND_VECTOR      BIT(5)
+#define ESR_RECV_VECTOR      BIT(6)
+#define ESR_REGISTER         BIT(7)
 
 enum timer_mode { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_DEADLINE };
 
@@ -35,6 +36,8 @@ struct lapic {
     struct vcpu *vcpu;
     u32 id;
     u64 base; /* IA32_APIC_BASE */
+    u64 page; /* where the registers are on the vCPU's bus, if they are */
+    bool placed;
     u32 irr[8], isr[8], tmr[8];
     u32 tpr, ldr, dfr, svr, esr;
     u32 errors; /* seen since ESR was last written */
@@ -61,6 +64,8 @@ u32 lapic_ppr(const struct lapic *l);
 void lapic_eoi(struct lapic *l);
 /* Remembers an error for ESR and raises the error interrupt. */
 void lapic_error(struct lapic *l, u32 bit);
+/* Puts the registers where IA32_APIC_BASE says. Fails only the first time, for lack of memory. */
+int lapic_place(struct lapic *l);
 /* Does what an LVT entry says, unless it is masked. */
 void lapic_deliver_lvt(struct lapic *l, enum lvt entry);
 

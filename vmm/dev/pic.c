@@ -270,15 +270,14 @@ static void elcr_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u64 v
 
 struct pic *pic_create(struct vm *vm)
 {
-    static const struct bus_ops master_ops = {master_read, master_write};
-    static const struct bus_ops slave_ops = {slave_read, slave_write};
-    static const struct bus_ops elcr_ops = {elcr_read, elcr_write};
+    static const struct bus_ops master_ops = {.read = master_read, .write = master_write};
+    static const struct bus_ops slave_ops = {.read = slave_read, .write = slave_write};
+    static const struct bus_ops elcr_ops = {.read = elcr_read, .write = elcr_write};
     struct pic *pic = vm_alloc(vm, sizeof(*pic));
     struct bus *bus = vm_pio_bus(vm);
 
-    if (!pic || bus_add(bus, 0x20, 2, &master_ops, pic, "pic master") ||
-        bus_add(bus, 0xa0, 2, &slave_ops, pic, "pic slave") ||
-        bus_add(bus, 0x4d0, 2, &elcr_ops, pic, "pic elcr"))
+    if (!pic || bus_add(bus, 0x20, 2, &master_ops, pic) || bus_add(bus, 0xa0, 2, &slave_ops, pic) ||
+        bus_add(bus, 0x4d0, 2, &elcr_ops, pic))
         return NULL;
     pic->vm = vm;
     for (u32 i = 0; i < 2; i++) {

@@ -311,13 +311,12 @@ static void port61_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u64
 
 struct pit *pit_create(struct vm *vm)
 {
-    static const struct bus_ops pit_ops = {pit_read, pit_write};
-    static const struct bus_ops port61_ops = {port61_read, port61_write};
+    static const struct bus_ops pit_ops = {.read = pit_read, .write = pit_write};
+    static const struct bus_ops port61_ops = {.read = port61_read, .write = port61_write};
     struct pit *pit = vm_alloc(vm, sizeof(*pit));
     struct bus *bus = vm_pio_bus(vm);
 
-    if (!pit || bus_add(bus, 0x40, 4, &pit_ops, pit, "pit") ||
-        bus_add(bus, 0x61, 1, &port61_ops, pit, "system control port B"))
+    if (!pit || bus_add(bus, 0x40, 4, &pit_ops, pit) || bus_add(bus, 0x61, 1, &port61_ops, pit))
         return NULL;
     pit->vm = vm;
     vtimer_init(&pit->timer, vm_vcpu(vm, 0), fire);

@@ -4,7 +4,6 @@
 #include "vmm/dev/debug_exit.h"
 #include "vmm/dev/host.h"
 #include "vmm/dev/ioapic.h"
-#include "vmm/dev/lapic.h"
 #include "vmm/dev/pic.h"
 #include "vmm/dev/pit.h"
 #include "vmm/dev/reset.h"
@@ -25,7 +24,7 @@ struct platform *platform_create(struct vm *vm, u64 utc, u64 memory)
     p->pm = acpi_pm_create(vm);
     p->debug_exit = debug_exit_create(vm);
     if (!p->pic || !p->ioapic || !p->pit || !p->uart || !p->rtc || !p->pm || !p->debug_exit ||
-        reset_create(vm) || lapic_map(vm))
+        reset_create(vm))
         return NULL;
     return p;
 }

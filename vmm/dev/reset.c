@@ -77,10 +77,10 @@ static void kbd_command_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size
 
 int reset_create(struct vm *vm)
 {
-    static const struct bus_ops control_ops = {control_read, control_write};
-    static const struct bus_ops port_a_ops = {port_a_read, port_a_write};
-    static const struct bus_ops data_ops = {kbd_read, kbd_data_write};
-    static const struct bus_ops command_ops = {kbd_read, kbd_command_write};
+    static const struct bus_ops control_ops = {.read = control_read, .write = control_write};
+    static const struct bus_ops port_a_ops = {.read = port_a_read, .write = port_a_write};
+    static const struct bus_ops data_ops = {.read = kbd_read, .write = kbd_data_write};
+    static const struct bus_ops command_ops = {.read = kbd_read, .write = kbd_command_write};
     struct reset *r = vm_alloc(vm, sizeof(*r));
     struct bus *bus = vm_pio_bus(vm);
     int rc;
@@ -88,12 +88,12 @@ int reset_create(struct vm *vm)
     if (!r)
         return ERR_NOMEM;
     r->vm = vm;
-    rc = bus_add(bus, RESET_CONTROL_BASE, 4, &control_ops, r, "reset control");
+    rc = bus_add(bus, RESET_CONTROL_BASE, 4, &control_ops, r);
     if (!rc)
-        rc = bus_add(bus, PORT_A, 1, &port_a_ops, r, "system control port A");
+        rc = bus_add(bus, PORT_A, 1, &port_a_ops, r);
     if (!rc)
-        rc = bus_add(bus, KBD_DATA, 1, &data_ops, r, "keyboard data");
+        rc = bus_add(bus, KBD_DATA, 1, &data_ops, r);
     if (!rc)
-        rc = bus_add(bus, KBD_COMMAND, 1, &command_ops, r, "keyboard command");
+        rc = bus_add(bus, KBD_COMMAND, 1, &command_ops, r);
     return rc;
 }

@@ -338,11 +338,11 @@ static void put_memory(struct rtc *rtc, u32 reg, u64 value, u32 size)
 
 struct rtc *rtc_create(struct vm *vm, u64 utc, u64 memory)
 {
-    static const struct bus_ops ops = {rtc_read, rtc_write};
+    static const struct bus_ops ops = {.read = rtc_read, .write = rtc_write};
     struct rtc *rtc = vm_alloc(vm, sizeof(*rtc));
     u64 low = MIN(memory, GiB(3)); /* the rest is above 4 GiB */
 
-    if (!rtc || bus_add(vm_pio_bus(vm), RTC_PORT, 2, &ops, rtc, "rtc"))
+    if (!rtc || bus_add(vm_pio_bus(vm), RTC_PORT, 2, &ops, rtc))
         return NULL;
     rtc->vm = vm;
     rtc->base = rtc->seen = utc;

@@ -245,10 +245,10 @@ size_t uart_receive(struct uart *u, const void *data, size_t n)
 
 struct uart *uart_create(struct vm *vm)
 {
-    static const struct bus_ops ops = {uart_read, uart_write};
+    static const struct bus_ops ops = {.read = uart_read, .write = uart_write};
     struct uart *u = vm_alloc(vm, sizeof(*u));
 
-    if (!u || bus_add(vm_pio_bus(vm), UART_BASE, 8, &ops, u, "uart"))
+    if (!u || bus_add(vm_pio_bus(vm), UART_BASE, 8, &ops, u))
         return NULL;
     u->vm = vm;
     u->trigger = 1;
