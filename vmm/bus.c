@@ -33,7 +33,8 @@ void bus_domain_init(struct bus_domain *d, struct vm *vm, struct spinlock *dev_l
 
 void bus_view_init(struct bus_view *v, struct bus *own, struct bus *shared, struct vcpu *vcpu, u32 shift)
 {
-    *v = (struct bus_view){.own = own, .shared = shared, .vcpu = vcpu, .shift = shift};
+    *v = (struct bus_view){
+        .domain = shared->domain, .own = own, .shared = shared, .vcpu = vcpu, .shift = shift};
 }
 
 static u32 nr_ranges(const struct bus_table *t)
@@ -211,7 +212,7 @@ static void look_at(const struct bus *bus, u64 addr, struct bus_slot *s)
 
 static void fill(struct bus_view *v, bool with_own, u64 addr, struct bus_slot *s)
 {
-    struct bus_domain *d = v->shared->domain;
+    struct bus_domain *d = v->domain;
     u64 seq;
 
     do {
@@ -234,9 +235,14 @@ bool bus_find(struct bus_view *v, u64 addr, struct bus_slot *out)
 
 /* --- accesses --- */
 
+static u64 mask_of(u32 size)
+{
+    return BITS(8 * size - 1, 0);
+}
+
 static bool is_fresh(const struct bus_view *v, const struct bus_slot *s)
 {
-    return LOAD(v->shared->domain->seq) == s->seq;
+    return LOAD(v->domain->seq) == s->seq;
 }
 
 static bool covers(const struct bus_slot *s, u64 addr, u32 size)
@@ -306,18 +312,17 @@ static void access_hole(struct bus_view *v, struct bus_slot *s, bool with_own, b
     else if (s->own)
         access(v, &below, false, addr, size, write, value);
     else if (!write)
-        *value = BITS(8 * size - 1, 0);
+        *value = mask_of(size);
 }
 
-static inline void call_device(struct bus_view *v, const struct bus_slot *s, u64 addr, u32 size, bool write,
-                               u64 *value)
+static u64 call_read(struct bus_view *v, const struct bus_slot *s, u64 addr, u32 size)
 {
-    u64 mask = BITS(8 * size - 1, 0);
+    return s->ops->read(s->dev, v->vcpu, addr - s->base, size) & mask_of(size);
+}
 
-    if (write)
-        s->ops->write(s->dev, v->vcpu, addr - s->base, size, *value & mask);
-    else
-        *value = s->ops->read(s->dev, v->vcpu, addr - s->base, size) & mask;
+static void call_write(struct bus_view *v, const struct bus_slot *s, u64 addr, u32 size, u64 value)
+{
+    s->ops->write(s->dev, v->vcpu, addr - s->base, size, value & mask_of(size));
 }
 
 /* s: a slot to use, with whatever it holds. with_own: the vCPU's bus is asked. */
@@ -332,29 +337,68 @@ static void access(struct bus_view *v, struct bus_slot *s, bool with_own, u64 ad
         return;
     }
     if (!s->ops) {
-        *value = BITS(8 * size - 1, 0); /* what a write leaves there is not used */
+        *value = mask_of(size); /* what a write leaves there is not used */
         return;
     }
     lock = s->lock;
     if (unlikely(s->ops->claims))
         n = claimed(v, s, addr, size);
-    if (likely(n == size))
-        call_device(v, s, addr, size, write, value);
+    if (n == size && write)
+        call_write(v, s, addr, size, *value);
+    else if (n == size)
+        *value = call_read(v, s, addr, size);
     if (lock)
         spin_unlock(lock);
     if (unlikely(n != size))
         access_hole(v, s, with_own, n, addr, size, write, value);
 }
 
+/* What most accesses find: a device without holes, looked up before. Takes its lock; false: nothing is done.
+ */
+static inline bool enter(struct bus_view *v, struct bus_slot *s, u64 addr, u32 size)
+{
+    if (unlikely(size & (size - 1)) || unlikely(!is_fresh(v, s)) || unlikely(!covers(s, addr, size)) ||
+        unlikely(!s->ops || s->ops->claims))
+        return false;
+    if (!s->lock)
+        return true;
+    spin_lock(s->lock);
+    if (likely(is_fresh(v, s)))
+        return true;
+    spin_unlock(s->lock);
+    return false;
+}
+
+static inline void leave(struct spinlock *lock)
+{
+    if (lock)
+        spin_unlock(lock);
+}
+
 u64 bus_read(struct bus_view *v, u64 addr, u32 size)
 {
+    struct bus_slot *s = slot_of(v, addr);
+    struct spinlock *lock = s->lock;
     u64 value = 0;
 
-    access(v, slot_of(v, addr), true, addr, size, false, &value);
+    if (likely(enter(v, s, addr, size))) {
+        value = call_read(v, s, addr, size);
+        leave(lock);
+    } else {
+        access(v, s, true, addr, size, false, &value);
+    }
     return value;
 }
 
 void bus_write(struct bus_view *v, u64 addr, u32 size, u64 value)
 {
-    access(v, slot_of(v, addr), true, addr, size, true, &value);
+    struct bus_slot *s = slot_of(v, addr);
+    struct spinlock *lock = s->lock;
+
+    if (likely(enter(v, s, addr, size))) {
+        call_write(v, s, addr, size, value);
+        leave(lock);
+    } else {
+        access(v, s, true, addr, size, true, &value);
+    }
 }

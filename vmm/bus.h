@@ -61,6 +61,7 @@ struct bus_slot {
 
 /* A vCPU's accesses to its bus and its VM's; remembers what it has looked up. */
 struct bus_view {
+    struct bus_domain *domain;
     struct bus *own, *shared;
     struct vcpu *vcpu;
     u32 shift;
