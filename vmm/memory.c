@@ -160,9 +160,11 @@ int vm_populate(struct vm *vm, gpa_t gpa)
     return r;
 }
 
-/* Copies piece by piece; a fault means that the piece has not been touched yet. */
+/* Copies piece by piece; a fault means that the piece has not been touched yet. CR2 is the guest's: it is put back. */
 static int guest_access(struct vm *vm, gpa_t gpa, void *buf, u64 n, bool write)
 {
+    u64 cr2 = read_cr2();
+
     vm_use_space(vm);
     while (n) {
         const struct vm_extent *e = find_extent(vm, gpa);
@@ -177,6 +179,7 @@ static int guest_access(struct vm *vm, gpa_t gpa, void *buf, u64 n, bool write)
         if (write ? user_copy(guest, buf, step) : user_copy(buf, guest, step)) {
             int r = vm_populate(vm, gpa);
 
+            write_cr2(cr2);
             if (r)
                 return r;
             continue;

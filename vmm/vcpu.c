@@ -213,6 +213,7 @@ static void load_registers(struct vcpu *v)
 {
     fpu_load(v);
     load_debug_registers(v);
+    write_cr2(v->cr2);
     vcpu_msrs_load(v);
 }
 
@@ -224,6 +225,7 @@ static void save_registers(struct vcpu *v)
     v->dr[2] = read_dr2();
     v->dr[3] = read_dr3();
     v->dr6 = read_dr6();
+    v->cr2 = read_cr2();
     vcpu_msrs_save(v);
 }
 

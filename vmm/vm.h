@@ -62,6 +62,7 @@ struct vcpu {
     /* Registers that stay in the CPU while other exits are handled, saved when another vCPU comes. */
     void *fpu; /* XSAVE area */
     u64 xcr0;
+    u64 cr2;
     u64 dr[4], dr6;
 
     enum vcpu_sched sched;

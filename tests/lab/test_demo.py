@@ -1,40 +1,63 @@
 # SPDX-License-Identifier: MIT
-"""Debian's own kernel, unmodified, in VMs."""
+"""The demo: Debian's own kernel, unmodified, from its first instruction to its power-off."""
 
-import pathlib
+import os
 import re
 import subprocess
-import sys
-import time
 
-import pexpect
 import pytest
+from pexpect import EOF, fdpexpect
 
+from conftest import RUN
 from nidus_lab import demo
 
-HERE = pathlib.Path(__file__).resolve().parent / "linux"
-PLACES = [pytest.param(vcpus, cpus, firmware, marks=[] if short else pytest.mark.long(0.7))
-          for firmware in ("bios", "uefi", "uefi-app") for cpus in (1, 2) for vcpus in (1, 2, 4)
-          for short in [(vcpus, cpus, firmware) in ((1, 1, "bios"), (2, 1, "uefi"), (2, 2, "uefi-app"), (4, 2, "bios"))]]
-# What the kernel complains of on this machine, and why it may.
-ACCEPTED = (
-)
+
+def check_demo(result):
+    assert result.status == 0
+    assert re.search(r"^Hello from Debian's Linux \S+, in a VM of Nidus\.$", result.text, re.MULTILINE)
+    assert "a hypervisor says it is there" in result.text
+    assert ", 2 online, " in result.text
+    result.find(r"debian: powered off: ACPI soft-off$")
 
 
-@pytest.fixture(scope="session")
-def linux(tmp_path_factory):
-    """The files of a VM of linux_vm()."""
-    work = tmp_path_factory.mktemp("linux")
-    sources = [*HERE.glob("*.c"), *HERE.glob("*.S")]
-    subprocess.run(["gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", work / "stress", *sources],
-                   check=True)
-    demo.initramfs(work / "initramfs.cpio", work, (HERE / "init").read_text(), [str(work / "stress")])
-    return {"vmlinuz": demo.kernel(), "initramfs.cpio": work / "initramfs.cpio"}
+def test_demo_powers_off(boot):
+    check_demo(boot(demo.make(), memory=1024))
 
 
-def linux_vm(name, do, words="quiet", memory="256M", **options):
-    """A [vm] section; do: the steps of linux/init; words: more of the kernel's command line."""
-    lines = [f"[vm {name}]", "kernel = vmlinuz", "initrd = initramfs.cpio",
-             f"cmdline = console=ttyS0 do={do} {words}", f"memory = {memory}",
-             *(f"{option} = {value}" for option, value in options.items())]
-    return "\n".join(lines) + "\n"
+@pytest.mark.parametrize("end", ["exit", "poweroff -f"])
+def test_demo_has_a_shell_at_a_terminal(images, end):
+    """Keys, the line discipline with Ctrl-C, and programs."""
+    keys, terminal = os.openpty()
+    process = subprocess.Popen([RUN, "--image", images.elf, "--emulator", "bochs", "--timeout", "120"],
+                               stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    child = fdpexpect.fdspawn(keys, timeout=120)
+    child.expect("Hello from Debian's Linux")
+    child.expect("debian:/# ")
+    child.send("echo $((6 * 7)) $(nproc) $(tty)\r")
+    child.expect(r"\n42 2 /dev/ttyS0\r")
+    child.send("sleep 100000\r")
+    child.expect("sleep 100000\r\n")
+    child.send("\x03")
+    child.expect("debian:/# ")
+    child.send(f"{end}\r")
+    child.expect("debian: powered off: ACPI soft-off")
+    child.expect("nidus: end: status 0")
+    try:
+        child.expect(EOF)
+    except OSError:
+        pass  # the terminal is closed on the other side
+    assert process.wait(20) == 0
+
+
+@pytest.mark.long(0.7)
+@pytest.mark.parametrize("cpus", [1, 2])
+@pytest.mark.parametrize("firmware", ["bios", "uefi", "uefi-app"])
+def test_demo_everywhere(boot, firmware, cpus):
+    check_demo(boot(demo.make(), memory=1024, firmware=firmware, cpus=cpus, timeout=300))
+
+
+@pytest.mark.long(0.7)
+@pytest.mark.parametrize("model", ["corei5_arrandale_m520", "corei7_haswell_4770", "corei7_icelake_u"])
+def test_demo_on_models(boot, model):
+    check_demo(boot(demo.make(), memory=1024, cpu=model, timeout=300))
