@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: MIT
+"""Debian's own kernel, unmodified, in VMs: what it finds, what it complains of, load with checks, ends of all kinds."""
+
+import pathlib
+import re
+import subprocess
+import time
+
+import pytest
+
+from nidus_lab import demo, packages
+
+HERE = pathlib.Path(__file__).resolve().parent / "linux"
+SHORT = ((1, 1, "bios"), (2, 1, "uefi"), (2, 2, "uefi-app"), (4, 2, "bios"))
+PLACES = [pytest.param(*place, marks=[] if place in SHORT else pytest.mark.long(0.7))
+          for place in ((vcpus, cpus, firmware) for firmware in ("bios", "uefi", "uefi-app")
+                        for cpus in (1, 2) for vcpus in (1, 2, 4))]
+# What the kernel may complain of.
+ACCEPTED = (
+    r"RETBleed: WARNING: Spectre v2 mitigation leaves CPU vulnerable",  # the emulated CPU has no IBRS
+    r"PCI: Fatal: No config space access function found",  # a VM without PCI
+    r"PCI: System does not support PCI",
+)
+CHECKS = ("registers", "sleeps", "periodic", "signals", "traps", "pipes", "processes", "mappings", "clock")
+REBOOT_FOR = 50  # seconds from the start of the test; one boot takes 30
+
+
+@pytest.fixture(scope="session")
+def linux(tmp_path_factory):
+    """The files of a VM of linux_vm()."""
+    packages.ensure("build")
+    work = tmp_path_factory.mktemp("linux")
+    sources = [*HERE.glob("*.c"), *HERE.glob("*.S")]
+    subprocess.run(["gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", work / "stress", *sources],
+                   check=True)
+    demo.initramfs(work / "initramfs.cpio", work, (HERE / "init").read_text(), [str(work / "stress")])
+    return {"vmlinuz": demo.kernel(), "initramfs.cpio": work / "initramfs.cpio"}
+
+
+def linux_vm(name, do, words="quiet panic=-1", memory="256M", **options):
+    """A [vm] section; do: the steps of linux/init; words: more of the kernel's command line."""
+    lines = [f"[vm {name}]", "kernel = vmlinuz", "initrd = initramfs.cpio", f"cmdline = console=ttyS0 do={do} {words}",
+             f"memory = {memory}", *(f"{option} = {value}" for option, value in options.items())]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.fixture
+def boot_linux(boot, linux):
+    def start(configuration, **options):
+        return boot(configuration, files=linux, **{"memory": 1024, "timeout": 400, **options})
+
+    return start
+
+
+def told(lines, what):
+    """The rest of the lines that begin with that word and a colon."""
+    return [line[len(what) + 2:] for line in lines if line.startswith(f"{what}: ")]
+
+
+def check_facts(lines, vcpus):
+    facts = told(lines, "fact")
+    every = "0" if vcpus == 1 else f"0-{vcpus - 1}"
+    assert f"online {every}" in facts and f"possible {every}" in facts
+    assert "clocksource tsc" in facts
+    assert "clockevent lapic-deadline" in facts
+    # One package, whose cores are counted by their APIC ids.
+    cpuinfo = [fact[len("cpuinfo "):] for fact in facts if fact.startswith("cpuinfo ")]
+    assert cpuinfo == [line for cpu in range(vcpus) for line in (
+        f"processor {cpu}", "physical id 0", f"siblings {vcpus}", f"core id {cpu}", f"cpu cores {vcpus}", f"apicid {cpu}")]
+
+
+def check_complaints(lines):
+    assert "complaints: these are all" in lines
+    assert not [text for text in told(lines, "complaint") if not any(re.match(known, text) for known in ACCEPTED)]
+
+
+def check_interrupts(lines, vcpus):
+    """The last step 'interrupts': each line's name, its count on every CPU."""
+    text = told(lines, "interrupts")
+    text = text[max(i for i, line in enumerate(text) if "CPU0" in line) + 1:]
+    counts = {name.strip(): [int(n) for n in rest.split()[:vcpus] if n.isdigit()]
+              for name, rest in (line.split(":", 1) for line in text)}
+    assert len(counts["LOC"]) == vcpus and min(counts["LOC"]) > 10
+    assert counts["4"][0] > 0  # ttyS0
+    for name in ("NMI", "SPU", "PMI", "TRM", "RTR"):
+        assert sum(counts[name]) == 0, name
+    assert counts["ERR"] == counts["MIS"] == [0]
+    if vcpus > 1:
+        assert min(counts["CAL"]) > 0
+
+
+def check_stress(lines, vcpus):
+    assert told(lines, "stress")[-1] == "ok"
+    for check in CHECKS:
+        for cpu in range(vcpus):
+            rounds = [re.match(rf"{check} on CPU {cpu}: (\d+) rounds$", text) for text in told(lines, "stress")]
+            assert any(found and int(found[1]) > 1 for found in rounds), f"{check} on CPU {cpu}"
+
+
+@pytest.mark.parametrize("vcpus, cpus, firmware", PLACES)
+def test_linux_finds_its_machine(boot_linux, vcpus, cpus, firmware):
+    words = "panic=-1" if vcpus == 1 else "quiet panic=-1"
+    result = boot_linux(linux_vm("debian", "facts,complaints,interrupts,poweroff", words, vcpus=vcpus), firmware=firmware,
+                        cpus=cpus)
+    assert result.status == 0
+    result.find(r"debian: powered off: ACPI soft-off$")
+    check_facts(result.lines, vcpus)
+    check_complaints(result.lines)
+    check_interrupts(result.lines, vcpus)
+
+
+def stress_and_look(boot_linux, seconds, vcpus, **options):
+    result = boot_linux(linux_vm("debian", "stress,complaints,interrupts,poweroff", f"quiet panic=-1 seconds={seconds}",
+                                 vcpus=vcpus), **options)
+    assert result.status == 0
+    check_stress(result.lines, vcpus)
+    check_complaints(result.lines)
+    check_interrupts(result.lines, vcpus)
+    return result
+
+
+def test_stress(boot_linux):
+    result = stress_and_look(boot_linux, 6, 2)
+    assert "stress: XSAVE components 0xe7" in result.lines  # AVX-512 too
+
+
+@pytest.mark.long(4)
+@pytest.mark.parametrize("firmware", ["bios", "uefi"])
+def test_stress_for_a_minute(boot_linux, firmware):
+    stress_and_look(boot_linux, 60, 4, cpus=2, firmware=firmware, timeout=900)
+
+
+@pytest.mark.long(1)
+@pytest.mark.parametrize("model, components", [("corei5_arrandale_m520", 0), ("corei7_haswell_4770", 7),
+                                               ("corei7_icelake_u", 0xe7)])
+def test_stress_on_models(boot_linux, model, components):
+    result = stress_and_look(boot_linux, 10, 2, cpus=2, cpu=model)
+    assert f"stress: XSAVE components {components:#x}" in result.lines
+
+
+@pytest.mark.long(2)
+def test_two_vms_under_stress(boot_linux):
+    """Three vCPUs and two on two CPUs."""
+    result = boot_linux(linux_vm("one", "stress,poweroff", "quiet panic=-1 seconds=15", vcpus=3) +
+                        linux_vm("two", "stress,poweroff", "quiet panic=-1 seconds=15", vcpus=2), cpus=2, timeout=900)
+    assert result.status == 0
+    check_stress(result.vm("one"), 3)
+    check_stress(result.vm("two"), 2)
+
+
+def test_cpu_goes_and_comes_back(boot_linux):
+    """INIT and SIPI of a CPU that has run before; twice."""
+    result = boot_linux(linux_vm("debian", "hotplug,stress,complaints,poweroff", "quiet panic=-1 seconds=2", vcpus=2))
+    assert result.status == 0
+    assert told(result.lines, "hotplug") == ["online 0", "online 0-1"] * 2
+    check_stress(result.lines, 2)
+    check_complaints(result.lines)
+
+
+# How a VM ends: its last step, what its restart is, words for its kernel, what Nidus says of it, how often it boots.
+ENDS = {
+    "poweroff": ("poweroff", "never", "", r"victim: powered off: ACPI soft-off$", 1),
+    "reset": ("reset", "never", "", r"victim: reset: ", 1),
+    "crash": ("crash", "never", "panic=-1", r"victim: reset: ", 1),
+    "crash-later": ("crash", "never", "panic=1", r"victim: reset: ", 1),
+    "reset-again": ("reset", "reset", "", r"victim: reset: ", 2),
+    "crash-again": ("crash", "crash", "panic=1", r"victim: reset: ", 2),
+}
+
+
+@pytest.mark.parametrize("cpus, end", [
+    (1, "poweroff"), (2, "crash"), (2, "reset-again"),
+    *(pytest.param(cpus, end, marks=pytest.mark.long(1)) for cpus, end in (
+        (2, "poweroff"), (1, "reset"), (2, "reset"), (1, "crash"), (1, "crash-later"), (2, "crash-later"),
+        (2, "crash-again")))])
+def test_a_vm_ends_and_the_other_goes_on(boot_linux, cpus, end):
+    last, restart, words, said, boots = ENDS[end]
+    count = 10 if boots == 1 else 45
+    pins = ({}, {}) if cpus == 1 else ({"pin": 0}, {"pin": 1})
+    until = int(time.time()) + REBOOT_FOR if boots > 1 else 1 << 40
+    result = boot_linux(linux_vm("calm", "count,complaints,poweroff", f"quiet seconds={count}", **pins[0]) +
+                        linux_vm("victim", f"until,{last}", f"quiet until={until} {words}", restart=restart, **pins[1]),
+                        cpus=cpus)
+    assert result.status == 0
+    result.find(said)
+    hellos = [i for i, line in enumerate(result.lines) if line.startswith("victim| Hello from Linux")]
+    if boots == 1:
+        assert len(hellos) == 1
+    else:
+        assert len(hellos) >= boots
+        result.find(r"victim: powered off: ACPI soft-off$")
+    assert told(result.vm("calm"), "count") == [str(n) for n in range(1, count + 1)]
+    check_complaints(result.vm("calm"))
+    result.find(r"calm: powered off: ACPI soft-off$")
+    # It counted on after the first end of the other.
+    ended = next(i for i, line in enumerate(result.lines) if re.match(f"nidus: {said}", line))
+    assert f"calm| count: {count}" in result.lines[ended:]
