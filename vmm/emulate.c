@@ -82,8 +82,7 @@ enum emu_result emu_translate(struct emu *e, u32 seg, u64 offset, u32 size, bool
     return e->ops->translate(e->ctx, gva, size, write, out, &e->fault);
 }
 
-/* Offset of the memory operand in its segment. */
-static u64 offset_of(struct emu *e, const struct insn *insn)
+u64 emu_offset(struct emu *e, const struct insn *insn)
 {
     u64 offset = insn->disp;
 
@@ -99,7 +98,7 @@ static u64 offset_of(struct emu *e, const struct insn *insn)
 static enum emu_result translate_rm(struct emu *e, const struct insn *insn, bool write,
                                     struct emu_access *out)
 {
-    return emu_translate(e, insn->segment, offset_of(e, insn), insn->mem_size, write, out);
+    return emu_translate(e, insn->segment, emu_offset(e, insn), insn->mem_size, write, out);
 }
 
 static u64 load(struct emu *e, const struct emu_access *a)
@@ -115,7 +114,8 @@ static void store(struct emu *e, const struct emu_access *a, u64 value)
 /* The operand that is not r/m. */
 static u64 other_operand(struct emu *e, const struct insn *insn)
 {
-    return insn->form == FORM_RM_IMM ? insn->imm : emu_get_reg(e, insn->reg, insn->size);
+    return insn->form == FORM_RM_IMM || insn->form == FORM_RM_1 ? insn->imm
+                                                                : emu_get_reg(e, insn->reg, insn->size);
 }
 
 static u64 swap_bytes(u64 value, u32 size)
@@ -226,7 +226,7 @@ static enum emu_result run_cmpxchg(struct emu *e, const struct insn *insn)
 static enum emu_result run_bit(struct emu *e, const struct insn *insn)
 {
     u32 bits = 8 * insn->size;
-    u64 number = insn->imm, offset = offset_of(e, insn), rflags = e->ops->get_rflags(e->ctx), value, bit;
+    u64 number = insn->imm, offset = emu_offset(e, insn), rflags = e->ops->get_rflags(e->ctx), value, bit;
     struct emu_access a;
     enum emu_result r;
 
@@ -248,6 +248,46 @@ static enum emu_result run_bit(struct emu *e, const struct insn *insn)
     else if (insn->op == OP_BTC)
         store(e, &a, value ^ bit);
     e->ops->set_rflags(e->ctx, rflags);
+    return EMU_OK;
+}
+
+static enum emu_result run_shift(struct emu *e, const struct insn *insn)
+{
+    u64 rflags = e->ops->get_rflags(e->ctx);
+    u32 count = insn->form == FORM_RM_CL ? emu_get_reg(e, REG_RCX, 1) : insn->imm;
+    struct emu_access a;
+    enum emu_result r = translate_rm(e, insn, true, &a);
+
+    if (r)
+        return r;
+    store(e, &a, shift(insn->op, insn->size, load(e, &a), count, &rflags));
+    e->ops->set_rflags(e->ctx, rflags);
+    return EMU_OK;
+}
+
+static enum emu_result run_setcc(struct emu *e, const struct insn *insn)
+{
+    struct emu_access a;
+    enum emu_result r = translate_rm(e, insn, true, &a);
+
+    if (!r)
+        store(e, &a, condition_holds(insn->condition, e->ops->get_rflags(e->ctx)));
+    return r;
+}
+
+/* Memory is read in any case, and 32-bit registers lose their upper half. */
+static enum emu_result run_cmovcc(struct emu *e, const struct insn *insn)
+{
+    struct emu_access a;
+    enum emu_result r = translate_rm(e, insn, false, &a);
+    u64 value;
+
+    if (r)
+        return r;
+    value = load(e, &a);
+    if (!condition_holds(insn->condition, e->ops->get_rflags(e->ctx)))
+        value = emu_get_reg(e, insn->reg, insn->size);
+    emu_set_reg(e, insn->reg, insn->size, value);
     return EMU_OK;
 }
 
@@ -281,7 +321,7 @@ static enum emu_result run_push(struct emu *e, const struct insn *insn)
 static enum emu_result run_pop(struct emu *e, const struct insn *insn)
 {
     u32 width = stack_size(e);
-    u64 sp = emu_get_reg(e, REG_RSP, width), offset = offset_of(e, insn);
+    u64 sp = emu_get_reg(e, REG_RSP, width), offset = emu_offset(e, insn);
     struct emu_access from, to;
     enum emu_result r = emu_translate(e, SEG_SS, sp, insn->size, false, &from);
 
@@ -299,17 +339,42 @@ static enum emu_result run_pop(struct emu *e, const struct insn *insn)
 typedef enum emu_result (*handler)(struct emu *e, const struct insn *insn);
 
 static const handler handlers[INSN_NR_OPS] = {
-    [OP_MOV] = run_mov,        [OP_MOVZX] = run_mov,       [OP_MOVSX] = run_mov,
-    [OP_MOVBE] = run_mov,      [OP_XCHG] = run_xchg,       [OP_ADD] = run_arithmetic,
-    [OP_OR] = run_arithmetic,  [OP_ADC] = run_arithmetic,  [OP_SBB] = run_arithmetic,
-    [OP_AND] = run_arithmetic, [OP_SUB] = run_arithmetic,  [OP_XOR] = run_arithmetic,
-    [OP_CMP] = run_arithmetic, [OP_TEST] = run_arithmetic, [OP_NOT] = run_arithmetic,
-    [OP_NEG] = run_arithmetic, [OP_INC] = run_arithmetic,  [OP_DEC] = run_arithmetic,
-    [OP_BT] = run_bit,         [OP_BTS] = run_bit,         [OP_BTR] = run_bit,
-    [OP_BTC] = run_bit,        [OP_CMPXCHG] = run_cmpxchg, [OP_XADD] = run_xadd,
-    [OP_PUSH] = run_push,      [OP_POP] = run_pop,         [OP_MOVS] = emu_string,
-    [OP_CMPS] = emu_string,    [OP_STOS] = emu_string,     [OP_LODS] = emu_string,
+    [OP_MOV] = run_mov,
+    [OP_MOVZX] = run_mov,
+    [OP_MOVSX] = run_mov,
+    [OP_MOVBE] = run_mov,
+    [OP_XCHG] = run_xchg,
+    [OP_ADD] = run_arithmetic,
+    [OP_OR] = run_arithmetic,
+    [OP_ADC] = run_arithmetic,
+    [OP_SBB] = run_arithmetic,
+    [OP_AND] = run_arithmetic,
+    [OP_SUB] = run_arithmetic,
+    [OP_XOR] = run_arithmetic,
+    [OP_CMP] = run_arithmetic,
+    [OP_TEST] = run_arithmetic,
+    [OP_NOT] = run_arithmetic,
+    [OP_NEG] = run_arithmetic,
+    [OP_INC] = run_arithmetic,
+    [OP_DEC] = run_arithmetic,
+    [OP_BT] = run_bit,
+    [OP_BTS] = run_bit,
+    [OP_BTR] = run_bit,
+    [OP_BTC] = run_bit,
+    [OP_CMPXCHG] = run_cmpxchg,
+    [OP_XADD] = run_xadd,
+    [OP_PUSH] = run_push,
+    [OP_POP] = run_pop,
+    [OP_MOVS] = emu_string,
+    [OP_CMPS] = emu_string,
+    [OP_STOS] = emu_string,
+    [OP_LODS] = emu_string,
     [OP_SCAS] = emu_string,
+    [OP_ROL... OP_SAR] = run_shift,
+    [OP_SETCC] = run_setcc,
+    [OP_CMOVCC] = run_cmovcc,
+    [OP_CMPXCHG8B] = emu_cmpxchg_pair,
+    [OP_VMOV] = emu_vector,
 };
 
 enum emu_result emu_run(struct emu *e, const struct insn *insn)

@@ -18,7 +18,7 @@ enum emu_result {
 };
 
 struct emu_fault {
-    u32 vector; /* VEC_GP, VEC_SS or VEC_PF; they all have an error code */
+    u32 vector; /* VEC_GP, VEC_SS or VEC_PF; or VEC_UD or VEC_NM, which have no error code */
     u32 error_code;
     gva_t cr2; /* for VEC_PF */
 };
@@ -35,11 +35,16 @@ struct emu_ops {
     u64 (*get_rflags)(void *ctx);
     void (*set_rflags)(void *ctx, u64 value);
     void (*segment)(void *ctx, u32 seg, struct segment *out); /* SEG_* */
-    /* Checks and translates size (1 to 8) bytes, for writing (and reading) or for reading. On a fault fills
+    /* Vector registers 0 to 15: their low 16 bytes, or 32. With vex writes clear what is above. */
+    void (*get_vector)(void *ctx, u32 n, u32 size, u64 value[4]);
+    void (*set_vector)(void *ctx, u32 n, u32 size, bool vex, const u64 value[4]);
+    /* Whether the guest may use them now: EMU_OK, or EMU_FAULT and *fault: #UD or #NM. */
+    enum emu_result (*vector_usable)(void *ctx, bool vex, struct emu_fault *fault);
+    /* Checks and translates size (1 to 32) bytes, for writing (and reading) or for reading. On a fault fills
      * *fault. */
     enum emu_result (*translate)(void *ctx, gva_t gva, u32 size, bool write, struct emu_access *out,
                                  struct emu_fault *fault);
-    /* These cannot fail any more. Values are little-endian, zero-extended. */
+    /* These, of 1 to 8 bytes, cannot fail any more. Values are little-endian, zero-extended. */
     u64 (*load)(void *ctx, const struct emu_access *a);
     void (*store)(void *ctx, const struct emu_access *a, u64 value);
 };
@@ -71,6 +76,13 @@ u64 emu_size_mask(u32 size);
 enum emu_result emu_translate(struct emu *e, u32 seg, u64 offset, u32 size, bool write,
                               struct emu_access *out);
 
+u64 emu_offset(struct emu *e, const struct insn *insn); /* of the memory operand in its segment */
+/* The n bytes from byte `at` on. */
+struct emu_access emu_part(const struct emu_access *a, u32 at, u32 n);
+
+/* CMPXCHG8B, CMPXCHG16B and moves of vector registers. */
+enum emu_result emu_cmpxchg_pair(struct emu *e, const struct insn *insn);
+enum emu_result emu_vector(struct emu *e, const struct insn *insn);
 /* MOVS, CMPS, STOS, LODS, SCAS. */
 enum emu_result emu_string(struct emu *e, const struct insn *insn);
 

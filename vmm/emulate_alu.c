@@ -97,3 +97,128 @@ u64 alu(u32 op, u32 size, u64 a, u64 b, u64 *rflags)
     *rflags = (*rflags & ~changed) | (flags & changed);
     return r;
 }
+
+/* Rotates a of so many bits to the left by less than that. */
+static u64 rotate(u64 a, u32 bits, u32 count)
+{
+    u64 mask = ~0ull >> (64 - bits);
+
+    return count ? ((a << count) | (a >> (bits - count))) & mask : a;
+}
+
+static u64 rotate_only(u32 op, u32 bits, u64 a, u32 count, u64 *flags)
+{
+    u64 top = BIT(bits - 1), r;
+
+    count %= bits;
+    r = rotate(a, bits, op == OP_ROL ? count : (bits - count) % bits);
+    if (op == OP_ROL) {
+        *flags = r & 1 ? RFLAGS_CF : 0;
+        if (!(r & top) != !(r & 1))
+            *flags |= RFLAGS_OF;
+    } else {
+        *flags = r & top ? RFLAGS_CF : 0;
+        if (!(r & top) != !(r & top >> 1))
+            *flags |= RFLAGS_OF;
+    }
+    return r;
+}
+
+/* CF is one bit more, above the others. */
+static u64 rotate_with_carry(u32 op, u32 bits, u64 a, u32 count, bool carry, u64 *flags)
+{
+    u64 top = BIT(bits - 1);
+
+    for (count %= bits + 1; count; count--) {
+        if (op == OP_RCL) {
+            bool out = a & top;
+
+            a = (a << 1 | carry) & (top | (top - 1));
+            carry = out;
+        } else {
+            bool out = a & 1;
+
+            a = a >> 1 | (carry ? top : 0);
+            carry = out;
+        }
+    }
+    *flags = carry ? RFLAGS_CF : 0;
+    if (op == OP_RCL ? !(a & top) != !carry : !(a & top) != !(a & top >> 1))
+        *flags |= RFLAGS_OF;
+    return a;
+}
+
+static u64 shift_only(u32 op, u32 bits, u64 a, u32 count, u64 *flags)
+{
+    u64 top = BIT(bits - 1), mask = top | (top - 1), r;
+    s64 wide = (s64)(a << (64 - bits)) >> (64 - bits);
+    bool carry;
+
+    if (op == OP_SHL) {
+        r = a << count & mask;
+        carry = count <= bits && (a >> (bits - count) & 1);
+    } else if (op == OP_SHR) {
+        r = a >> count;
+        carry = a >> (count - 1) & 1;
+    } else {
+        r = (u64)(wide >> count) & mask;
+        carry = wide >> (count - 1) & 1;
+    }
+    *flags = result_flags(r, top) | (carry ? RFLAGS_CF : 0);
+    if (op == OP_SHL ? !(r & top) != !carry : op == OP_SHR && (a & top))
+        *flags |= RFLAGS_OF;
+    return r;
+}
+
+u64 shift(u32 op, u32 size, u64 a, u32 count, u64 *rflags)
+{
+    u64 flags = 0, changed = RFLAGS_CF | RFLAGS_OF, r;
+    u32 bits = 8 * size;
+
+    a &= ~0ull >> (64 - bits);
+    count &= size == 8 ? 63 : 31;
+    if (!count)
+        return a;
+    if (op <= OP_ROR) {
+        r = rotate_only(op, bits, a, count, &flags);
+    } else if (op <= OP_RCR) {
+        r = rotate_with_carry(op, bits, a, count, *rflags & RFLAGS_CF, &flags);
+    } else {
+        changed = STATUS & ~(u64)RFLAGS_AF;
+        r = shift_only(op, bits, a, count, &flags);
+    }
+    *rflags = (*rflags & ~changed) | (flags & changed);
+    return r;
+}
+
+bool condition_holds(u32 condition, u64 rflags)
+{
+    bool less = !(rflags & RFLAGS_SF) != !(rflags & RFLAGS_OF), r;
+
+    switch (condition >> 1) {
+    case 0:
+        r = rflags & RFLAGS_OF;
+        break;
+    case 1:
+        r = rflags & RFLAGS_CF;
+        break;
+    case 2:
+        r = rflags & RFLAGS_ZF;
+        break;
+    case 3:
+        r = rflags & (RFLAGS_CF | RFLAGS_ZF);
+        break;
+    case 4:
+        r = rflags & RFLAGS_SF;
+        break;
+    case 5:
+        r = rflags & RFLAGS_PF;
+        break;
+    case 6:
+        r = less;
+        break;
+    default:
+        r = less || (rflags & RFLAGS_ZF);
+    }
+    return r != (condition & 1);
+}

@@ -12,4 +12,13 @@
  */
 u64 alu(u32 op, u32 size, u64 a, u64 b, u64 *rflags);
 
+/*
+ * OP_ROL to OP_SAR by count, of which the CPU takes the low 5 bits (6 with size 8). Undefined flags: OF
+ * unless it is by 1, AF of shifts, CF of SHL and SHR by more than there are bits.
+ */
+u64 shift(u32 op, u32 size, u64 a, u32 count, u64 *rflags);
+
+/* Whether condition (0 to 15, as in opcodes) holds. */
+bool condition_holds(u32 condition, u64 rflags);
+
 #endif

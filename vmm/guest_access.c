@@ -2,6 +2,7 @@
 #include "vmm/guest_access.h"
 
 #include "arch/x86/regs.h"
+#include "arch/x86/vector.h"
 #include "vmm/mmio_host.h"
 
 #define PAGE_OFFSET(x) ((x) & (PAGE_SIZE - 1))
@@ -34,6 +35,37 @@ static void set_rflags(void *ctx, u64 value)
 static void get_segment(void *ctx, u32 seg, struct segment *out)
 {
     vcpu_segment(vcpu_of(ctx), seg, out);
+}
+
+static void get_vector(void *ctx, u32 n, u32 size, u64 value[4])
+{
+    (void)ctx;
+    vector_get(n, size, value);
+}
+
+static void set_vector(void *ctx, u32 n, u32 size, bool vex, const u64 value[4])
+{
+    (void)ctx;
+    vector_set(n, size, vex, value);
+}
+
+/* SDM 325462 volume 2, 'Instruction Exception Specification', types 1 to 5, as far as they have these in
+ * common. */
+static enum emu_result vector_usable(void *ctx, bool vex, struct emu_fault *fault)
+{
+    struct guest_access *g = ctx;
+    u64 cr0 = g->walk.cr0, cr4 = g->walk.cr4;
+    bool defined;
+
+    if (vex)
+        defined = !g->emu.real && !(vcpu_get_rflags(g->vcpu) & RFLAGS_VM) && (cr4 & CR4_OSXSAVE) &&
+                  !(~vector_xcr0() & (XCR0_SSE | XCR0_AVX));
+    else
+        defined = !(cr0 & CR0_EM) && (cr4 & CR4_OSFXSR);
+    if (defined && !(cr0 & CR0_TS))
+        return EMU_OK;
+    *fault = (struct emu_fault){.vector = defined ? VEC_NM : VEC_UD};
+    return EMU_FAULT;
 }
 
 static int walk_read(void *ctx, gpa_t gpa, u32 size, u64 *value)
@@ -100,33 +132,41 @@ static bool is_device(const struct guest_access *g, gpa_t gpa)
     return g->known && !((gpa ^ g->known_gpa) >> PAGE_SHIFT);
 }
 
-/* Devices are accessed by 1, 2, 4 or 8 bytes; the rest of a page-crossing access goes byte by byte. */
-static u32 device_step(u32 size)
+/* Devices are accessed by 1, 2, 4 or 8 aligned bytes: the largest such part at gpa of what is left. */
+static u32 device_step(gpa_t gpa, u32 left)
 {
-    return size & (size - 1) ? 1 : size;
+    u32 step = left >= 8 ? 8 : left >= 4 ? 4 : left >= 2 ? 2 : 1;
+
+    while (gpa & (step - 1))
+        step /= 2;
+    return step;
 }
 
 static u64 load_piece(struct guest_access *g, gpa_t gpa, u32 size)
 {
-    u32 step = device_step(size);
     u64 value = 0;
+    u32 step;
 
     if (!is_device(g, gpa) && guest_read(vcpu_vm(g->vcpu), gpa, &value, size) == OK)
         return value;
     value = 0;
-    for (u32 done = 0; done < size; done += step)
+    for (u32 done = 0; done < size; done += step) {
+        step = device_step(gpa + done, size - done);
         value |= (vcpu_mmio_read(g->vcpu, gpa + done, step) & emu_size_mask(step)) << (8 * done);
+    }
     return value;
 }
 
 static void store_piece(struct guest_access *g, gpa_t gpa, u32 size, u64 value)
 {
-    u32 step = device_step(size);
+    u32 step;
 
     if (!is_device(g, gpa) && guest_write(vcpu_vm(g->vcpu), gpa, &value, size) == OK)
         return;
-    for (u32 done = 0; done < size; done += step)
+    for (u32 done = 0; done < size; done += step) {
+        step = device_step(gpa + done, size - done);
         vcpu_mmio_write(g->vcpu, gpa + done, step, value >> (8 * done) & emu_size_mask(step));
+    }
 }
 
 static u64 load(void *ctx, const struct emu_access *a)
@@ -151,6 +191,9 @@ static const struct emu_ops emu_ops = {
     .get_rflags = get_rflags,
     .set_rflags = set_rflags,
     .segment = get_segment,
+    .get_vector = get_vector,
+    .set_vector = set_vector,
+    .vector_usable = vector_usable,
     .translate = translate,
     .load = load,
     .store = store,
@@ -194,6 +237,8 @@ int guest_access_finish(struct guest_access *g, enum emu_result result)
     case EMU_FAULT:
         if (f->vector == VEC_PF)
             vcpu_inject_page_fault(g->vcpu, f->error_code, f->cr2);
+        else if (f->vector == VEC_UD || f->vector == VEC_NM)
+            vcpu_inject_exception(g->vcpu, f->vector);
         else
             vcpu_inject_exception_error(g->vcpu, f->vector, f->error_code);
         return OK;

@@ -8,8 +8,6 @@
 #include "vmm/mmio_fast.h"
 #include "vmm/mmio_host.h"
 
-#define MAX_REPORTS 16
-
 /* The bytes at CS:RIP, as far as they have been needed. */
 struct fetch {
     u8 bytes[INSN_MAX_LENGTH];
@@ -95,21 +93,19 @@ static void learn(struct guest_access *g, struct fetch *f, const struct insn *in
         mmio_learn(g->vcpu, insn, rip, g->known_gpa, f->match, add_bytes(f, entries, insn->length));
 }
 
-/* The first few times only: a guest can do this as often as it likes. */
 static void report(struct guest_access *g, const struct fetch *f, gpa_t gpa)
 {
-    static u32 reports;
+    const char *vm = vcpu_may_report(g->vcpu);
     char text[3 * INSN_MAX_LENGTH + 1] = "";
     size_t n = 0;
 
-    if (__atomic_load_n(&reports, __ATOMIC_RELAXED) >= MAX_REPORTS)
+    if (!vm)
         return;
-    __atomic_fetch_add(&reports, 1, __ATOMIC_RELAXED);
     for (u32 i = 0; i < f->n; i++)
         n += format(text + n, sizeof(text) - n, " %02x", f->bytes[i]);
     log_error(
-        "vCPU %u: cannot emulate the instruction at 0x%llx that accesses guest-physical 0x%llx (%u-bit code):%s",
-        vcpu_id(g->vcpu), (unsigned long long)g->emu.rip, (unsigned long long)gpa, 8 * g->emu.mode,
+        "%s.%u: cannot emulate the instruction at 0x%llx that accesses guest-physical 0x%llx (%u-bit code):%s",
+        vm, vcpu_id(g->vcpu), (unsigned long long)g->emu.rip, (unsigned long long)gpa, 8 * g->emu.mode,
         f->n ? text : " it is not in RAM");
 }
 

@@ -20,8 +20,7 @@ static struct mmio_move *move_at(struct vcpu *v, u64 rip)
     return &v->moves[(rip ^ rip >> 4) % MMIO_MOVES];
 }
 
-/* The CPU has found the access allowed; its address is only to tell that it was this instruction's and lies
- * in one page. */
+/* The CPU has found the access allowed; its address is only to tell that it was this instruction's. */
 static inline bool same_address(const struct vcpu *v, const struct mmio_move *m, gpa_t gpa)
 {
     u64 address = m->address;
@@ -30,7 +29,7 @@ static inline bool same_address(const struct vcpu *v, const struct mmio_move *m,
         address += v->gpr[m->base];
     if (m->index != REG_NONE)
         address += v->gpr[m->index] << m->scale;
-    return !((address ^ gpa) % PAGE_SIZE) && gpa % PAGE_SIZE <= PAGE_SIZE - m->size;
+    return !((address ^ gpa) % PAGE_SIZE) && !(gpa & (m->size - 1));
 }
 
 /* Nothing that the decoding depended on has changed. That the fetch was allowed, the CPU has just shown. */

@@ -40,6 +40,9 @@ void vcpu_advance(struct vcpu *v, u64 rip);
  */
 int guest_update(struct vm *vm, gpa_t gpa, u32 size, u64 old, u64 new);
 
+/* The VM's name, for a message about something that it does; null when there have been many of them. */
+const char *vcpu_may_report(struct vcpu *v);
+
 /* The VM's buses. size: 1, 2, 4 or 8 (ports: to 4) bytes. */
 u64 vcpu_mmio_read(struct vcpu *v, gpa_t gpa, u32 size);
 void vcpu_mmio_write(struct vcpu *v, gpa_t gpa, u32 size, u64 value);

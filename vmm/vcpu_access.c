@@ -119,6 +119,18 @@ int guest_update(struct vm *vm, gpa_t gpa, u32 size, u64 old, u64 new)
     return user_cmpxchg((void *)(VM_BASE + gpa), size, old, new);
 }
 
+#define MAX_REPORTS 16 /* a guest could make as many as it likes */
+
+const char *vcpu_may_report(struct vcpu *v)
+{
+    u32 *reports = &v->vm->reports;
+
+    if (__atomic_load_n(reports, __ATOMIC_RELAXED) >= MAX_REPORTS ||
+        __atomic_fetch_add(reports, 1, __ATOMIC_RELAXED) >= MAX_REPORTS)
+        return NULL;
+    return v->vm->config->name;
+}
+
 u64 vcpu_mmio_read(struct vcpu *v, gpa_t gpa, u32 size)
 {
     return bus_read(&v->mmio, gpa, size);

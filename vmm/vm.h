@@ -128,6 +128,7 @@ struct vm {
     enum vm_end how;
     char why[96];
     u32 restarts;
+    u32 reports; /* made of instructions that cannot be emulated */
 };
 
 /* --- vm.c: life of a VM --- */

@@ -15,6 +15,9 @@ struct cursor {
     u32 mode;
     u8 rex, segment; /* segment: override, or REG_NONE */
     bool size_prefix, addr_prefix;
+    bool vex256;                        /* VEX.L */
+    bool bad_vex;                       /* another operand, or a size that there is not */
+    const struct vector_opcode *vector; /* null: no vector move */
 };
 
 /* 16-bit addressing forms, by ModRM's r/m field. */
@@ -100,28 +103,90 @@ static bool take_prefixes(struct cursor *c, u8 *opcode)
     return false;
 }
 
-/* Finds the opcode in its map. OK, ERR_RANGE or ERR_UNSUPP. */
+static int find_vector(struct cursor *c, u32 map, u8 opcode, u32 prefix, struct opcode *out)
+{
+    for (u32 i = 0; i < NR_VECTOR_OPCODES; i++) {
+        const struct vector_opcode *v = &vector_opcodes[i];
+
+        if (v->map == map && v->opcode == opcode && v->prefix == prefix) {
+            c->vector = v;
+            *out = (struct opcode){OP_VMOV, v->form, v->flags};
+            return OK;
+        }
+    }
+    return ERR_UNSUPP;
+}
+
+/*
+ * 'The VEX Prefix': it has the bits of REX, those of 66, F2 and F3 and the opcode's map in two or three
+ * bytes. The fourth register operand must not be used by any instruction that is supported.
+ */
+static int take_vex(struct cursor *c, bool three, struct opcode *out)
+{
+    u32 first, last, map = 1;
+
+    if ((size_t)(c->end - c->pos) < 2u + three)
+        return ERR_RANGE;
+    if (c->rex || c->size_prefix || c->insn->prefixes)
+        return ERR_INVAL;
+    first = last = *c->pos++;
+    if (three) {
+        map = first & 31;
+        last = *c->pos++;
+    }
+    if (c->mode == 8) /* REX bits R, X, B are inverted */
+        c->rex = (~first >> 5 & (three ? 7 : REX_R)) | (three && (last & 0x80) ? REX_W : 0);
+    c->insn->prefixes |= INSN_VEX;
+    c->vex256 = last & 4;
+    if (find_vector(c, map, *c->pos++, last & 3, out))
+        return ERR_UNSUPP;
+    c->bad_vex = (last & 0x78) != 0x78 || (c->vex256 && c->vector->size != 16 && !(out->flags & OPF_VEX_LIG));
+    return OK;
+}
+
+/* Outside of 64-bit mode C4 and C5 are LES and LDS, whose operand cannot be a register. */
+static bool is_vex(const struct cursor *c, u8 byte)
+{
+    return (byte == 0xc4 || byte == 0xc5) && (c->mode == 8 || *c->pos >= 0xc0);
+}
+
+static u32 mandatory_prefix(const struct cursor *c)
+{
+    if (c->insn->prefixes & INSN_REPNE)
+        return 3;
+    if (c->insn->prefixes & INSN_REP)
+        return 2;
+    return c->size_prefix;
+}
+
+/* Finds the opcode in its map. OK, ERR_RANGE, ERR_INVAL or ERR_UNSUPP. */
 static int take_opcode(struct cursor *c, struct opcode *out)
 {
-    const struct opcode *map = opcodes_1;
+    static const struct opcode *const maps[] = {opcodes_1, opcodes_0f, opcodes_0f38};
+    u32 map = 0;
     u8 byte;
 
     if (!take_prefixes(c, &byte))
         return ERR_RANGE;
+    if (c->pos == c->end && (byte == 0x0f || byte == 0xc4 || byte == 0xc5))
+        return ERR_RANGE;
+    if (is_vex(c, byte))
+        return take_vex(c, byte == 0xc4, out);
     if (byte == 0x0f) {
-        map = opcodes_0f;
-        if (c->pos == c->end)
-            return ERR_RANGE;
+        map = 1;
         byte = *c->pos++;
         if (byte == 0x38) {
-            map = opcodes_0f38;
+            map = 2;
             if (c->pos == c->end)
                 return ERR_RANGE;
             byte = *c->pos++;
         }
     }
-    *out = map[byte];
-    return out->op == OP_NONE && !(out->flags & OPF_GROUP) ? ERR_UNSUPP : OK;
+    *out = maps[map][byte];
+    c->insn->condition = byte & 15;
+    if (out->op == OP_NONE && !(out->flags & OPF_GROUP))
+        return find_vector(c, map, byte, mandatory_prefix(c), out);
+    return OK;
 }
 
 static u8 byte_register(const struct cursor *c, u8 n)
@@ -154,10 +219,26 @@ static void set_sizes(struct cursor *c, u32 flags)
         insn->mem_size = 2;
     else if (flags & OPF_SRC32)
         insn->mem_size = MIN(insn->size, 4);
+    else if (flags & OPF_PAIR)
+        insn->mem_size = 2 * insn->size;
     if (!c->addr_prefix)
         insn->addr_size = c->mode;
     else
         insn->addr_size = c->mode == 4 ? 2 : 4;
+}
+
+static void set_vector_sizes(struct cursor *c)
+{
+    struct insn *insn = c->insn;
+
+    insn->size = c->vector->size;
+    if (!insn->size)
+        insn->size = c->rex & REX_W ? 8 : 4;
+    else if (insn->size == 16 && c->vex256)
+        insn->size = 32;
+    insn->mem_size = insn->size;
+    if (c->vector->flags & OPF_ALIGN)
+        insn->prefixes |= INSN_ALIGN;
 }
 
 static bool take_sib(struct cursor *c, u32 mod)
@@ -257,10 +338,13 @@ static int take_modrm(struct cursor *c, struct opcode *o)
         if (m->op == OP_NONE)
             return ERR_UNSUPP;
         o->op = m->op;
-        insn->form = m->form;
+        if (m->form != FORM_OPCODE)
+            insn->form = m->form;
         o->flags = (o->flags & ~m->remove) | m->add;
     }
     set_sizes(c, o->flags);
+    if (c->vector)
+        set_vector_sizes(c);
     reg |= c->rex & REX_R ? 8 : 0;
     insn->reg = insn->size == 1 ? byte_register(c, reg) : reg;
     return take_rm(c, modrm) ? OK : ERR_RANGE;
@@ -282,6 +366,8 @@ static int take_operands(struct cursor *c, struct opcode *o)
         if (r)
             return r;
     }
+    if (insn->form == FORM_RM_1)
+        insn->imm = 1;
     if (o->flags & OPF_IMM8)
         imm_size = 1;
     else if (o->flags & OPF_IMMZ)
@@ -295,8 +381,10 @@ static int check(const struct cursor *c, const struct opcode *o)
     const struct insn *insn = c->insn;
     bool to_memory = insn->mem && insn->form != FORM_REG_RM && insn->form != FORM_ACC_MEM;
 
-    if (likely(!(o->flags & OPF_CHECKED) && !(insn->prefixes & INSN_LOCK)))
+    if (likely(!(o->flags & OPF_CHECKED) && !(insn->prefixes & INSN_LOCK) && !c->bad_vex))
         return OK;
+    if ((o->flags & OPF_REG_OTHER) && !insn->mem)
+        return ERR_UNSUPP;
     if ((o->flags & OPF_ONLY64) && c->mode != 8)
         return ERR_UNSUPP;
     if ((o->flags & OPF_NO_REP) && (insn->prefixes & (INSN_REP | INSN_REPNE)))
@@ -305,7 +393,7 @@ static int check(const struct cursor *c, const struct opcode *o)
         return ERR_UNSUPP;
     if ((o->flags & OPF_NOT64) && c->mode == 8)
         return ERR_INVAL;
-    if ((o->flags & OPF_MEM) && !insn->mem)
+    if (c->bad_vex || ((o->flags & OPF_MEM) && !insn->mem))
         return ERR_INVAL;
     if ((insn->prefixes & INSN_LOCK) && !((o->flags & OPF_LOCK) && to_memory))
         return ERR_INVAL;

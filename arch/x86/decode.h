@@ -38,6 +38,18 @@ enum insn_op {
     OP_BTC,
     OP_CMPXCHG,
     OP_XADD,
+    /* In the order of the reg field of group 2. */
+    OP_ROL,
+    OP_ROR,
+    OP_RCL,
+    OP_RCR,
+    OP_SHL,
+    OP_SHR,
+    OP_SAR,
+    OP_SETCC,
+    OP_CMOVCC,
+    OP_CMPXCHG8B, /* size 8: CMPXCHG16B */
+    OP_VMOV,      /* moves of vector registers; reg (and rm) is one, except where rm is a general register */
     OP_PUSH,
     OP_POP,
     OP_MOVS,
@@ -55,7 +67,9 @@ enum insn_form {
     FORM_RM_REG,
     FORM_REG_RM,
     FORM_RM_IMM,
-    FORM_RM,      /* the r/m operand alone */
+    FORM_RM,   /* the r/m operand alone */
+    FORM_RM_1, /* imm is 1 */
+    FORM_RM_CL,
     FORM_ACC_MEM, /* accumulator from a direct address (moffs) */
     FORM_MEM_ACC,
     FORM_STRING, /* implied: rSI with the segment, ES:rDI, accumulator, DX */
@@ -67,13 +81,15 @@ enum insn_form {
 #define INSN_LOCK  BIT(0)
 #define INSN_REPNE BIT(1) /* F2; the last of F2 and F3 counts */
 #define INSN_REP   BIT(2) /* F3 */
+#define INSN_VEX   BIT(3) /* OP_VMOV: what of the register is not written becomes 0 */
+#define INSN_ALIGN BIT(4) /* OP_VMOV: the memory operand must be aligned to its size */
 
 struct insn {
-    u8 op;             /* enum insn_op */
-    u8 form;           /* enum insn_form */
-    u8 length;         /* in bytes */
-    u8 size;           /* of the operation (MOVZX, MOVSX: of the destination): 1, 2, 4 or 8 bytes */
-    u8 mem_size;       /* of the r/m operand, in bytes */
+    u8 op;     /* enum insn_op */
+    u8 form;   /* enum insn_form */
+    u8 length; /* in bytes */
+    u8 size;   /* of the operation (MOVZX, MOVSX: of the destination): 1, 2, 4 or 8 bytes; OP_VMOV: 4 to 32 */
+    u8 mem_size;       /* of the r/m operand, in bytes; differs for MOVZX, MOVSX and CMPXCHG8B */
     u8 addr_size;      /* 2, 4 or 8 bytes */
     u8 prefixes;       /* INSN_* */
     bool mem;          /* the r/m operand is memory: described by the next six; else it is the register rm */
@@ -83,6 +99,7 @@ struct insn {
     u8 scale;          /* shift: 0 to 3 */
     bool rip_relative; /* add the address of the next instruction */
     u8 reg;            /* register operand, or REG_HIGH + n */
+    u8 condition;      /* of SETcc and CMOVcc: 0 to 15 as in the opcode */
     u64 disp;          /* sign-extended; addresses are computed modulo addr_size */
     u64 imm;           /* sign-extended to the operation's size and beyond */
 };

@@ -48,8 +48,14 @@ const struct opcode opcodes_1[256] = {
     STRING(0xaa, OP_STOS),
     STRING(0xac, OP_LODS),
     STRING(0xae, OP_SCAS),
+    [0xc0] = {GROUP_2, FORM_RM_IMM, OPF_GROUP | OPF_IMM8 | B},
+    [0xc1] = {GROUP_2, FORM_RM_IMM, OPF_GROUP | OPF_IMM8},
     [0xc6] = {GROUP_11, FORM_RM_IMM, OPF_GROUP | OPF_IMM8 | B},
     [0xc7] = {GROUP_11, FORM_RM_IMM, OPF_GROUP | OPF_IMMZ},
+    [0xd0] = {GROUP_2, FORM_RM_1, OPF_GROUP | B},
+    [0xd1] = {GROUP_2, FORM_RM_1, OPF_GROUP},
+    [0xd2] = {GROUP_2, FORM_RM_CL, OPF_GROUP | B},
+    [0xd3] = {GROUP_2, FORM_RM_CL, OPF_GROUP},
     [0xf6] = {GROUP_3, FORM_RM, OPF_GROUP | B | L},
     [0xf7] = {GROUP_3, FORM_RM, OPF_GROUP | L},
     [0xfe] = {GROUP_4, FORM_RM, OPF_GROUP | B | L},
@@ -57,6 +63,8 @@ const struct opcode opcodes_1[256] = {
 };
 
 const struct opcode opcodes_0f[256] = {
+    [0x40 ... 0x4f] = {OP_CMOVCC, FORM_REG_RM, 0},
+    [0x90 ... 0x9f] = {OP_SETCC, FORM_RM, B},
     [0xa3] = {OP_BT, FORM_RM_REG, 0},
     [0xab] = {OP_BTS, FORM_RM_REG, L},
     [0xb0] = {OP_CMPXCHG, FORM_RM_REG, B | L},
@@ -71,11 +79,46 @@ const struct opcode opcodes_0f[256] = {
     [0xc0] = {OP_XADD, FORM_RM_REG, B | L},
     [0xc1] = {OP_XADD, FORM_RM_REG, L},
     [0xc3] = {OP_MOV, FORM_RM_REG, OPF_MEM | OPF_NO_REP | OPF_NO_66 | OPF_MIN32}, /* MOVNTI */
+    [0xc7] = {GROUP_9, FORM_RM, OPF_GROUP | L},
 };
 
 const struct opcode opcodes_0f38[256] = {
     [0xf0] = {OP_MOVBE, FORM_REG_RM, OPF_MEM | OPF_NO_REP},
     [0xf1] = {OP_MOVBE, FORM_RM_REG, OPF_MEM | OPF_NO_REP},
+};
+
+#define MEM   OPF_MEM
+#define ALIGN OPF_ALIGN
+#define LIG   OPF_VEX_LIG
+#define OTHER OPF_REG_OTHER
+
+/* What there is with VEX there is without, and the other way round. */
+const struct vector_opcode vector_opcodes[NR_VECTOR_OPCODES] = {
+    {1, 0x10, 0, FORM_REG_RM, 16, 0},           /* MOVUPS */
+    {1, 0x10, 1, FORM_REG_RM, 16, 0},           /* MOVUPD */
+    {1, 0x10, 2, FORM_REG_RM, 4, OTHER | LIG},  /* MOVSS */
+    {1, 0x10, 3, FORM_REG_RM, 8, OTHER | LIG},  /* MOVSD */
+    {1, 0x11, 0, FORM_RM_REG, 16, 0},           /* MOVUPS */
+    {1, 0x11, 1, FORM_RM_REG, 16, 0},           /* MOVUPD */
+    {1, 0x11, 2, FORM_RM_REG, 4, OTHER | LIG},  /* MOVSS */
+    {1, 0x11, 3, FORM_RM_REG, 8, OTHER | LIG},  /* MOVSD */
+    {1, 0x28, 0, FORM_REG_RM, 16, ALIGN},       /* MOVAPS */
+    {1, 0x28, 1, FORM_REG_RM, 16, ALIGN},       /* MOVAPD */
+    {1, 0x29, 0, FORM_RM_REG, 16, ALIGN},       /* MOVAPS */
+    {1, 0x29, 1, FORM_RM_REG, 16, ALIGN},       /* MOVAPD */
+    {1, 0x2b, 0, FORM_RM_REG, 16, MEM | ALIGN}, /* MOVNTPS */
+    {1, 0x2b, 1, FORM_RM_REG, 16, MEM | ALIGN}, /* MOVNTPD */
+    {1, 0x6e, 1, FORM_REG_RM, 0, 0},            /* MOVD, MOVQ from r/m */
+    {1, 0x6f, 1, FORM_REG_RM, 16, ALIGN},       /* MOVDQA */
+    {1, 0x6f, 2, FORM_REG_RM, 16, 0},           /* MOVDQU */
+    {1, 0x7e, 1, FORM_RM_REG, 0, 0},            /* MOVD, MOVQ to r/m */
+    {1, 0x7e, 2, FORM_REG_RM, 8, 0},            /* MOVQ */
+    {1, 0x7f, 1, FORM_RM_REG, 16, ALIGN},       /* MOVDQA */
+    {1, 0x7f, 2, FORM_RM_REG, 16, 0},           /* MOVDQU */
+    {1, 0xd6, 1, FORM_RM_REG, 8, 0},            /* MOVQ */
+    {1, 0xe7, 1, FORM_RM_REG, 16, MEM | ALIGN}, /* MOVNTDQ */
+    {1, 0xf0, 3, FORM_REG_RM, 16, MEM},         /* LDDQU */
+    {2, 0x2a, 1, FORM_REG_RM, 16, MEM | ALIGN}, /* MOVNTDQA */
 };
 
 #define MEMBER(op, form) \
@@ -104,6 +147,18 @@ const struct group_member opcode_groups[NR_GROUPS][8] = {
             UNLOCKED(OP_CMP, FORM_RM_IMM),
         },
     [GROUP_1A] = {[0] = MEMBER(OP_POP, FORM_RM)},
+    /* The opcode's form: an immediate, 1 or CL. */
+    [GROUP_2] =
+        {
+            MEMBER(OP_ROL, FORM_OPCODE),
+            MEMBER(OP_ROR, FORM_OPCODE),
+            MEMBER(OP_RCL, FORM_OPCODE),
+            MEMBER(OP_RCR, FORM_OPCODE),
+            MEMBER(OP_SHL, FORM_OPCODE),
+            MEMBER(OP_SHR, FORM_OPCODE),
+            MEMBER(OP_SHL, FORM_OPCODE),
+            MEMBER(OP_SAR, FORM_OPCODE),
+        },
     [GROUP_3] = {[0] = F6_TEST, [1] = F6_TEST, [2] = MEMBER(OP_NOT, FORM_RM), [3] = MEMBER(OP_NEG, FORM_RM)},
     [GROUP_4] = {[0] = MEMBER(OP_INC, FORM_RM), [1] = MEMBER(OP_DEC, FORM_RM)},
     [GROUP_5] =
@@ -119,19 +174,56 @@ const struct group_member opcode_groups[NR_GROUPS][8] = {
             [6] = MEMBER(OP_BTR, FORM_RM_IMM),
             [7] = MEMBER(OP_BTC, FORM_RM_IMM),
         },
+    [GROUP_9] = {[1] = {OP_CMPXCHG8B, FORM_RM, OPF_MEM | OPF_MIN32 | OPF_PAIR, 0}},
     [GROUP_11] = {[0] = MEMBER(OP_MOV, FORM_RM_IMM)},
 };
 
 static const char *const names[INSN_NR_OPS] = {
-    [OP_NONE] = "?",      [OP_MOV] = "mov",   [OP_MOVZX] = "movzx", [OP_MOVSX] = "movsx",
-    [OP_MOVBE] = "movbe", [OP_XCHG] = "xchg", [OP_ADD] = "add",     [OP_OR] = "or",
-    [OP_ADC] = "adc",     [OP_SBB] = "sbb",   [OP_AND] = "and",     [OP_SUB] = "sub",
-    [OP_XOR] = "xor",     [OP_CMP] = "cmp",   [OP_TEST] = "test",   [OP_NOT] = "not",
-    [OP_NEG] = "neg",     [OP_INC] = "inc",   [OP_DEC] = "dec",     [OP_BT] = "bt",
-    [OP_BTS] = "bts",     [OP_BTR] = "btr",   [OP_BTC] = "btc",     [OP_CMPXCHG] = "cmpxchg",
-    [OP_XADD] = "xadd",   [OP_PUSH] = "push", [OP_POP] = "pop",     [OP_MOVS] = "movs",
-    [OP_CMPS] = "cmps",   [OP_STOS] = "stos", [OP_LODS] = "lods",   [OP_SCAS] = "scas",
-    [OP_INS] = "ins",     [OP_OUTS] = "outs",
+    [OP_NONE] = "?",
+    [OP_MOV] = "mov",
+    [OP_MOVZX] = "movzx",
+    [OP_MOVSX] = "movsx",
+    [OP_MOVBE] = "movbe",
+    [OP_XCHG] = "xchg",
+    [OP_ADD] = "add",
+    [OP_OR] = "or",
+    [OP_ADC] = "adc",
+    [OP_SBB] = "sbb",
+    [OP_AND] = "and",
+    [OP_SUB] = "sub",
+    [OP_XOR] = "xor",
+    [OP_CMP] = "cmp",
+    [OP_TEST] = "test",
+    [OP_NOT] = "not",
+    [OP_NEG] = "neg",
+    [OP_INC] = "inc",
+    [OP_DEC] = "dec",
+    [OP_BT] = "bt",
+    [OP_BTS] = "bts",
+    [OP_BTR] = "btr",
+    [OP_BTC] = "btc",
+    [OP_CMPXCHG] = "cmpxchg",
+    [OP_XADD] = "xadd",
+    [OP_ROL] = "rol",
+    [OP_ROR] = "ror",
+    [OP_RCL] = "rcl",
+    [OP_RCR] = "rcr",
+    [OP_SHL] = "shl",
+    [OP_SHR] = "shr",
+    [OP_SAR] = "sar",
+    [OP_SETCC] = "set",
+    [OP_CMOVCC] = "cmov",
+    [OP_CMPXCHG8B] = "cmpxchg8b",
+    [OP_VMOV] = "vmov",
+    [OP_PUSH] = "push",
+    [OP_POP] = "pop",
+    [OP_MOVS] = "movs",
+    [OP_CMPS] = "cmps",
+    [OP_STOS] = "stos",
+    [OP_LODS] = "lods",
+    [OP_SCAS] = "scas",
+    [OP_INS] = "ins",
+    [OP_OUTS] = "outs",
 };
 
 const char *insn_op_name(u32 op)

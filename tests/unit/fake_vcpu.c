@@ -6,6 +6,7 @@
 #include <cmocka.h>
 
 #include "arch/x86/regs.h"
+#include "arch/x86/vector.h"
 #include "tests/unit/fake_vcpu.h"
 
 #define TABLES 0x10000ull
@@ -203,6 +204,31 @@ int guest_update(struct vm *vm, gpa_t gpa, u32 size, u64 old, u64 new)
     if (guest_read(vm, gpa, &now, size))
         return ERR_RANGE;
     return now == old ? guest_write(vm, gpa, &new, size) : ERR_BUSY;
+}
+
+const char *vcpu_may_report(struct vcpu *v)
+{
+    return v->nr_reports++ < 16 ? "one" : NULL;
+}
+
+void vector_get(u32 n, u32 size, u64 value[4])
+{
+    assert_true(n < 16 && (size == 16 || size == 32));
+    memcpy(value, fake.vector_reg[n], size);
+}
+
+void vector_set(u32 n, u32 size, bool vex, const u64 value[4])
+{
+    assert_true(n < 16 && (size == 16 || size == 32));
+    if (vex)
+        memset(fake.vector_reg[n], 0, sizeof(fake.vector_reg[n]));
+    memcpy(fake.vector_reg[n], value, size);
+}
+
+u64 vector_xcr0(void)
+{
+    assert_true(fake.cr4 & CR4_OSXSAVE);
+    return fake.xcr0;
 }
 
 u64 vcpu_mmio_read(struct vcpu *v, gpa_t gpa, u32 size)

@@ -25,12 +25,13 @@ struct vcpu {
     u64 gpr[16], rip, rflags, cr0, cr3, cr4, efer;
     struct segment seg[NR_SEGS];
     u32 cpl;
+    u64 vector_reg[16][4], xcr0;
     u64 device_value; /* what reads of the device and of ports give */
     /* What the last exit says. */
     bool linear_known, linear_write;
     gva_t linear;
     /* What happened. */
-    u32 nr_events, nr_reads;
+    u32 nr_events, nr_reads, nr_reports;
     struct fake_event events[FAKE_EVENTS];
     bool advanced;
     /* What mmio_learn() was told; how often. */

@@ -31,13 +31,30 @@ static const struct {
     {0, 0x30, 0x33}, {0, 0x38, 0x3b}, {0, 0x63, 0x63}, {0, 0x6c, 0x6f}, {0, 0x80, 0x8b}, {0, 0x8f, 0x8f},
     {0, 0xa0, 0xa7}, {0, 0xaa, 0xaf}, {0, 0xc6, 0xc7}, {0, 0xf6, 0xf7}, {0, 0xfe, 0xff}, {1, 0xa3, 0xa3},
     {1, 0xab, 0xab}, {1, 0xb0, 0xb1}, {1, 0xb3, 0xb3}, {1, 0xb6, 0xb7}, {1, 0xba, 0xbb}, {1, 0xbe, 0xc1},
-    {1, 0xc3, 0xc3}, {2, 0xf0, 0xf1},
+    {1, 0xc3, 0xc3}, {2, 0xf0, 0xf1}, {0, 0xc0, 0xc1}, {0, 0xd0, 0xd3}, {1, 0x40, 0x4f}, {1, 0x90, 0x9f},
+    {1, 0xc7, 0xc7}, {1, 0x10, 0x11}, {1, 0x28, 0x29}, {1, 0x2b, 0x2b}, {1, 0x6e, 0x6f}, {1, 0x7e, 0x7f},
+    {1, 0xd6, 0xd6}, {1, 0xe7, 0xe7}, {1, 0xf0, 0xf0}, {2, 0x2a, 0x2a},
 };
 
 /* Mnemonics that share an opcode with others, through ModRM or a prefix, and are not supported. */
-static const char *const unsupported[] = {"mul",    "imul",     "div",     "idiv",  "call",
-                                          "jmp",    "call far", "jmp far", "crc32", "xbegin",
-                                          "xabort", "arpl",     "ud0",     "ud1",   "ud2"};
+static const char *const unsupported[] = {
+    "mul",     "imul",    "div",     "idiv",   "call",     "jmp",       "call far", "jmp far",
+    "crc32",   "xbegin",  "xabort",  "arpl",   "ud0",      "ud1",       "ud2",      "rdrand",
+    "rdseed",  "rdpid",   "xrstors", "xsavec", "xsaves",   "xrstors64", "xsavec64", "xsaves64",
+    "vmptrld", "vmptrst", "vmclear", "vmxon",  "senduipi", "movntss",   "movntsd",
+};
+
+/* What OP_VMOV is, and its size in bytes; 0: 4 or 8. With VEX they are called vmov. */
+static const struct {
+    const char *name;
+    u32 size;
+    bool aligned;
+} vector_moves[] = {
+    {"movups", 16, false}, {"movupd", 16, false}, {"movaps", 16, true},   {"movapd", 16, true},
+    {"movdqa", 16, true},  {"movdqu", 16, false}, {"lddqu", 16, false},   {"movntdq", 16, true},
+    {"movntps", 16, true}, {"movntpd", 16, true}, {"movntdqa", 16, true}, {"movss", 4, false},
+    {"movsd", 8, false},   {"movd", 4, false},    {"movq", 8, false},
+};
 
 struct context {
     u32 mode;
@@ -84,6 +101,10 @@ static void compare_rm(const struct context *c, const ZydisDecodedOperand *op)
     u64 mask = ~0ull >> (64 - 8 * insn->addr_size);
     bool rip = op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP;
 
+    if (!insn->mem && insn->op == OP_VMOV) { /* how much of the register is used, the memory forms show */
+        agree(c, ZydisRegisterGetId(op->reg.value) == insn->rm);
+        return;
+    }
     if (!insn->mem) {
         compare_register(c, op, insn->rm, insn->mem_size);
         return;
@@ -124,11 +145,39 @@ static void compare_string(const struct context *c)
     }
 }
 
+static void compare_vector(const struct context *c)
+{
+    const char *theirs = ZydisMnemonicGetString(c->z.mnemonic);
+    bool vex = c->z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
+    const ZydisDecodedOperand *reg = &c->op[c->insn.form == FORM_RM_REG];
+    u32 i = 0;
+
+    agree(c, vex == !!(c->insn.prefixes & INSN_VEX) && vex == (*theirs == 'v'));
+    while (i < ARRAY_SIZE(vector_moves) && strcmp(vector_moves[i].name, theirs + vex))
+        i++;
+    agree(c, i < ARRAY_SIZE(vector_moves));
+    agree(c, c->insn.size == vector_moves[i].size << (vex && c->z.raw.vex.L && vector_moves[i].size == 16));
+    agree(c, c->insn.mem_size == c->insn.size);
+    agree(c, vector_moves[i].aligned == !!(c->insn.prefixes & INSN_ALIGN));
+    agree(c, reg->type == ZYDIS_OPERAND_TYPE_REGISTER && ZydisRegisterGetId(reg->reg.value) == c->insn.reg);
+    agree(c, ZydisRegisterGetClass(reg->reg.value) ==
+                 (c->insn.size == 32 ? ZYDIS_REGCLASS_YMM : ZYDIS_REGCLASS_XMM));
+}
+
 static void compare_name(const struct context *c)
 {
+    static const char *const conditions[] = {"o", "no", "b", "nb", "z", "nz", "be", "nbe",
+                                             "s", "ns", "p", "np", "l", "nl", "le", "nle"};
     const char *theirs = ZydisMnemonicGetString(c->z.mnemonic), *ours = insn_op_name(c->insn.op);
 
-    if (c->insn.form == FORM_STRING)
+    if (c->insn.op == OP_SETCC || c->insn.op == OP_CMOVCC)
+        agree(c, !strncmp(theirs, ours, strlen(ours)) &&
+                     !strcmp(theirs + strlen(ours), conditions[c->insn.condition]));
+    else if (c->insn.op == OP_CMPXCHG8B)
+        agree(c, !strcmp(theirs, c->insn.size == 8 ? "cmpxchg16b" : "cmpxchg8b"));
+    else if (c->insn.op == OP_VMOV)
+        compare_vector(c);
+    else if (c->insn.form == FORM_STRING)
         agree(c, strlen(theirs) == strlen(ours) + 1 && !strncmp(theirs, ours, strlen(ours)));
     else if (strcmp(theirs, "movnti") && strcmp(theirs, "movsxd"))
         agree(c, !strcmp(theirs, ours));
@@ -146,15 +195,22 @@ static void compare(const struct context *c)
     switch (insn->form) {
     case FORM_RM_REG:
         compare_rm(c, &c->op[0]);
-        compare_register(c, &c->op[1], insn->reg, insn->size);
+        if (insn->op != OP_VMOV)
+            compare_register(c, &c->op[1], insn->reg, insn->size);
         break;
     case FORM_REG_RM:
-        compare_register(c, &c->op[0], insn->reg, insn->size);
+        if (insn->op != OP_VMOV)
+            compare_register(c, &c->op[0], insn->reg, insn->size);
         compare_rm(c, &c->op[1]);
         break;
     case FORM_RM_IMM:
+    case FORM_RM_1:
         compare_rm(c, &c->op[0]);
         compare_immediate(c, &c->op[1]);
+        break;
+    case FORM_RM_CL:
+        compare_register(c, &c->op[1], REG_RCX, 1);
+        compare_rm(c, &c->op[0]);
         break;
     case FORM_RM:
         compare_rm(c, &c->op[0]);
@@ -174,15 +230,34 @@ static void compare(const struct context *c)
     agree(c, !!(insn->prefixes & INSN_LOCK) == !!(c->z.attributes & ZYDIS_ATTRIB_HAS_LOCK));
 }
 
+static bool is_vector_move(const char *name)
+{
+    for (u32 i = 0; i < ARRAY_SIZE(vector_moves); i++)
+        if (!strcmp(vector_moves[i].name, name))
+            return true;
+    return false;
+}
+
 static bool is_required(const struct context *c)
 {
     static const ZydisOpcodeMap maps[] = {ZYDIS_OPCODE_MAP_DEFAULT, ZYDIS_OPCODE_MAP_0F,
                                           ZYDIS_OPCODE_MAP_0F38};
 
-    if (c->z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY)
+    const char *name = ZydisMnemonicGetString(c->z.mnemonic);
+    bool vex = c->z.encoding == ZYDIS_INSTRUCTION_ENCODING_VEX;
+
+    if (c->z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && !vex)
         return false;
+    for (u32 i = 0; i < c->z.operand_count; i++)
+        if (c->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
+            ZydisRegisterGetClass(c->op[i].reg.value) == ZYDIS_REGCLASS_MMX)
+            return false;
+    if ((!strcmp(name + vex, "movss") || !strcmp(name + vex, "movsd")) && c->z.raw.modrm.mod == 3)
+        return false;
+    if (vex)
+        return *name == 'v' && is_vector_move(name + 1);
     for (u32 i = 0; i < ARRAY_SIZE(unsupported); i++)
-        if (!strcmp(ZydisMnemonicGetString(c->z.mnemonic), unsupported[i]))
+        if (!strcmp(name, unsupported[i]))
             return false;
     for (u32 i = 0; i < ARRAY_SIZE(required); i++)
         if (maps[required[i].map] == c->z.opcode_map && c->z.opcode >= required[i].first &&
@@ -206,6 +281,21 @@ static void generate(u8 bytes[16], u32 mode)
         bytes[n++] = prefixes[next_random() % ARRAY_SIZE(prefixes)];
     if (mode == 8 && next_random() % 2)
         bytes[n++] = 0x40 | next_random() % 16;
+    if (map && next_random() % 8 == 0) { /* VEX */
+        bool three = map == 2 || next_random() % 2;
+
+        if (next_random() % 4)
+            n = 0;
+        bytes[n++] = three ? 0xc4 : 0xc5;
+        if (three)
+            bytes[n++] = (next_random() % 8 << 5 | (mode == 8 ? 0 : 0xc0)) |
+                         (next_random() % 16 ? map : next_random() % 32);
+        bytes[n] = next_random();
+        if (next_random() % 4)
+            bytes[n] |= three ? 0x78 : mode == 8 ? 0x78 : 0xf8;
+        n++;
+        map = 0;
+    }
     if (map)
         bytes[n++] = 0x0f;
     if (map == 2)
@@ -235,7 +325,7 @@ static bool zydis_is_wrong(const struct context *c)
 static void compare_mode(u32 mode, ZydisMachineMode machine, ZydisStackWidth width)
 {
     ZydisDecoder decoder;
-    u32 good = 0, bad = 0;
+    u32 good = 0, bad = 0, count[INSN_NR_OPS] = {0};
 
     assert_true(ZYAN_SUCCESS(ZydisDecoderInit(&decoder, machine, width)));
     for (u32 i = 0; i < ENCODINGS; i++) {
@@ -255,6 +345,7 @@ static void compare_mode(u32 mode, ZydisMachineMode machine, ZydisStackWidth wid
             compare(&c);
             check_truncated(&c);
             good++;
+            count[c.insn.op]++;
         } else if (r == ERR_UNSUPP) {
             agree(&c, !valid || !is_required(&c));
         } else {
@@ -265,6 +356,8 @@ static void compare_mode(u32 mode, ZydisMachineMode machine, ZydisStackWidth wid
     /* Enough of each, or this compares nothing. */
     assert_in_range(good, ENCODINGS / 3, ENCODINGS);
     assert_in_range(bad, ENCODINGS / 50, ENCODINGS);
+    for (u32 op = OP_NONE + 1; op < INSN_NR_OPS; op++)
+        assert_in_range(count[op], 100, ENCODINGS);
 }
 
 static void test_16bit(void **state)
@@ -295,8 +388,21 @@ static void test_results(void **state)
         {OK, 2, {0x89, 0x08}},
         {ERR_RANGE, 1, {0x89, 0x08}},
         {ERR_RANGE, 0, {0}},
-        {ERR_UNSUPP, 4, {0xc5, 0xf8, 0x29, 0x00}},       /* vmovaps */
-        {ERR_UNSUPP, 3, {0x0f, 0x29, 0x00}},             /* movaps */
+        {OK, 4, {0xc5, 0xf8, 0x29, 0x00}}, /* vmovaps */
+        {OK, 3, {0x0f, 0x29, 0x00}},       /* movaps */
+        {ERR_RANGE, 3, {0xc5, 0xf8, 0x29}},
+        {ERR_RANGE, 2, {0xc4, 0xe1}},
+        {ERR_INVAL, 4, {0xc5, 0xf0, 0x29, 0x00}}, /* vmovaps with a third register */
+        {ERR_INVAL, 5, {0x66, 0xc5, 0xf8, 0x29, 0x00}},
+        {ERR_INVAL, 5, {0x48, 0xc5, 0xf8, 0x29, 0x00}},
+        {ERR_INVAL, 5, {0xf0, 0xc5, 0xf8, 0x29, 0x00}},
+        {ERR_INVAL, 4, {0xf0, 0x0f, 0x29, 0x00}},              /* lock movaps */
+        {ERR_INVAL, 4, {0xc5, 0xfd, 0xd6, 0x00}},              /* vmovq of 256 bits */
+        {ERR_UNSUPP, 3, {0x0f, 0x6f, 0x00}},                   /* movq mm0, [rax] */
+        {ERR_UNSUPP, 4, {0xc5, 0xf8, 0x77, 0x00}},             /* vzeroupper */
+        {ERR_UNSUPP, 6, {0x62, 0xf1, 0x7c, 0x48, 0x28, 0x00}}, /* EVEX */
+        {OK, 4, {0xf0, 0x0f, 0xc7, 0x08}},                     /* lock cmpxchg8b */
+        {ERR_INVAL, 3, {0x0f, 0xc7, 0xc8}},
         {ERR_UNSUPP, 2, {0x0f, 0x0b}},                   /* ud2 */
         {ERR_UNSUPP, 4, {0xf7, 0x20, 0, 0}},             /* mul */
         {ERR_UNSUPP, 5, {0xf2, 0x0f, 0x38, 0xf0, 0x00}}, /* crc32 */

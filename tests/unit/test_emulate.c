@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* links: vmm/emulate.c vmm/emulate_alu.c vmm/emulate_string.c arch/x86/decode.c arch/x86/decode_table.c */
+/* links: vmm/emulate.c vmm/emulate_alu.c vmm/emulate_string.c vmm/emulate_wide.c */
+/* links: arch/x86/decode.c arch/x86/decode_table.c */
 /* What cannot be tried on the host: 16-bit and 32-bit code, segmentation, faults, restarting. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -18,7 +19,7 @@
 #define CODE32 (SEG_AR_DB | 0x9b)
 #define XOCODE (SEG_AR_DB | 0x99)
 
-static u64 gpr[16], rflags;
+static u64 gpr[16], rflags, vectors[16][4];
 static struct segment segments[NR_SEGS];
 static u8 memory[MEMORY];
 static u32 accesses;
@@ -88,8 +89,40 @@ static void store(void *ctx, const struct emu_access *a, u64 value)
     memcpy(memory + a->gpa[0], &value, a->size[0]);
 }
 
-static const struct emu_ops ops = {get_reg,     set_reg,   get_rflags, set_rflags,
-                                   get_segment, translate, load,       store};
+static void get_vector(void *ctx, u32 n, u32 size, u64 value[4])
+{
+    assert_true(!ctx && n < 16 && (size == 16 || size == 32));
+    memcpy(value, vectors[n], size);
+}
+
+static void set_vector(void *ctx, u32 n, u32 size, bool vex, const u64 value[4])
+{
+    assert_true(!ctx && n < 16 && (size == 16 || size == 32));
+    if (vex)
+        memset(vectors[n], 0, sizeof(vectors[n]));
+    memcpy(vectors[n], value, size);
+}
+
+static enum emu_result vector_usable(void *ctx, bool vex, struct emu_fault *fault)
+{
+    (void)vex, (void)fault;
+    assert_null(ctx);
+    return EMU_OK;
+}
+
+static const struct emu_ops ops = {
+    .get_reg = get_reg,
+    .set_reg = set_reg,
+    .get_rflags = get_rflags,
+    .set_rflags = set_rflags,
+    .segment = get_segment,
+    .get_vector = get_vector,
+    .set_vector = set_vector,
+    .vector_usable = vector_usable,
+    .translate = translate,
+    .load = load,
+    .store = store,
+};
 
 static struct emu start(u32 mode)
 {
@@ -292,6 +325,12 @@ static void test_fault_changes_nothing(void **state)
         {2, {0xf3, 0xab}},             /* rep stos */
         {2, {0xf3, 0xa7}},             /* repe cmps */
         {4, {0x0f, 0x38, 0xf0, 0x01}}, /* movbe eax, [ecx] */
+        {3, {0xc1, 0x21, 0x03}},       /* shl [ecx], 3 */
+        {4, {0x0f, 0x90, 0x41, 0x02}}, /* seto [ecx+2] */
+        {3, {0x0f, 0x42, 0x01}},       /* cmovb eax, [ecx] */
+        {3, {0x0f, 0xc7, 0x09}},       /* cmpxchg8b [ecx] */
+        {3, {0x0f, 0x10, 0x01}},       /* movups xmm0, [ecx] */
+        {3, {0x0f, 0x11, 0x01}},       /* movups [ecx], xmm0 */
     };
 
     (void)state;
@@ -441,6 +480,44 @@ static void test_string_16bit(void **state)
     assert_int_equal(e.rip, 0x103);
 }
 
+/* Halves of RAM and of a device: the parts of wide operands go where they belong. */
+static void test_parts(void **state)
+{
+    const struct emu_access a = {{0x1ffb, 0x8000}, {5, 27}};
+    struct emu_access part = emu_part(&a, 0, 8);
+
+    (void)state;
+    assert_memory_equal(&part, (&(struct emu_access){{0x1ffb, 0x8000}, {5, 3}}), sizeof(part));
+    part = emu_part(&a, 8, 8);
+    assert_int_equal(part.gpa[0], 0x8003);
+    assert_int_equal(part.size[0], 8);
+    assert_int_equal(part.size[1], 0);
+    part = emu_part(&a, 24, 8);
+    assert_int_equal(part.gpa[0], 0x8013);
+    part = emu_part(&(struct emu_access){{0x100, 0}, {16, 0}}, 8, 8);
+    assert_int_equal(part.gpa[0], 0x108);
+    assert_int_equal(part.size[0], 8);
+    assert_int_equal(part.size[1], 0);
+}
+
+static void test_alignment(void **state)
+{
+    struct emu e = start(8);
+
+    (void)state;
+    gpr[REG_RCX] = 0x108;
+    assert_int_equal(RUN(&e, 0x48, 0x0f, 0xc7, 0x09), EMU_FAULT); /* cmpxchg16b [rcx] */
+    expect_fault(&e, VEC_GP);
+    assert_int_equal(RUN(&e, 0xc5, 0xfc, 0x29, 0x01), EMU_FAULT); /* vmovaps [rcx], ymm0 */
+    expect_fault(&e, VEC_GP);
+    gpr[REG_RCX] = 0x110;
+    assert_int_equal(RUN(&e, 0xc5, 0xfc, 0x29, 0x01), EMU_FAULT);
+    expect_fault(&e, VEC_GP);
+    assert_int_equal(RUN(&e, 0xc5, 0xf8, 0x29, 0x01), EMU_OK); /* vmovaps [rcx], xmm0 */
+    assert_int_equal(RUN(&e, 0xc5, 0xfc, 0x11, 0x01), EMU_OK); /* vmovups [rcx], ymm0 */
+    assert_int_equal(accesses, 2 + 4);
+}
+
 static void test_unsupported(void **state)
 {
     struct emu e = start(8);
@@ -465,6 +542,8 @@ int main(void)
         cmocka_unit_test(test_rep),
         cmocka_unit_test(test_rep_fault_in_the_middle),
         cmocka_unit_test(test_string_16bit),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_alignment),
         cmocka_unit_test(test_unsupported),
     };
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* links: vmm/emulate.c vmm/emulate_alu.c vmm/emulate_string.c arch/x86/decode.c arch/x86/decode_table.c */
+/* links: vmm/emulate.c vmm/emulate_alu.c vmm/emulate_string.c vmm/emulate_wide.c */
+/* links: arch/x86/decode.c arch/x86/decode_table.c */
 /*
  * The emulator against the CPU that runs the test: the same generated 64-bit instruction is executed on the
  * host and emulated on a copy of its memory; registers, flags and memory must be equal.
@@ -27,7 +28,10 @@
 struct state {
     u64 gpr[16];
     u64 rflags;
+    u64 vector[16][4]; /* the upper halves count only with AVX */
 };
+
+bool host_avx;
 
 /* Loads the registers, jumps to code, and saves them where the code jumps back to host_return. */
 void host_run(struct state *s, u64 code);
@@ -44,7 +48,11 @@ __asm__(
     "host_run:\n"
     "push %rbx; push %rbp; push %r12; push %r13; push %r14; push %r15\n"
     "mov %rsp, host_rsp(%rip); mov %rdi, host_state(%rip); mov %rsi, host_code(%rip)\n"
-    "pushq 128(%rdi); popfq\n"
+    "cmpb $0, host_avx(%rip); je 1f\n"
+    ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\n vmovups 136+32*\\n(%rdi), %ymm\\n\n .endr\n"
+    "jmp 2f\n"
+    "1: .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\n movups 136+32*\\n(%rdi), %xmm\\n\n .endr\n"
+    "2: pushq 128(%rdi); popfq\n"
     "mov 0(%rdi), %rax; mov 8(%rdi), %rcx; mov 16(%rdi), %rdx; mov 24(%rdi), %rbx; mov 32(%rdi), %rsp\n"
     "mov 40(%rdi), %rbp; mov 48(%rdi), %rsi; mov 64(%rdi), %r8; mov 72(%rdi), %r9; mov 80(%rdi), %r10\n"
     "mov 88(%rdi), %r11; mov 96(%rdi), %r12; mov 104(%rdi), %r13; mov 112(%rdi), %r14; mov 120(%rdi), %r15\n"
@@ -58,6 +66,11 @@ __asm__(
     "mov host_rdi(%rip), %rax; mov %rax, 56(%rdi)\n"
     "mov host_rsp(%rip), %rsp\n"
     "pushfq; popq 128(%rdi); cld\n"
+    "cmpb $0, host_avx(%rip); je 1f\n"
+    ".irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\n vmovups %ymm\\n, 136+32*\\n(%rdi)\n .endr\n"
+    "vzeroupper; jmp 2f\n"
+    "1: .irp n, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15\n movups %xmm\\n, 136+32*\\n(%rdi)\n .endr\n"
+    "2:\n"
     "pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
     "ret\n");
 
@@ -119,8 +132,40 @@ static void store(void *ctx, const struct emu_access *a, u64 value)
     memcpy(shadow + (a->gpa[0] - DATA), &value, a->size[0]);
 }
 
-static const struct emu_ops ops = {get_reg,     set_reg,   get_rflags, set_rflags,
-                                   get_segment, translate, load,       store};
+static void get_vector(void *ctx, u32 n, u32 size, u64 value[4])
+{
+    assert_true(!ctx && n < 16 && (size == 16 || size == 32));
+    memcpy(value, guest.vector[n], size);
+}
+
+static void set_vector(void *ctx, u32 n, u32 size, bool vex, const u64 value[4])
+{
+    assert_true(!ctx && n < 16 && (size == 16 || size == 32));
+    if (vex)
+        memset(guest.vector[n], 0, sizeof(guest.vector[n]));
+    memcpy(guest.vector[n], value, size);
+}
+
+static enum emu_result vector_usable(void *ctx, bool vex, struct emu_fault *fault)
+{
+    (void)vex, (void)fault;
+    assert_null(ctx);
+    return EMU_OK;
+}
+
+static const struct emu_ops ops = {
+    .get_reg = get_reg,
+    .set_reg = set_reg,
+    .get_rflags = get_rflags,
+    .set_rflags = set_rflags,
+    .segment = get_segment,
+    .get_vector = get_vector,
+    .set_vector = set_vector,
+    .vector_usable = vector_usable,
+    .translate = translate,
+    .load = load,
+    .store = store,
+};
 
 static u64 seed = 42;
 
@@ -142,13 +187,15 @@ static u64 random_value(void)
 }
 
 static const u8 one_byte[] = {
-    0x00, 0x01, 0x02, 0x03, 0x08, 0x09, 0x0a, 0x0b, 0x10, 0x11, 0x12, 0x13, 0x18, 0x19, 0x1a, 0x1b, 0x20,
-    0x21, 0x22, 0x23, 0x28, 0x29, 0x2a, 0x2b, 0x30, 0x31, 0x32, 0x33, 0x38, 0x39, 0x3a, 0x3b, 0x63, 0x80,
-    0x81, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8b, 0x8f, 0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab,
-    0xac, 0xad, 0xae, 0xaf, 0xc6, 0xc7, 0xf6, 0xf7, 0xfe, 0xff, 0xa0, 0xa1, 0xa2, 0xa3,
+    0x00, 0x01, 0x02, 0x03, 0x08, 0x09, 0x0a, 0x0b, 0x10, 0x11, 0x12, 0x13, 0x18, 0x19, 0x1a,
+    0x1b, 0x20, 0x21, 0x22, 0x23, 0x28, 0x29, 0x2a, 0x2b, 0x30, 0x31, 0x32, 0x33, 0x38, 0x39,
+    0x3a, 0x3b, 0x63, 0x80, 0x81, 0x83, 0x84, 0x85, 0x86, 0x87, 0x88, 0x89, 0x8a, 0x8b, 0x8f,
+    0xa4, 0xa5, 0xa6, 0xa7, 0xaa, 0xab, 0xac, 0xad, 0xae, 0xaf, 0xc0, 0xc1, 0xd0, 0xd1, 0xd2,
+    0xd3, 0xc6, 0xc7, 0xf6, 0xf7, 0xfe, 0xff, 0xa0, 0xa1, 0xa2, 0xa3,
 };
-static const u8 two_byte[] = {0xa3, 0xab, 0xb0, 0xb1, 0xb3, 0xb6, 0xb7,
-                              0xba, 0xbb, 0xbe, 0xbf, 0xc0, 0xc1, 0xc3};
+static const u8 two_byte[] = {0xa3, 0xab, 0xb0, 0xb1, 0xb3, 0xb6, 0xb7, 0xba, 0xbb, 0xbe,
+                              0xbf, 0xc0, 0xc1, 0xc3, 0xc7, 0x40, 0x4f, 0x90, 0x9f};
+static const u8 vector[] = {0x10, 0x11, 0x28, 0x29, 0x2b, 0x6e, 0x6f, 0x7e, 0x7f, 0xd6, 0xe7, 0xf0};
 
 static bool has_movbe(void)
 {
@@ -157,11 +204,32 @@ static bool has_movbe(void)
     return __get_cpuid(1, &a, &b, &c, &d) && (c & bit_MOVBE);
 }
 
-/* Bytes of an instruction; those after ModRM are random. Returns where ModRM (or what follows the opcode) is.
- */
-static u32 generate(u8 *bytes, bool movbe)
+static u8 two_byte_opcode(void)
 {
-    u32 n = 0, kind = next_random() % 8;
+    u32 r = next_random();
+
+    if (r % 4 == 0)
+        return (r & 8 ? 0x40 : 0x90) + (r >> 8) % 16;
+    return r % 4 == 1 ? vector[(r >> 8) % ARRAY_SIZE(vector)] : two_byte[(r >> 8) % ARRAY_SIZE(two_byte)];
+}
+
+/* The prefix and the opcode, mostly of good ones. */
+static u32 generate_vex(u8 *bytes)
+{
+    bool three = next_random() % 2, other_map = three && next_random() % 8 == 0;
+    u32 n = 0;
+
+    bytes[n++] = three ? 0xc4 : 0xc5;
+    if (three)
+        bytes[n++] = next_random() % 8 << 5 | (other_map ? 2 : 1);
+    bytes[n++] = 0x78 | next_random() % 8 | next_random() % 2 << 7;
+    bytes[n++] = other_map ? 0x2a : vector[next_random() % ARRAY_SIZE(vector)];
+    return n;
+}
+
+static u32 generate_prefixes(u8 *bytes)
+{
+    u32 n = 0;
 
     if (next_random() % 4 == 0)
         bytes[n++] = 0x66;
@@ -173,15 +241,28 @@ static u32 generate(u8 *bytes, bool movbe)
         bytes[n++] = next_random() % 2 ? 0xf0 : 0x65;
     if (next_random() % 2)
         bytes[n++] = 0x40 | next_random() % 16;
-    if (kind > 2) {
-        bytes[n++] = one_byte[next_random() % ARRAY_SIZE(one_byte)];
+    return n;
+}
+
+/* Bytes of an instruction; those after ModRM are random. Returns where ModRM (or what follows the opcode) is.
+ */
+static u32 generate(u8 *bytes, bool movbe)
+{
+    u32 n = 0, kind = next_random() % 10;
+
+    if (kind == 9 && host_avx) {
+        n = generate_vex(bytes);
     } else {
-        bytes[n++] = 0x0f;
-        if (kind == 0 && movbe)
-            bytes[n++] = 0x38;
-        bytes[n] =
-            kind == 0 && movbe ? 0xf0 + next_random() % 2 : two_byte[next_random() % ARRAY_SIZE(two_byte)];
-        n++;
+        n = generate_prefixes(bytes);
+        if (kind > 3) {
+            bytes[n++] = one_byte[next_random() % ARRAY_SIZE(one_byte)];
+        } else {
+            bytes[n++] = 0x0f;
+            if (kind == 0 && movbe)
+                bytes[n++] = 0x38;
+            bytes[n] = kind == 0 && movbe ? 0xf0 + next_random() % 2 : two_byte_opcode();
+            n++;
+        }
     }
     for (u32 i = n; i < 16; i++)
         bytes[i] = next_random();
@@ -192,7 +273,8 @@ static u32 generate(u8 *bytes, bool movbe)
  * be. */
 static bool aim(struct insn *insn, u8 *bytes, u32 modrm, struct state *s)
 {
-    u64 target = MIDDLE + next_random() % 256, index = 0;
+    bool aligned = (insn->prefixes & INSN_ALIGN) || insn->op == OP_CMPXCHG8B;
+    u64 target = MIDDLE + next_random() % 256 / (aligned ? 32 : 1) * (aligned ? 32 : 1), index = 0;
     u32 disp_at = modrm + 1 + ((bytes[modrm] & 7) == 4);
     s32 disp;
 
@@ -227,6 +309,8 @@ static void random_state(const struct insn *insn, struct state *s)
 {
     for (u32 i = 0; i < 16; i++)
         s->gpr[i] = random_value();
+    for (u32 i = 0; i < 64; i++)
+        s->vector[i / 4][i % 4] = host_avx || i % 4 < 2 ? random_value() : 0;
     s->gpr[REG_RSP] = MIDDLE + 0x400 + next_random() % 64;
     s->rflags =
         RFLAGS_FIXED | RFLAGS_IF |
@@ -243,9 +327,26 @@ static void random_state(const struct insn *insn, struct state *s)
 }
 
 /* What the SDM leaves undefined. */
-static u64 undefined_flags(u32 op)
+static u64 undefined_after_shift(const struct insn *insn, const struct state *before)
 {
-    switch (op) {
+    u32 count = insn->form == FORM_RM_CL ? before->gpr[REG_RCX] : insn->imm;
+    u64 flags = 0;
+
+    count &= insn->size == 8 ? 63 : 31;
+    if (!count)
+        return 0;
+    if (count != 1)
+        flags |= RFLAGS_OF;
+    if (insn->op >= OP_SHL)
+        flags |= RFLAGS_AF;
+    if ((insn->op == OP_SHL || insn->op == OP_SHR) && count >= 8u * insn->size)
+        flags |= RFLAGS_CF;
+    return flags;
+}
+
+static u64 undefined_flags(const struct insn *insn, const struct state *before)
+{
+    switch (insn->op) {
     case OP_AND:
     case OP_OR:
     case OP_XOR:
@@ -256,6 +357,8 @@ static u64 undefined_flags(u32 op)
     case OP_BTR:
     case OP_BTC:
         return RFLAGS_OF | RFLAGS_SF | RFLAGS_AF | RFLAGS_PF;
+    case OP_ROL ... OP_SAR:
+        return undefined_after_shift(insn, before);
     default:
         return 0;
     }
@@ -264,7 +367,7 @@ static u64 undefined_flags(u32 op)
 static void compare(const struct insn *insn, const u8 *bytes, const struct state *before,
                     const struct state *host)
 {
-    u64 mask = ~(u64)undefined_flags(insn->op);
+    u64 mask = ~undefined_flags(insn, before);
     char text[64] = "";
 
     for (u32 i = 0; i < insn->length; i++)
@@ -276,6 +379,8 @@ static void compare(const struct insn *insn, const u8 *bytes, const struct state
     if ((host->rflags ^ guest.rflags) & mask)
         fail_msg("%s%s: rflags were %lx, host %lx, emulated %lx", text, insn_op_name(insn->op),
                  before->rflags, host->rflags, guest.rflags);
+    if (memcmp(host->vector, guest.vector, sizeof(guest.vector)))
+        fail_msg("%s%s: vector registers differ", text, insn_op_name(insn->op));
     if (memcmp((void *)DATA, shadow, DATA_SIZE))
         fail_msg("%s%s: memory differs", text, insn_op_name(insn->op));
 }
@@ -312,6 +417,7 @@ static void test_against_host(void **state)
     u32 count[INSN_NR_OPS] = {0};
 
     (void)state;
+    host_avx = __builtin_cpu_supports("avx");
     map_low_memory();
     for (u64 i = 0; i < DATA_SIZE; i++)
         shadow[i] = next_random();
@@ -335,8 +441,12 @@ static void test_against_host(void **state)
             before.gpr[REG_RSP] = MIDDLE + 0x400;
         assert_int_equal(decode(&insn, bytes, 15, 8), OK);
         /* Equal memory for CMPXCHG to succeed, now and then. */
-        if (insn.op == OP_CMPXCHG && insn.base != REG_RAX && insn.index != REG_RAX && next_random() % 2) {
+        if ((insn.op == OP_CMPXCHG ||
+             (insn.op == OP_CMPXCHG8B && insn.base != REG_RDX && insn.index != REG_RDX)) &&
+            insn.base != REG_RAX && insn.index != REG_RAX && next_random() % 2) {
             before.gpr[REG_RAX] = 0;
+            if (insn.op == OP_CMPXCHG8B)
+                before.gpr[REG_RDX] = 0;
             memset((void *)MIDDLE, 0, 512);
             memset(shadow + (MIDDLE - DATA), 0, 512);
         }

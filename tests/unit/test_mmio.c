@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* links: vmm/mmio.c vmm/guest_access.c vmm/walk.c vmm/emulate.c vmm/emulate_alu.c vmm/emulate_string.c */
-/* links: arch/x86/decode.c arch/x86/decode_table.c lib/format.c tests/unit/fake_vcpu.c */
+/* links: vmm/emulate_wide.c arch/x86/decode.c arch/x86/decode_table.c lib/format.c tests/unit/fake_vcpu.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -175,7 +175,7 @@ static void test_between_ram_and_device(void **state)
     assert_int_equal(fake.gpr[REG_RSP], DATA + 0xf8);
 }
 
-/* An operand half in RAM and half in the device; odd pieces reach the device as bytes. */
+/* An operand half in RAM and half in the device, which gets aligned parts. */
 static void test_data_across_pages(void **state)
 {
     (void)state;
@@ -185,9 +185,9 @@ static void test_data_across_pages(void **state)
     fake.gpr[REG_RAX] = 0x8877665544332211;
     assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), OK);
     assert_memory_equal(fake_ram + 0x2ffb, "\x11\x22\x33\x44\x55", 5);
-    assert_int_equal(fake.nr_events, 3);
-    fake_expect(0, FAKE_MMIO_WRITE, FAKE_DEVICE, 1, 0x66);
-    fake_expect(2, FAKE_MMIO_WRITE, FAKE_DEVICE + 2, 1, 0x88);
+    assert_int_equal(fake.nr_events, 2);
+    fake_expect(0, FAKE_MMIO_WRITE, FAKE_DEVICE, 2, 0x7766);
+    fake_expect(1, FAKE_MMIO_WRITE, FAKE_DEVICE + 2, 1, 0x88);
 
     START(0x48, 0x8b, 0x03); /* mov rax, [rbx] */
     fake_map(DATA + PAGE_SIZE, FAKE_DEVICE);
@@ -206,6 +206,95 @@ static void test_data_across_pages(void **state)
     assert_int_equal(fake.vector, VEC_PF);
     assert_int_equal(fake.cr2, DATA + PAGE_SIZE);
     assert_memory_equal(fake_ram + 0x2ffb, "\0\0\0\0\0", 5);
+}
+
+/* Unaligned in the device, and vector registers: aligned parts of at most 8 bytes, the lowest first. */
+static void test_parts(void **state)
+{
+    (void)state;
+    START(0x48, 0x89, 0x03); /* mov [rbx], rax */
+    fake.gpr[REG_RBX] = DEVICE + 3;
+    fake.gpr[REG_RAX] = 0x8877665544332211;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE + 3), OK);
+    assert_int_equal(fake.nr_events, 4);
+    fake_expect(0, FAKE_MMIO_WRITE, FAKE_DEVICE + 3, 1, 0x11);
+    fake_expect(1, FAKE_MMIO_WRITE, FAKE_DEVICE + 4, 4, 0x55443322);
+    fake_expect(2, FAKE_MMIO_WRITE, FAKE_DEVICE + 8, 2, 0x7766);
+    fake_expect(3, FAKE_MMIO_WRITE, FAKE_DEVICE + 10, 1, 0x88);
+
+    START(0xf3, 0x44, 0x0f, 0x7f, 0x0b); /* movdqu [rbx], xmm9 */
+    fake.cr4 |= CR4_OSFXSR;
+    fake.gpr[REG_RBX] = DEVICE;
+    memcpy(fake.vector_reg[9], (const u64[]){1, 2, 3, 4}, 32);
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), OK);
+    assert_int_equal(fake.nr_events, 2);
+    fake_expect(0, FAKE_MMIO_WRITE, FAKE_DEVICE, 8, 1);
+    fake_expect(1, FAKE_MMIO_WRITE, FAKE_DEVICE + 8, 8, 2);
+
+    START(0xc5, 0x7c, 0x10, 0x0b); /* vmovups ymm9, [rbx], the second half in RAM */
+    fake.cr4 |= CR4_OSXSAVE;
+    fake.xcr0 = 7;
+    fake_map(DEVICE + PAGE_SIZE, 0x2000);
+    fake.gpr[REG_RBX] = DEVICE + PAGE_SIZE - 12;
+    fake.device_value = 0x1111111111111111;
+    memset(fake_ram + 0x2000, 0x22, 20);
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE + PAGE_SIZE - 12), OK);
+    assert_int_equal(fake.nr_events, 3);
+    fake_expect(0, FAKE_MMIO_READ, FAKE_DEVICE + PAGE_SIZE - 12, 4, 0x1111111111111111);
+    assert_int_equal(fake.vector_reg[9][0], 0x1111111111111111);
+    assert_int_equal(fake.vector_reg[9][1], 0x2222222211111111);
+    assert_int_equal(fake.vector_reg[9][3], 0x2222222222222222);
+}
+
+static void test_vectors_not_usable(void **state)
+{
+    static const struct {
+        u64 cr0, cr4, xcr0;
+        s32 sse, avx; /* exceptions */
+    } row[] = {
+        {0, CR4_OSFXSR | CR4_OSXSAVE, 7, -1, -1},
+        {0, CR4_OSXSAVE, 7, VEC_UD, -1},
+        {0, CR4_OSFXSR, 7, -1, VEC_UD},
+        {0, CR4_OSFXSR | CR4_OSXSAVE, 3, -1, VEC_UD},
+        {0, CR4_OSFXSR | CR4_OSXSAVE, 5, -1, VEC_UD},
+        {CR0_EM, CR4_OSFXSR | CR4_OSXSAVE, 7, VEC_UD, -1},
+        {CR0_TS, CR4_OSFXSR | CR4_OSXSAVE, 7, VEC_NM, VEC_NM},
+        {CR0_EM | CR0_TS, CR4_OSFXSR, 7, VEC_UD, VEC_UD},
+    };
+
+    (void)state;
+    for (u32 i = 0; i < 2 * ARRAY_SIZE(row); i++) {
+        s32 vector = i % 2 ? row[i / 2].avx : row[i / 2].sse;
+
+        if (i % 2)
+            START(0xc5, 0xf8, 0x28, 0x03); /* vmovaps xmm0, [rbx] */
+        else
+            START(0x0f, 0x28, 0x03); /* movaps xmm0, [rbx] */
+        fake.cr0 |= row[i / 2].cr0;
+        fake.cr4 |= row[i / 2].cr4;
+        fake.xcr0 = row[i / 2].xcr0;
+        fake.gpr[REG_RBX] = DEVICE;
+        assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), OK);
+        assert_int_equal(fake.vector, vector);
+        assert_int_equal(fake.nr_events, vector < 0 ? 2 : 0);
+        assert_int_equal(fake.advanced, vector < 0);
+    }
+    /* Aligned moves */
+    START(0x0f, 0x28, 0x03);
+    fake.cr4 |= CR4_OSFXSR;
+    fake.gpr[REG_RBX] = DEVICE + 8;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), OK);
+    assert_int_equal(fake.vector, VEC_GP);
+    assert_int_equal(fake.nr_events, 0);
+    /* There is no VEX in virtual-8086 mode. */
+    fake_start32();
+    fake.seg[SEG_CS].access = 0x9b;
+    fake.rflags |= RFLAGS_VM;
+    fake.cr4 |= CR4_OSXSAVE;
+    fake.xcr0 = 7;
+    memcpy(fake_ram, "\xc5\xf8\x10\x07", 4);
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), OK);
+    assert_int_equal(fake.vector, VEC_UD);
 }
 
 static void expect_match(u32 n, u64 offset, u64 value, u64 mask)
@@ -272,10 +361,10 @@ static void test_exceptions(void **state)
 static void test_unsupported_is_named(void **state)
 {
     (void)state;
-    START(0xc5, 0xf8, 0x28, 0x03); /* vmovaps xmm0, [rbx] */
+    START(0xc5, 0xf8, 0x58, 0x03); /* vaddps xmm0, xmm0, [rbx] */
     assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE + 0x20), ERR_UNSUPP);
-    assert_non_null(strstr(logged, "vCPU 3: cannot emulate the instruction at 0xffffffff81000000"));
-    assert_non_null(strstr(logged, "0xfee00020 (64-bit code): c5 f8 28 03 00"));
+    assert_non_null(strstr(logged, "one.3: cannot emulate the instruction at 0xffffffff81000000"));
+    assert_non_null(strstr(logged, "0xfee00020 (64-bit code): c5 f8 58 03 00"));
     assert_false(fake.advanced);
     assert_int_equal(fake.vector, -1);
 
@@ -294,7 +383,7 @@ static void test_unsupported_is_named(void **state)
 static void test_reports_end(void **state)
 {
     (void)state;
-    START(0x0f, 0x28, 0x03);
+    START(0x0f, 0x58, 0x03);
     for (u32 i = 0; i < 1000; i++)
         assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), ERR_UNSUPP);
     assert_in_range(nr_logged, 2, 20);
@@ -333,6 +422,8 @@ int main(void)
         cmocka_unit_test(test_code_across_pages),
         cmocka_unit_test(test_between_ram_and_device),
         cmocka_unit_test(test_data_across_pages),
+        cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_vectors_not_usable),
         cmocka_unit_test(test_learning),
         cmocka_unit_test(test_exceptions),
         cmocka_unit_test(test_unsupported_is_named),

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* links: vmm/string_io.c vmm/guest_access.c vmm/walk.c vmm/emulate.c vmm/emulate_alu.c */
-/* links: vmm/emulate_string.c tests/unit/fake_vcpu.c */
+/* links: vmm/emulate_string.c vmm/emulate_wide.c tests/unit/fake_vcpu.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: MIT */
+/* The vector registers as they are in this CPU: while a vCPU is loaded, the guest's. */
+#ifndef ARCH_X86_VECTOR_H
+#define ARCH_X86_VECTOR_H
+
+#include "lib/types.h"
+
+/* Register n (0 to 15). size: 16 bytes, or 32 where XCR0 enables AVX. vex: what lies above becomes 0. */
+void vector_get(u32 n, u32 size, u64 value[4]);
+void vector_set(u32 n, u32 size, bool vex, const u64 value[4]);
+#define XCR0_SSE BIT(1)
+#define XCR0_AVX BIT(2)
+
+/* XCR0; only with CR4.OSXSAVE. */
+u64 vector_xcr0(void);
+
+#endif
