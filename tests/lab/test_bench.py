@@ -5,6 +5,7 @@ import re
 
 import pytest
 
+from conftest import TOP
 from sections import vm
 
 # The most that each may cost, in instructions, as the guest sees it.
@@ -24,7 +25,7 @@ def table(result):
 
 
 @pytest.fixture(scope="module")
-def figures(request):
+def figures():
     """One boot for all tests of this file that a worker has."""
     cache = {}
 
@@ -45,6 +46,23 @@ def test_cpuid_and_vmcall(boot, figures):
 def test_below_kvm(boot, figures):
     got = figures(boot)
     assert {name: got[name] for name in KVM if not got[name] or got[name] >= KVM[name]} == {}
+
+
+def documented():
+    """name -> instructions, from the table of docs/figures.md; `_end` after a `name` is name_end."""
+    rows = re.findall(r"^\| (`.*?) \| ([\d, ]+) \|", (TOP / "docs/figures.md").read_text("utf-8"), re.MULTILINE)
+    promised = {}
+    for names, numbers in rows:
+        names, numbers = re.findall(r"`(\w+)`", names), [int(n.replace(",", "")) for n in numbers.split(", ")]
+        for i, name in enumerate(names):
+            promised[names[0] + name if name.startswith("_") else name] = numbers[min(i, len(numbers) - 1)]
+    return promised
+
+
+def test_documented_figures_are_kept(boot, figures):
+    got, promised = figures(boot), documented()
+    assert len(promised) >= 15
+    assert {name: (got[name], n) for name, n in promised.items() if got[name] > n} == {}
 
 
 def test_what_does_not_exit(boot, figures):

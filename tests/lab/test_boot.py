@@ -86,7 +86,14 @@ def test_without_what_is_only_wanted(boot, missing):
     assert "hello: count 10" in result.vm("two")
 
 
-def test_memory_above_4_gib(boot):
+def test_a_machine_with_memory_above_4_gib(boot):
+    result = boot(vm("one", memory="32M"), memory=4352)
+    assert result.status == 0
+    assert "hello from 64-bit mode" in result.lines
+
+
+@pytest.mark.long(0.5)
+def test_a_vm_with_memory_above_4_gib(boot):
     result = boot(vm("one", memory="3900M") + vm("two"), memory=6144)
     assert result.status == 0
     assert any(line.startswith("hello: memory 0x000100000000-") for line in result.vm("one"))
