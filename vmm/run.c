@@ -13,6 +13,8 @@
 #include "vmm/sched.h"
 #include "vmm/timer.h"
 
+#define MIN_RUN_US 10
+
 /* INIT puts a vCPU to wait for a start-up IPI; the boot vCPU starts at the reset vector. */
 static void take_init(struct vcpu *v)
 {
@@ -69,6 +71,8 @@ static void arm(struct vmm_cpu *c, struct vcpu *v, u64 now)
 
     if (sched_contended(c) || nr_cpus > 1)
         until = MIN(until, v->slice_end);
+    /* A timer that is always due already must leave the guest some instructions. */
+    until = MAX(until, now + us_to_ticks(MIN_RUN_US));
     v->until = until;
     if (vmx_has(&vmx_features, VF_PREEMPTION_TIMER)) {
         u64 ticks = until > now ? (until - now) >> (vmx_caps.misc & 31) : 0;
