@@ -24,12 +24,11 @@ enum {
     REQ_INIT = BIT(1),
     REQ_SIPI = BIT(2), /* vector in sipi_vector */
     REQ_NMI = BIT(3),
-    REQ_INVEPT = BIT(4),
     REQ_NMI2 = BIT(5), /* a second NMI is latched behind the first */
 };
 
 /* What the vCPU would do if it were given a CPU. */
-enum vcpu_activity { VCPU_ACTIVE, VCPU_HALTED, VCPU_WAIT_SIPI, VCPU_SHUTDOWN };
+enum vcpu_activity { VCPU_ACTIVE, VCPU_HALTED, VCPU_WAIT_SIPI };
 
 /* Where the scheduler has it; changed under its home CPU's lock. */
 enum vcpu_sched { SCHED_NEW, SCHED_QUEUED, SCHED_RUNNING, SCHED_BLOCKED, SCHED_DEAD };
@@ -57,7 +56,6 @@ struct vcpu {
     u32 vmcs_cpu; /* the physical CPU where the VMCS is active; CPU_NONE */
     u8 sipi_vector;
     bool nmi_window, irq_window; /* as the VMCS has them */
-    bool soft_nmi_blocked;       /* where the CPU has no virtual NMIs */
 
     /* Registers that stay in the CPU while other exits are handled, saved when another vCPU comes. */
     void *fpu; /* XSAVE area */

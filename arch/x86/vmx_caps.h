@@ -68,6 +68,7 @@ enum vmx_feature {
     /* required */
     VF_EXTERNAL_INTERRUPT_EXITING,
     VF_NMI_EXITING,
+    VF_VIRTUAL_NMIS, /* with NMI-window exiting */
     VF_INTERRUPT_WINDOW_EXITING,
     VF_HLT_EXITING,
     VF_CR8_EXITING,
@@ -83,7 +84,6 @@ enum vmx_feature {
     VF_EFER, /* saved and loaded on exit, loaded on entry */
     VF_IA32E_MODE_GUEST,
     /* wanted */
-    VF_VIRTUAL_NMIS,     /* with NMI-window exiting */
     VF_PREEMPTION_TIMER, /* its value saved on exit */
     VF_VPID,             /* with the INVVPID types for one context and for all */
     VF_RDTSCP,
