@@ -2,8 +2,10 @@
 /* ACPI Specification 6.5, 'ACPI Software Programming Model'. */
 #include "vmm/guest_acpi.h"
 #include "lib/string.h"
+#include "vmm/aml.h"
 #include "vmm/dev/acpi_pm.h"
 #include "vmm/dev/host.h"
+#include "vmm/dev/hpet.h"
 #include "vmm/dev/ioapic.h"
 #include "vmm/dev/lapic.h"
 #include "vmm/load.h"
@@ -38,10 +40,11 @@ struct gas {
     u64 address;
 } __packed;
 
-#define GAS_IO    1
-#define GAS_BYTE  1
-#define GAS_WORD  2
-#define GAS_DWORD 3
+#define GAS_MEMORY 0
+#define GAS_IO     1
+#define GAS_BYTE   1
+#define GAS_WORD   2
+#define GAS_DWORD  3
 
 /* The FADT after its header. */
 struct fadt {
@@ -125,17 +128,43 @@ struct madt_x2apic {
     u32 id, flags, uid;
 };
 
-/* Name (\_S5, Package () { 5, 5, 0, 0 }): SLP_TYP of PM1a and PM1b for soft-off. */
-static const u8 dsdt_aml[] = {
-    0x08, /* NameOp */
-    '\\', '_',
-    'S',  '5',
-    '_',                   /* the name, from the root */
-    0x12, 0x08,            /* PackageOp, PkgLength: 8 bytes with itself */
-    0x04,                  /* NumElements */
-    0x0a, ACPI_SLP_TYP_S5, /* BytePrefix, value */
-    0x0a, ACPI_SLP_TYP_S5,
-    0x00, 0x00, /* ZeroOp, ZeroOp */
+struct hpet_table {
+    u32 id;
+    struct gas address;
+    u8 number;
+    u16 minimum_tick;
+    u8 page_protection;
+} __packed;
+
+#define HPET_MIN_TICK 128 /* counts between two periodic interrupts at least */
+
+#define IO(base, length)          \
+    {                             \
+        RESOURCE_IO, base, length \
+    }
+#define IRQ(line)             \
+    {                         \
+        RESOURCE_IRQ, line, 0 \
+    }
+#define MEMORY(base, length)          \
+    {                                 \
+        RESOURCE_MEMORY, base, length \
+    }
+
+/* What cannot be found but by being told. */
+static const struct acpi_device {
+    char name[5], id[8];
+    struct aml_resource resources[10];
+} acpi_devices[] = {
+    {"COM1", "PNP0501", {IO(0x3f8, 8), IRQ(4)}},
+    {"RTC_", "PNP0B00", {IO(0x70, 2), IRQ(8)}},
+    {"TIMR", "PNP0100", {IO(0x40, 4), IRQ(0)}},
+    {"PIC_", "PNP0000", {IO(0x20, 2), IO(0xa0, 2), IO(0x4d0, 2), IRQ(2)}},
+    {"HPET", "PNP0103", {MEMORY(HPET_BASE, HPET_SIZE)}},
+    {"MBRD", /* motherboard resources: nothing else may be put there */
+     "PNP0C02",
+     {IO(0x61, 1), IO(0x92, 1), IO(0xf4, 4), IO(ACPI_PM1_EVT, 4), IO(ACPI_PM1_CNT, 2), IO(ACPI_PM_TMR, 4),
+      IO(ACPI_RESET_PORT, 1), MEMORY(IOAPIC_BASE, 0x1000), MEMORY(LAPIC_BASE, 0x1000)}},
 };
 
 /* Tables are written one behind the other. */
@@ -203,11 +232,41 @@ static gpa_t build_facs(struct builder *b)
     return b->at - sizeof(f);
 }
 
+static void add_device(struct aml *a, const struct acpi_device *d)
+{
+    u32 device = aml_device(a, d->name);
+
+    aml_name_eisa_id(a, "_HID", d->id);
+    aml_name_resources(a, "_CRS", d->resources);
+    aml_end(a, device);
+}
+
 static gpa_t build_dsdt(struct builder *b)
 {
+    static const u8 soft_off[] = {ACPI_SLP_TYP_S5, ACPI_SLP_TYP_S5, 0, 0}; /* SLP_TYP of PM1a and PM1b */
+    struct aml a = {.n = 0};
+    u32 scope;
+
+    aml_name_package(&a, "_S5_", soft_off, sizeof(soft_off));
+    scope = aml_scope(&a, "_SB_");
+    for (u32 i = 0; i < ARRAY_SIZE(acpi_devices); i++)
+        add_device(&a, &acpi_devices[i]);
+    aml_end(&a, scope);
+    if (a.full)
+        b->rc = ERR_NOMEM;
     begin(b);
-    append(b, dsdt_aml, sizeof(dsdt_aml));
+    append(b, a.bytes, a.n);
     return finish(b, "DSDT", 2);
+}
+
+static gpa_t build_hpet(struct builder *b)
+{
+    const struct hpet_table h = {
+        .id = HPET_ID, .address = {GAS_MEMORY, 64, 0, 0, HPET_BASE}, .minimum_tick = HPET_MIN_TICK};
+
+    begin(b);
+    append(b, &h, sizeof(h));
+    return finish(b, "HPET", 1);
 }
 
 static gpa_t build_fadt(struct builder *b, gpa_t facs, gpa_t dsdt)
@@ -274,9 +333,9 @@ int guest_acpi_build(struct vm *vm, u32 nr_vcpus, gpa_t *rsdp)
     struct rsdp r = {
         .signature = {'R', 'S', 'D', ' ', 'P', 'T', 'R', ' '}, .revision = 2, .length = sizeof(r)};
     gpa_t facs = build_facs(&b), dsdt = build_dsdt(&b), fadt = build_fadt(&b, facs, dsdt);
-    gpa_t madt = build_madt(&b, nr_vcpus);
-    const u64 tables64[] = {fadt, madt};
-    const u32 tables32[] = {fadt, madt};
+    gpa_t madt = build_madt(&b, nr_vcpus), hpet = build_hpet(&b);
+    const u64 tables64[] = {fadt, madt, hpet};
+    const u32 tables32[] = {fadt, madt, hpet};
 
     begin(&b);
     append(&b, tables32, sizeof(tables32));

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* ACPI tables for a guest: RSDP, XSDT, FADT, FACS, DSDT (with \_S5), MADT. */
+/* ACPI tables for a guest: RSDP, XSDT, FADT, FACS, DSDT (\_S5 and the devices), MADT, HPET. */
 #ifndef VMM_GUEST_ACPI_H
 #define VMM_GUEST_ACPI_H
 

@@ -2,10 +2,11 @@
 /* links: vmm/dev/platform.c vmm/dev/irq.c vmm/dev/ioapic.c vmm/dev/pic.c vmm/dev/pit.c vmm/dev/uart.c */
 /* links: vmm/dev/rtc.c vmm/dev/acpi_pm.c vmm/dev/debug_exit.c vmm/dev/reset.c vmm/dev/lapic.c */
 /* links: vmm/dev/lapic_ipi.c vmm/dev/lapic_regs.c vmm/dev/lapic_timer.c vmm/bus.c lib/format.c */
-/* links: tests/unit/fake_host.c */
+/* links: vmm/dev/hpet.c tests/unit/fake_host.c */
 #include <string.h>
 
 #include "tests/unit/fake_host.h"
+#include "vmm/dev/hpet.h"
 #include "vmm/dev/ioapic.h"
 #include "vmm/dev/irq.h"
 #include "vmm/dev/lapic.h"
@@ -83,6 +84,11 @@ static void run(struct vm *vm, const struct step *s)
         break;
     case 13:
         take_interrupt(vcpu);
+        break;
+    case 14:
+        bus_write(&vcpu->mmio, HPET_BASE + s->where % 0x180 / 4 * 4, size,
+                  s->size & 0x80 ? s->value % 1000 : value);
+        bus_read(&vcpu->mmio, HPET_BASE + s->where % 0x180, size);
         break;
     default:
         fake_run_until(vm, vm->now + s->value % 20000000); /* up to 20 ms */

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* links: vmm/guest_acpi.c vmm/bus.c tests/unit/fake_host.c */
+/* links: vmm/guest_acpi.c vmm/aml.c vmm/bus.c tests/unit/fake_host.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
 #include <cmocka.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "tests/unit/fake_host.h"
@@ -123,9 +124,122 @@ static void test_fadt(void **state)
     assert_int_equal(get(facs + 32, 1), 2);
 }
 
-static void test_dsdt_has_s5(void **state)
+/* --- reading AML back: as much of the grammar as there is --- */
+
+struct reader {
+    const u8 *at, *end;
+};
+
+static u32 take(struct reader *r, u32 size)
 {
-    static const u8 aml[] = {0x08, '\\', '_', 'S', '5', '_', 0x12, 8, 4, 0x0a, 5, 0x0a, 5, 0, 0};
+    u32 value = 0;
+
+    assert_true(r->end - r->at >= size);
+    for (u32 i = 0; i < size; i++)
+        value |= (u32)*r->at++ << 8 * i;
+    return value;
+}
+
+static void take_bytes(struct reader *r, const char *bytes, u32 n)
+{
+    assert_true(r->end - r->at >= n);
+    assert_memory_equal(r->at, bytes, n);
+    r->at += n;
+}
+
+/* A PkgLength, and what it holds; the reader goes on behind that. */
+static struct reader take_package(struct reader *r)
+{
+    const u8 *start = r->at;
+    u32 lead = take(r, 1), extra = lead >> 6, length = extra ? lead & 15 : lead & 63;
+    struct reader inner;
+
+    for (u32 i = 0; i < extra; i++)
+        length |= take(r, 1) << (4 + 8 * i);
+    assert_true(length <= r->end - start);
+    inner = (struct reader){r->at, start + length};
+    r->at = start + length;
+    return inner;
+}
+
+static u32 take_integer(struct reader *r)
+{
+    u32 op = take(r, 1);
+
+    if (op <= 1)
+        return op;
+    assert_in_range(op, 0x0a, 0x0c);
+    return take(r, 1u << (op - 0x0a));
+}
+
+static void check_s5(struct reader *r)
+{
+    struct reader package;
+
+    take_bytes(r, "\x08_S5_\x12", 6);
+    package = take_package(r);
+    assert_int_equal(take(&package, 1), 4);
+    assert_int_equal(take_integer(&package), 5);
+    assert_int_equal(take_integer(&package), 5);
+    assert_int_equal(take_integer(&package), 0);
+    assert_int_equal(take_integer(&package), 0);
+    assert_ptr_equal(package.at, package.end);
+}
+
+/* What a resource template says, as text. */
+static void resources_text(struct reader *r, char *text, size_t size)
+{
+    size_t n = 0;
+    u32 tag;
+
+    while ((tag = take(r, 1)) != 0x79) {
+        if (tag == 0x47) {
+            u32 decode = take(r, 1), low = take(r, 2), high = take(r, 2), align = take(r, 1);
+
+            assert_int_equal(decode, 1);
+            assert_int_equal(low, high);
+            assert_int_equal(align, 1);
+            n += snprintf(text + n, size - n, " io %x+%x", low, take(r, 1));
+        } else if (tag == 0x22) {
+            n += snprintf(text + n, size - n, " irq %x", take(r, 2));
+        } else {
+            assert_int_equal(tag, 0x86);
+            assert_int_equal(take(r, 2), 9);
+            assert_int_equal(take(r, 1), 1);
+            n += snprintf(text + n, size - n, " mem %x", take(r, 4));
+            n += snprintf(text + n, size - n, "+%x", take(r, 4));
+        }
+        assert_true(n < size);
+    }
+    assert_int_equal(take(r, 1), 0);
+    assert_ptr_equal(r->at, r->end);
+}
+
+static void check_device(struct reader *r, const char *name, u32 id, const char *resources)
+{
+    struct reader device, buffer;
+    char text[200] = "";
+    u32 size;
+
+    take_bytes(r, "\x5b\x82", 2);
+    device = take_package(r);
+    take_bytes(&device, name, 4);
+    take_bytes(&device, "\x08_HID\x0c", 6);
+    assert_int_equal(__builtin_bswap32(take(&device, 4)), id);
+    take_bytes(&device, "\x08_CRS\x11", 6);
+    buffer = take_package(&device);
+    assert_ptr_equal(device.at, device.end);
+    size = take_integer(&buffer);
+    assert_int_equal(size, buffer.end - buffer.at);
+    resources_text(&buffer, text, sizeof(text));
+    assert_string_equal(text, resources);
+}
+
+#define PNP(digits) (0x41d00000 | 0x##digits) /* 'P' 16, 'N' 14, 'P' 16, by five bits */
+
+static void test_dsdt(void **state)
+{
+    struct reader r, scope;
     gpa_t dsdt;
 
     (void)state;
@@ -133,8 +247,36 @@ static void test_dsdt_has_s5(void **state)
     dsdt = get(table("FACP") + 40, 4);
     assert_signature(dsdt, "DSDT");
     assert_int_equal(sum(dsdt, get(dsdt + 4, 4)), 0);
-    assert_int_equal(get(dsdt + 4, 4), 36 + sizeof(aml));
-    assert_memory_equal(vm->ram + dsdt + 36, aml, sizeof(aml));
+    r = (struct reader){vm->ram + dsdt + 36, vm->ram + dsdt + get(dsdt + 4, 4)};
+    check_s5(&r);
+    take_bytes(&r, "\x10", 1);
+    scope = take_package(&r);
+    assert_ptr_equal(r.at, r.end);
+    take_bytes(&scope, "\\_SB_", 5);
+    check_device(&scope, "COM1", PNP(0501), " io 3f8+8 irq 10");
+    check_device(&scope, "RTC_", PNP(0B00), " io 70+2 irq 100");
+    check_device(&scope, "TIMR", PNP(0100), " io 40+4 irq 1");
+    check_device(&scope, "PIC_", PNP(0000), " io 20+2 io a0+2 io 4d0+2 irq 4");
+    check_device(&scope, "HPET", PNP(0103), " mem fed00000+400");
+    check_device(
+        &scope, "MBRD", PNP(0C02),
+        " io 61+1 io 92+1 io f4+4 io 600+4 io 604+2 io 608+4 io cf9+1 mem fec00000+1000 mem fee00000+1000");
+    assert_ptr_equal(scope.at, scope.end);
+}
+
+static void test_hpet(void **state)
+{
+    gpa_t hpet;
+
+    (void)state;
+    assert_int_equal(guest_acpi_build(vm, 1, &rsdp), 0);
+    hpet = table("HPET");
+    assert_int_equal(get(hpet + 4, 4), 56);
+    assert_int_equal(get(hpet + 36, 4), 0x8086a201);
+    assert_int_equal(get(hpet + 40, 4), 0x4000); /* memory, 64 bits */
+    assert_int_equal(get(hpet + 44, 8), 0xfed00000);
+    assert_int_equal(get(hpet + 52, 1), 0);
+    assert_int_equal(get(hpet + 53, 2), 128);
 }
 
 static void check_madt(u32 nr_vcpus)
@@ -203,7 +345,7 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_rsdp), T(test_fadt), T(test_dsdt_has_s5), T(test_madt), T(test_no_room),
+        T(test_rsdp), T(test_fadt), T(test_dsdt), T(test_hpet), T(test_madt), T(test_no_room),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

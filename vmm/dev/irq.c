@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmm/dev/irq.h"
 #include "vmm/dev/host.h"
+#include "vmm/dev/hpet.h"
 #include "vmm/dev/ioapic.h"
 #include "vmm/dev/lapic.h"
 #include "vmm/dev/pic.h"
@@ -15,7 +16,7 @@ void irq_pic_changed(struct vm *vm)
 }
 
 /* INTR goes to each local APIC's LINT0; entries other than ExtINT see only that the output rises. */
-void vm_set_irq(struct vm *vm, u32 irq, bool level)
+static void set_isa(struct vm *vm, u32 irq, bool level)
 {
     struct pic *pic = vm_platform(vm)->pic;
     bool was_high = pic_pending(pic) >= 0;
@@ -26,6 +27,23 @@ void vm_set_irq(struct vm *vm, u32 irq, bool level)
             lapic_lint(vcpu_lapic(vm_vcpu(vm, i)), 0);
     irq_pic_changed(vm);
     ioapic_set_pin(vm_platform(vm)->ioapic, irq == 0 ? 2 : irq, level);
+}
+
+void vm_set_irq(struct vm *vm, u32 irq, bool level)
+{
+    if ((irq == 0 || irq == 8) && hpet_is_legacy(vm_platform(vm)->hpet))
+        return;
+    set_isa(vm, irq, level);
+}
+
+void irq_set_legacy(struct vm *vm, u32 irq, bool level)
+{
+    set_isa(vm, irq, level);
+}
+
+void irq_set_input(struct vm *vm, u32 pin, bool level)
+{
+    ioapic_set_pin(vm_platform(vm)->ioapic, pin, level);
 }
 
 void irq_eoi(struct vm *vm, u8 vector)

@@ -9,8 +9,12 @@ struct vm;
 struct vcpu;
 
 /* The level of ISA interrupt line irq (0 to 15), at the PICs and the I/O APIC, where IRQ 0 is input 2. Called
- * with the VM's device lock held. */
+ * with the VM's device lock held. Without effect on a line that the HPET has replaced. */
 void vm_set_irq(struct vm *vm, u32 irq, bool level);
+/* The same by the HPET, for lines 0 and 8. */
+void irq_set_legacy(struct vm *vm, u32 irq, bool level);
+/* The level of an input of the I/O APIC that is no ISA line. */
+void irq_set_input(struct vm *vm, u32 pin, bool level);
 /* The PIC's INTR output may have changed: the vCPU that takes it is kicked when it is high. */
 void irq_pic_changed(struct vm *vm);
 

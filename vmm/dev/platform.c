@@ -3,6 +3,7 @@
 #include "vmm/dev/acpi_pm.h"
 #include "vmm/dev/debug_exit.h"
 #include "vmm/dev/host.h"
+#include "vmm/dev/hpet.h"
 #include "vmm/dev/ioapic.h"
 #include "vmm/dev/pic.h"
 #include "vmm/dev/pit.h"
@@ -19,11 +20,12 @@ struct platform *platform_create(struct vm *vm, u64 utc, u64 memory)
     p->pic = pic_create(vm);
     p->ioapic = ioapic_create(vm);
     p->pit = pit_create(vm);
+    p->hpet = hpet_create(vm);
     p->uart = uart_create(vm);
     p->rtc = rtc_create(vm, utc, memory);
     p->pm = acpi_pm_create(vm);
     p->debug_exit = debug_exit_create(vm);
-    if (!p->pic || !p->ioapic || !p->pit || !p->uart || !p->rtc || !p->pm || !p->debug_exit ||
+    if (!p->pic || !p->ioapic || !p->pit || !p->hpet || !p->uart || !p->rtc || !p->pm || !p->debug_exit ||
         reset_create(vm))
         return NULL;
     return p;

@@ -11,6 +11,7 @@ struct platform {
     struct pic *pic;
     struct ioapic *ioapic;
     struct pit *pit;
+    struct hpet *hpet;
     struct uart *uart;
     struct rtc *rtc;
     struct acpi_pm *pm;
