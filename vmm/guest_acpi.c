@@ -8,6 +8,7 @@
 #include "vmm/dev/hpet.h"
 #include "vmm/dev/ioapic.h"
 #include "vmm/dev/lapic.h"
+#include "vmm/guest_aml_pci.h"
 #include "vmm/load.h"
 
 #define OEM_ID       "NIDUS "
@@ -72,7 +73,6 @@ struct fadt {
 
 #define BOOT_ARCH_LEGACY_DEVICES BIT(0)
 #define BOOT_ARCH_NO_VGA         BIT(2)
-#define BOOT_ARCH_NO_MSI         BIT(3)
 #define FADT_WBINVD              BIT(0)
 #define FADT_PROC_C1             BIT(2)
 #define FADT_PWR_BUTTON          BIT(4) /* set: no fixed power button */
@@ -255,7 +255,8 @@ static gpa_t build_dsdt(struct builder *b)
     if (a.full)
         b->rc = ERR_NOMEM;
     begin(b);
-    append(b, a.bytes, a.n);
+    append(b, dsdt_aml, sizeof(dsdt_aml));
+    append(b, pci_aml, sizeof(pci_aml));
     return finish(b, "DSDT", 2);
 }
 
@@ -284,7 +285,7 @@ static gpa_t build_fadt(struct builder *b, gpa_t facs, gpa_t dsdt)
         .p_lvl2_lat = NO_C_STATE,
         .p_lvl3_lat = NO_C_STATE,
         .century = CMOS_CENTURY,
-        .iapc_boot_arch = BOOT_ARCH_LEGACY_DEVICES | BOOT_ARCH_NO_VGA | BOOT_ARCH_NO_MSI,
+        .iapc_boot_arch = BOOT_ARCH_LEGACY_DEVICES | BOOT_ARCH_NO_VGA,
         .flags = FADT_WBINVD | FADT_PROC_C1 | FADT_PWR_BUTTON | FADT_SLP_BUTTON | FADT_FIX_RTC |
                  FADT_TMR_VAL_EXT | FADT_RESET_REG_SUP | FADT_HEADLESS,
         .reset_reg = {GAS_IO, 8, 0, GAS_BYTE, ACPI_RESET_PORT},

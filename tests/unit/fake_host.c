@@ -76,6 +76,32 @@ void fake_out(struct vm *vm, u16 port, u8 value)
     bus_write(&vm->vcpu[0].pio, port, 1, value);
 }
 
+u64 fake_read(struct vm *vm, u64 addr, u32 size)
+{
+    return bus_read(&vm->vcpu[0].mmio, addr, size);
+}
+
+void fake_write(struct vm *vm, u64 addr, u32 size, u64 value)
+{
+    bus_write(&vm->vcpu[0].mmio, addr, size, value);
+}
+
+void vm_request_poll(struct vm *vm)
+{
+    vm->polls++;
+}
+
+const char *vm_name(struct vm *vm)
+{
+    (void)vm;
+    return "fake";
+}
+
+void vm_random(void *to, size_t n)
+{
+    memset(to, 0x5a, n);
+}
+
 u64 vm_now(struct vm *vm)
 {
     return vm->now;

@@ -32,6 +32,7 @@ struct vm {
     u64 ram_size;
     char console[256];
     size_t console_size;
+    u32 polls; /* asked for */
     u32 ends;
     enum vm_end how;
     char why[64];
@@ -46,6 +47,9 @@ void fake_vm_free(struct vm *vm);
 void fake_remove_devices(struct vm *vm);
 /* Time passes up to a moment; the timers that come due fire at theirs, in order. */
 void fake_run_until(struct vm *vm, u64 when);
+/* Memory accesses by vCPU 0. */
+u64 fake_read(struct vm *vm, u64 addr, u32 size);
+void fake_write(struct vm *vm, u64 addr, u32 size, u64 value);
 /* Port accesses of one byte. */
 u8 fake_in(struct vm *vm, u16 port);
 void fake_out(struct vm *vm, u16 port, u8 value);

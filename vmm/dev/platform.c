@@ -5,6 +5,8 @@
 #include "vmm/dev/host.h"
 #include "vmm/dev/hpet.h"
 #include "vmm/dev/ioapic.h"
+#include "vmm/dev/lapic.h"
+#include "vmm/dev/pci.h"
 #include "vmm/dev/pic.h"
 #include "vmm/dev/pit.h"
 #include "vmm/dev/reset.h"
@@ -25,8 +27,9 @@ struct platform *platform_create(struct vm *vm, u64 utc, u64 memory)
     p->rtc = rtc_create(vm, utc, memory);
     p->pm = acpi_pm_create(vm);
     p->debug_exit = debug_exit_create(vm);
-    if (!p->pic || !p->ioapic || !p->pit || !p->hpet || !p->uart || !p->rtc || !p->pm || !p->debug_exit ||
-        reset_create(vm))
+    p->reset = reset_create(vm);
+    if (!p->pic || !p->ioapic || !p->pit || !p->uart || !p->rtc || !p->pm || !p->debug_exit || !p->reset)
         return NULL;
-    return p;
+    p->pci = pci_create(vm, p->ioapic, p->reset);
+    return p->pci ? p : NULL;
 }

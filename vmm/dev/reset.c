@@ -5,36 +5,25 @@
 #include "vmm/bus.h"
 #include "vmm/dev/host.h"
 
-#define RESET_CONTROL_BASE \
-    0xcf8               /* shared with the PCI address register, of which a 32-bit write is no reset */
-#define RESET_CONTROL 1 /* 0xcf9 */
-#define RESET_CPU     BIT(2)
-#define PORT_A        0x92
-#define PORT_A_RESET  BIT(0)
-#define PORT_A_A20    BIT(1)
-#define KBD_DATA      0x60
-#define KBD_COMMAND   0x64
+#define RESET_CPU    BIT(2)
+#define PORT_A       0x92
+#define PORT_A_RESET BIT(0)
+#define PORT_A_A20   BIT(1)
+#define KBD_DATA     0x60
+#define KBD_COMMAND  0x64
 
 struct reset {
     struct vm *vm;
     u8 control;
 };
 
-static u64 control_read(void *dev, struct vcpu *vcpu, u64 offset, u32 size)
+u8 reset_control_read(const struct reset *r)
 {
-    struct reset *r = dev;
-
-    (void)vcpu;
-    return offset == RESET_CONTROL && size == 1 ? r->control : ~0ull;
+    return r->control;
 }
 
-static void control_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u64 value)
+void reset_control_write(struct reset *r, u8 value)
 {
-    struct reset *r = dev;
-
-    (void)vcpu;
-    if (offset != RESET_CONTROL || size != 1)
-        return;
     if ((value & RESET_CPU) && !(r->control & RESET_CPU))
         vm_request_end(r->vm, VM_END_RESET, "reset by port 0xcf9");
     r->control = value & ~RESET_CPU;
@@ -75,25 +64,17 @@ static void kbd_command_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size
         vm_request_end(r->vm, VM_END_RESET, "reset by the keyboard controller");
 }
 
-int reset_create(struct vm *vm)
+struct reset *reset_create(struct vm *vm)
 {
-    static const struct bus_ops control_ops = {.read = control_read, .write = control_write};
     static const struct bus_ops port_a_ops = {.read = port_a_read, .write = port_a_write};
     static const struct bus_ops data_ops = {.read = kbd_read, .write = kbd_data_write};
     static const struct bus_ops command_ops = {.read = kbd_read, .write = kbd_command_write};
     struct reset *r = vm_alloc(vm, sizeof(*r));
     struct bus *bus = vm_pio_bus(vm);
-    int rc;
 
-    if (!r)
-        return ERR_NOMEM;
+    if (!r || bus_add(bus, PORT_A, 1, &port_a_ops, r) || bus_add(bus, KBD_DATA, 1, &data_ops, r) ||
+        bus_add(bus, KBD_COMMAND, 1, &command_ops, r))
+        return NULL;
     r->vm = vm;
-    rc = bus_add(bus, RESET_CONTROL_BASE, 4, &control_ops, r);
-    if (!rc)
-        rc = bus_add(bus, PORT_A, 1, &port_a_ops, r);
-    if (!rc)
-        rc = bus_add(bus, KBD_DATA, 1, &data_ops, r);
-    if (!rc)
-        rc = bus_add(bus, KBD_COMMAND, 1, &command_ops, r);
-    return rc;
+    return r;
 }

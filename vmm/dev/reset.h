@@ -8,8 +8,15 @@
 #ifndef VMM_DEV_RESET_H
 #define VMM_DEV_RESET_H
 
-struct vm;
+#include "lib/types.h"
 
-int reset_create(struct vm *vm);
+struct vm;
+struct reset;
+
+/* Null when there is no memory or a port is taken. */
+struct reset *reset_create(struct vm *vm);
+/* Port 0xcf9, which lies within the PCI address register and is claimed with that. */
+u8 reset_control_read(const struct reset *r);
+void reset_control_write(struct reset *r, u8 value);
 
 #endif
