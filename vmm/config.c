@@ -29,6 +29,10 @@ enum option_id {
     OPTION_NESTED,
     OPTION_HIDE,
     OPTION_RESTART,
+    OPTION_DISK,
+    OPTION_NET,
+    OPTION_RNG,
+    OPTION_VCONSOLE,
     NR_OPTIONS
 };
 
@@ -232,15 +236,57 @@ static void set_pin(struct parser *p, char *value)
     }
 }
 
-static void set_nested(struct parser *p, char *value)
+static void set_switch(struct parser *p, const char *name, const char *value, bool *option)
 {
     static const char *const names[] = {"off", "on"};
     int on = text_choose(value, names, ARRAY_SIZE(names));
 
     if (on < 0)
-        problem(p, p->line, "nested is '%.60s'; use on or off", value);
+        problem(p, p->line, "%s is '%.60s'; use on or off", name, value);
     else
-        p->vm->nested = on;
+        *option = on;
+}
+
+static void set_nested(struct parser *p, char *value)
+{
+    set_switch(p, "nested", value, &p->vm->nested);
+}
+
+static void set_rng(struct parser *p, char *value)
+{
+    set_switch(p, "rng", value, &p->vm->rng);
+}
+
+static void set_vconsole(struct parser *p, char *value)
+{
+    set_switch(p, "vconsole", value, &p->vm->vconsole);
+}
+
+static void set_disk(struct parser *p, char *value)
+{
+    struct config_disk *disk;
+
+    if (p->vm->nr_disks == CONFIG_MAX_DISKS) {
+        problem(p, p->line, "too many disks in [vm %s]; use at most %d", p->vm->name, CONFIG_MAX_DISKS);
+        return;
+    }
+    disk = &p->vm->disks[p->vm->nr_disks];
+    if (set_file(p, disk->file, value)) {
+        disk->line = p->line;
+        p->vm->nr_disks++;
+    }
+}
+
+static void set_net(struct parser *p, char *value)
+{
+    if (!is_name(value))
+        problem(p, p->line, "'%.60s' is not a switch's name; use 1 to %d letters, digits, '-' and '_'", value,
+                CONFIG_NAME_MAX - 1);
+    else if (p->vm->nr_nets == CONFIG_MAX_NETS)
+        problem(p, p->line, "too many network cards in [vm %s]; use at most %d", p->vm->name,
+                CONFIG_MAX_NETS);
+    else
+        str_copy(p->vm->nets[p->vm->nr_nets++], value, CONFIG_NAME_MAX);
 }
 
 static void add_hidden(struct parser *p, const char *name)
@@ -308,11 +354,16 @@ static const struct option {
     [OPTION_NESTED] = {"nested", SECTION_VM, set_nested, 0},
     [OPTION_HIDE] = {"hide", SECTION_VM, set_hide, 0},
     [OPTION_RESTART] = {"restart", SECTION_VM, set_restart, 0},
+    [OPTION_DISK] = {"disk", SECTION_VM, set_disk, REPEATABLE},
+    [OPTION_NET] = {"net", SECTION_VM, set_net, REPEATABLE},
+    [OPTION_RNG] = {"rng", SECTION_VM, set_rng, 0},
+    [OPTION_VCONSOLE] = {"vconsole", SECTION_VM, set_vconsole, 0},
 };
 
 static const char *const section_options[] = {
     [SECTION_NIDUS] = "console, loglevel",
-    [SECTION_VM] = "kernel, module, initrd, cmdline, memory, vcpus, pin, nested, hide, restart",
+    [SECTION_VM] = "kernel, module, initrd, cmdline, memory, vcpus, pin, nested, hide, restart, "
+                   "disk, net, rng, vconsole",
 };
 
 /* Ends the section: what only the whole of it can tell. Until a good header, what follows is passed over. */

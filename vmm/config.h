@@ -14,6 +14,8 @@
 #define CONFIG_FILE_MAX    120
 #define CONFIG_TEXT_MAX    1024
 #define CONFIG_MAX_HIDE    32
+#define CONFIG_MAX_DISKS   4
+#define CONFIG_MAX_NETS    4
 #define CONFIG_PIN_ANY     (-1)
 
 enum config_restart {
@@ -25,6 +27,11 @@ enum config_restart {
 struct config_module {
     char file[CONFIG_FILE_MAX];
     char args[256];
+    u32 line;
+};
+
+struct config_disk {
+    char file[CONFIG_FILE_MAX];
     u32 line;
 };
 
@@ -47,6 +54,11 @@ struct config_vm {
     u32 nr_hide;
     char hide[CONFIG_MAX_HIDE][32];
     enum config_restart restart;
+    u32 nr_disks;
+    struct config_disk disks[CONFIG_MAX_DISKS];
+    u32 nr_nets;
+    char nets[CONFIG_MAX_NETS][CONFIG_NAME_MAX]; /* the switch that each network card is at */
+    bool rng, vconsole;
 };
 
 struct config {

@@ -9,6 +9,7 @@
 #include "vmm/console.h"
 #include "vmm/dev/irq.h"
 #include "vmm/dev/lapic.h"
+#include "vmm/dev/platform.h"
 #include "vmm/fail.h"
 #include "vmm/sched.h"
 #include "vmm/timer.h"
@@ -39,12 +40,17 @@ static void take_sipi(struct vcpu *v)
 
 static void take_requests(struct vcpu *v)
 {
-    u64 requests = __atomic_fetch_and(&v->requests, ~(u64)(REQ_KICK | REQ_INIT | REQ_SIPI), __ATOMIC_ACQ_REL);
+    u64 requests = __atomic_fetch_and(&v->requests, ~(u64)(REQ_KICK | REQ_INIT | REQ_SIPI | REQ_POLL), __ATOMIC_ACQ_REL);
 
     if (requests & REQ_INIT)
         take_init(v);
     if (requests & REQ_SIPI)
         take_sipi(v);
+    if (requests & REQ_POLL) {
+        spin_lock(&v->vm->dev_lock);
+        platform_poll(v->vm->platform);
+        spin_unlock(&v->vm->dev_lock);
+    }
 }
 
 /* With the device lock held: is there anything that ends a halt? */

@@ -89,6 +89,11 @@ void vcpu_kick(struct vcpu *v)
     request(v, REQ_KICK);
 }
 
+void vm_request_poll(struct vm *vm)
+{
+    request(vm->vcpus[0], REQ_POLL | REQ_KICK);
+}
+
 void vcpu_init_signal(struct vcpu *v)
 {
     request(v, REQ_INIT | REQ_KICK);

@@ -2,6 +2,7 @@
 /* The life of a VM: built from its configuration, run, ended, and perhaps started again. */
 #include "arch/x86/asm.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/random.h"
 #include "arch/x86/time.h"
 #include "arch/x86/vmx.h"
 #include "arch/x86/vmx_names.h"
@@ -101,6 +102,16 @@ void vm_unlock(struct vm *vm)
     spin_unlock(&vm->dev_lock);
 }
 
+const char *vm_name(struct vm *vm)
+{
+    return vm->config->name;
+}
+
+void vm_random(void *to, size_t n)
+{
+    random_bytes(to, n);
+}
+
 void vm_request_end(struct vm *vm, enum vm_end how, const char *why)
 {
     u32 expected = 0;
@@ -131,6 +142,8 @@ static void destroy(struct vm *vm)
     struct frame_owner *owner = &vm->owner;
     u64 held = owner->pages;
 
+    if (vm->platform)
+        platform_leave(vm->platform);
     for (u32 i = 0; i < vm->nr_vcpus; i++) {
         if (vm->vcpus[i])
             vcpu_destroy(vm->vcpus[i]);
@@ -220,6 +233,36 @@ static bool load_file(const char *vm, const char *name, u32 line, struct load_fi
     out->name = f->name;
     out->data = f->data;
     out->size = f->size;
+    return true;
+}
+
+/* The devices beside those that each VM has. */
+static bool add_devices(struct vm *vm)
+{
+    const struct config_vm *c = vm->config;
+    struct platform_disk disks[CONFIG_MAX_DISKS];
+    const char *nets[CONFIG_MAX_NETS];
+    const struct platform_options options = {.index = vm->index,
+                                             .disks = disks,
+                                             .nr_disks = c->nr_disks,
+                                             .nets = nets,
+                                             .nr_nets = c->nr_nets,
+                                             .rng = c->rng,
+                                             .vconsole = c->vconsole};
+
+    for (u32 i = 0; i < c->nr_disks; i++) {
+        struct load_file f;
+
+        if (!load_file(c->name, c->disks[i].file, c->disks[i].line, &f))
+            return false;
+        disks[i] = (struct platform_disk){f.name, f.data, f.size};
+    }
+    for (u32 i = 0; i < c->nr_nets; i++)
+        nets[i] = c->nets[i];
+    if (platform_add(vm, &options)) {
+        log_error("nidus.conf:%u: %s: no memory for its virtio devices", c->line, c->name);
+        return false;
+    }
     return true;
 }
 
@@ -354,7 +397,7 @@ bool vm_start(const struct config_vm *config, u32 index, u32 restarts)
     vm->start_tsc = rdtsc();
     bus_domain_init(&vm->buses, vm, &vm->dev_lock);
     vm->pio.domain = vm->mmio.domain = &vm->buses;
-    if (!build(vm) || !load(vm, &start)) {
+    if (!build(vm) || !add_devices(vm) || !load(vm, &start)) {
         destroy(vm);
         return false;
     }

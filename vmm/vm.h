@@ -25,6 +25,7 @@ enum {
     REQ_SIPI = BIT(2), /* vector in sipi_vector */
     REQ_NMI = BIT(3),
     REQ_NMI2 = BIT(5), /* a second NMI is latched behind the first */
+    REQ_POLL = BIT(6), /* platform_poll() */
 };
 
 /* What the vCPU would do if it were given a CPU. */

@@ -6,7 +6,6 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "vmm/dev/platform.h"
-#include "vmm/dev/uart.h"
 #include "vmm/vmcs_setup.h"
 
 u64 vmm_flush_wanted = 1;
@@ -121,7 +120,7 @@ void vmm_console_input(const char *data, size_t n)
         if (!vm)
             continue;
         spin_lock(&vm->dev_lock);
-        uart_receive(vm->platform->uart, data, n);
+        platform_input(vm->platform, data, n);
         spin_unlock(&vm->dev_lock);
         break;
     }

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The files that a configuration names, and the copy of it that goes into the boot image.
 
-Only FILE in kernel, module and initrd matters here. All else is passed on as it is: Nidus parses it, strictly.
+Only FILE in kernel, module, initrd and disk matters here. All else is passed on as it is: Nidus parses it, strictly.
 """
 
 import os
@@ -9,7 +9,7 @@ import re
 
 from nidus_lab.common import EXIT_USAGE, LabError, say
 
-NAMES_FILE = re.compile(rb"^(\s*(?:kernel|module|initrd)\s*=\s*)(?![;#])(\S+)")
+NAMES_FILE = re.compile(rb"^(\s*(?:kernel|module|initrd|disk)\s*=\s*)(?![;#])(\S+)")
 PLAIN = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]*(/[A-Za-z0-9_][A-Za-z0-9._+-]*)*")
 CONF_NAME = "nidus.conf"
 RESERVED = (CONF_NAME, "efi", "boot")  # what the image itself has at its top

@@ -274,10 +274,10 @@ static const struct {
     {VM "restart = always\n", "a.conf:3: unknown restart 'always'; use never, reset or crash\n"},
     {VM "Memory = 1G\n",
      "a.conf:3: unknown option 'Memory'; known here: kernel, module, initrd, cmdline, memory, vcpus, pin, nested, "
-     "hide, restart\n"},
+     "hide, restart, disk, net, rng, vconsole\n"},
     {VM "= 1G\n",
      "a.conf:3: unknown option ''; known here: kernel, module, initrd, cmdline, memory, vcpus, pin, nested, "
-     "hide, restart\n"},
+     "hide, restart, disk, net, rng, vconsole\n"},
     {VM "nested\n", "a.conf:3: no '=' in 'nested'; write OPTION = VALUE\n"},
     {"[nidus]\nkernel = k\n", "a.conf:2: unknown option 'kernel'; known here: console, loglevel\n"},
     {"[nidus]\nconsole = com5\n", "a.conf:2: unknown console 'com5'; use com1, com2, com3 or com4\n"},
