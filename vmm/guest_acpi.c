@@ -255,7 +255,7 @@ static gpa_t build_dsdt(struct builder *b)
     if (a.full)
         b->rc = ERR_NOMEM;
     begin(b);
-    append(b, dsdt_aml, sizeof(dsdt_aml));
+    append(b, a.bytes, a.n);
     append(b, pci_aml, sizeof(pci_aml));
     return finish(b, "DSDT", 2);
 }

@@ -247,7 +247,38 @@ static void test_dsdt(void **state)
     dsdt = get(table("FACP") + 40, 4);
     assert_signature(dsdt, "DSDT");
     assert_int_equal(sum(dsdt, get(dsdt + 4, 4)), 0);
-    assert_memory_equal(vm->ram + dsdt + 36, aml, sizeof(aml));
+    r = (struct reader){vm->ram + dsdt + 36, vm->ram + dsdt + get(dsdt + 4, 4)};
+    check_s5(&r);
+    take_bytes(&r, "\x10", 1);
+    scope = take_package(&r);
+    take_bytes(&r, "\x10", 1);
+    take_package(&r); /* the PCI bus */
+    assert_ptr_equal(r.at, r.end);
+    take_bytes(&scope, "\\_SB_", 5);
+    check_device(&scope, "COM1", PNP(0501), " io 3f8+8 irq 10");
+    check_device(&scope, "RTC_", PNP(0B00), " io 70+2 irq 100");
+    check_device(&scope, "TIMR", PNP(0100), " io 40+4 irq 1");
+    check_device(&scope, "PIC_", PNP(0000), " io 20+2 io a0+2 io 4d0+2 irq 4");
+    check_device(&scope, "HPET", PNP(0103), " mem fed00000+400");
+    check_device(
+        &scope, "MBRD", PNP(0C02),
+        " io 61+1 io 92+1 io f4+4 io 600+4 io 604+2 io 608+4 io cf9+1 mem fec00000+1000 mem fee00000+1000");
+    assert_ptr_equal(scope.at, scope.end);
+}
+
+static void test_hpet(void **state)
+{
+    gpa_t hpet;
+
+    (void)state;
+    assert_int_equal(guest_acpi_build(vm, 1, &rsdp), 0);
+    hpet = table("HPET");
+    assert_int_equal(get(hpet + 4, 4), 56);
+    assert_int_equal(get(hpet + 36, 4), 0x8086a201);
+    assert_int_equal(get(hpet + 40, 4), 0x4000); /* memory, 64 bits */
+    assert_int_equal(get(hpet + 44, 8), 0xfed00000);
+    assert_int_equal(get(hpet + 52, 1), 0);
+    assert_int_equal(get(hpet + 53, 2), 128);
 }
 
 /* Where bytes are in the DSDT. */
@@ -345,7 +376,8 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_rsdp), T(test_fadt), T(test_dsdt_has_s5), T(test_dsdt_has_pci), T(test_madt), T(test_no_room),
+        T(test_rsdp), T(test_fadt), T(test_dsdt),    T(test_dsdt_has_pci),
+        T(test_hpet), T(test_madt), T(test_no_room),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

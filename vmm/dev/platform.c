@@ -28,7 +28,8 @@ struct platform *platform_create(struct vm *vm, u64 utc, u64 memory)
     p->pm = acpi_pm_create(vm);
     p->debug_exit = debug_exit_create(vm);
     p->reset = reset_create(vm);
-    if (!p->pic || !p->ioapic || !p->pit || !p->uart || !p->rtc || !p->pm || !p->debug_exit || !p->reset)
+    if (!p->pic || !p->ioapic || !p->pit || !p->hpet || !p->uart || !p->rtc || !p->pm || !p->debug_exit ||
+        !p->reset)
         return NULL;
     p->pci = pci_create(vm, p->ioapic, p->reset);
     return p->pci ? p : NULL;
