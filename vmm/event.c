@@ -1,80 +1,80 @@
 /* SPDX-License-Identifier: MIT */
-/* What a vCPU takes before its next instruction: exceptions, NMIs, interrupts. */
+/* Between vmm/events.c and the VMCS. */
 #include "arch/x86/asm.h"
 #include "arch/x86/vmx.h"
 #include "vmm/dev/irq.h"
 #include "vmm/skip.h"
 #include "vmm/vm.h"
 
-static bool has_error_code(u8 vector)
-{
-    return vector == VEC_DF || (vector >= VEC_TS && vector <= VEC_PF) || vector == VEC_AC;
-}
-
-/* SDM, 'Interrupt 8: Double Fault Exception': the classes of exceptions. */
-static bool is_contributory(u8 vector)
-{
-    return vector == VEC_DE || (vector >= VEC_TS && vector <= VEC_GP);
-}
-
-/* A second exception while the first is delivered: one after the other, or a double fault, or shutdown. */
-static bool combines(u8 first, u8 second)
-{
-    return (is_contributory(first) && is_contributory(second)) ||
-           (first == VEC_PF && (is_contributory(second) || second == VEC_PF));
-}
-
-static void inject(struct vcpu *v, u8 vector, u32 error_code)
-{
-    u32 first = v->event.info;
-
-    if (INTR_INFO_TYPE(first) == INTR_TYPE_HARDWARE_EXCEPTION && (first & INTR_INFO_VALID)) {
-        u8 old = INTR_INFO_VECTOR(first);
-
-        if (old == VEC_DF) {
-            vm_crash(v, "triple fault");
-            return;
-        }
-        if (combines(old, vector)) {
-            vector = VEC_DF;
-            error_code = 0;
-        }
-    }
-    v->event.info = INTR_INFO(INTR_TYPE_HARDWARE_EXCEPTION, vector);
-    if (has_error_code(vector) && (vmread(GUEST_CR0) & CR0_PE))
-        v->event.info |= INTR_INFO_DELIVER_ERROR;
-    v->event.error_code = error_code;
-    v->event.length = 0;
-}
+/* The bits that struct events has; the others (SMI, enclave) stay as they are. */
+#define OWN_BITS ((u32)(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS | INTERRUPTIBILITY_NMI))
 
 void vcpu_inject_exception(struct vcpu *v, u8 vector)
 {
-    inject(v, vector, 0);
+    events_raise_hardware(&v->events, vector, 0);
 }
 
 void vcpu_inject_exception_error(struct vcpu *v, u8 vector, u32 error_code)
 {
-    inject(v, vector, error_code);
+    events_raise_hardware(&v->events, vector, error_code);
 }
 
 void vcpu_inject_page_fault(struct vcpu *v, u32 error_code, gva_t address)
 {
-    inject(v, VEC_PF, error_code);
-    write_cr2(address);
+    events_raise_page_fault(&v->events, error_code, address);
 }
 
-void vcpu_requeue_event(struct vcpu *v)
+static void load_shadow(struct vcpu *v)
 {
-    u32 info = (u32)vmread(IDT_VECTORING_INFO);
+    v->events.interruptibility = (u32)vmread(GUEST_INTERRUPTIBILITY_STATE) & OWN_BITS;
+}
 
-    if (!(info & INTR_INFO_VALID))
+static void store_shadow(struct vcpu *v)
+{
+    u32 now = (u32)vmread(GUEST_INTERRUPTIBILITY_STATE),
+        wanted = (now & ~OWN_BITS) | v->events.interruptibility;
+
+    if (now != wanted)
+        vmwrite(GUEST_INTERRUPTIBILITY_STATE, wanted);
+}
+
+static void load(struct vcpu *v)
+{
+    load_shadow(v);
+    v->events.pending_debug = vmread(GUEST_PENDING_DEBUG_EXCEPTIONS);
+}
+
+/* SDM, 'Checks on Guest Non-Register State': in a shadow a due single step must be pending, even when what is
+ * injected makes an end of it. */
+static void store(struct vcpu *v)
+{
+    struct events *ev = &v->events;
+    u64 pending = ev->pending_debug;
+
+    if (unlikely(ev->interruptibility & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) && steps_singly())
+        pending |= PENDING_DEBUG_BS;
+    store_shadow(v);
+    if (vmread(GUEST_PENDING_DEBUG_EXCEPTIONS) != pending)
+        vmwrite(GUEST_PENDING_DEBUG_EXCEPTIONS, pending);
+}
+
+void vcpu_requeue_event(struct vcpu *v, bool unblocked_nmi)
+{
+    struct events_exit x = {.idt_info = (u32)vmread(IDT_VECTORING_INFO), .unblocked_nmi = unblocked_nmi};
+
+    if (likely(!(x.idt_info & INTR_INFO_VALID) && !unblocked_nmi))
         return;
-    v->event.info = info & ~(u32)INTR_INFO_UNBLOCKING_IRET;
-    v->event.error_code = (u32)vmread(IDT_VECTORING_ERROR_CODE);
-    v->event.length = (u32)vmread(EXIT_INSTRUCTION_LENGTH);
-    /* An NMI that was not delivered does not block the next one. */
-    if (INTR_INFO_TYPE(info) == INTR_TYPE_NMI)
-        vmwrite(GUEST_INTERRUPTIBILITY_STATE, vmread(GUEST_INTERRUPTIBILITY_STATE) & ~INTERRUPTIBILITY_NMI);
+    x.idt_error_code = (u32)vmread(IDT_VECTORING_ERROR_CODE);
+    x.instruction_length = (u32)vmread(EXIT_INSTRUCTION_LENGTH);
+    load_shadow(v);
+    events_after_exit(&v->events, &x);
+    store_shadow(v);
+}
+
+void vcpu_nmi_arrived(struct vcpu *v, u32 count)
+{
+    load_shadow(v);
+    events_request_nmi(&v->events, count);
 }
 
 static void set_window(bool *now, bool wanted, u64 control)
@@ -86,59 +86,125 @@ static void set_window(bool *now, bool wanted, u64 control)
             wanted ? vmread(PRIMARY_CONTROLS) | control : vmread(PRIMARY_CONTROLS) & ~control);
 }
 
-static void enter_with(u32 info, u32 error_code, u32 length)
+static void set_windows(struct vcpu *v, const struct events_cpu *cpu)
 {
-    vmwrite(ENTRY_INTERRUPTION_INFO, info);
-    if (info & INTR_INFO_DELIVER_ERROR)
-        vmwrite(ENTRY_EXCEPTION_ERROR_CODE, error_code);
-    if (length)
-        vmwrite(ENTRY_INSTRUCTION_LENGTH, length);
+    set_window(&v->irq_window, events_wants_interrupt_window(&v->events, cpu), PROC_INTERRUPT_WINDOW_EXITING);
+    set_window(&v->nmi_window, events_wants_nmi_window(&v->events), PROC_NMI_WINDOW_EXITING);
 }
 
-/* One NMI may be latched behind the one that is being taken. */
-static void nmi_taken(struct vcpu *v)
+static bool irq_waits(struct vcpu *v)
 {
-    u64 requests = __atomic_fetch_and(&v->requests, ~(u64)(REQ_NMI | REQ_NMI2), __ATOMIC_ACQ_REL);
+    return vcpu_irq_pending(v) >= 0;
+}
 
-    if (requests & REQ_NMI2)
-        __atomic_or_fetch(&v->requests, REQ_NMI, __ATOMIC_ACQ_REL);
+static struct events_cpu cpu_of(struct vcpu *v)
+{
+    return (struct events_cpu){
+        .interrupts_enabled = vmread(GUEST_RFLAGS) & RFLAGS_IF,
+        .interrupt = irq_waits(v),
+        .protected_mode = vmread(GUEST_CR0) & CR0_PE,
+    };
+}
+
+static void enter_with(const struct events_entry *e)
+{
+    vmwrite(ENTRY_INTERRUPTION_INFO, e->info);
+    if (e->info & INTR_INFO_DELIVER_ERROR)
+        vmwrite(ENTRY_EXCEPTION_ERROR_CODE, e->error_code);
+    if (e->length)
+        vmwrite(ENTRY_INSTRUCTION_LENGTH, e->length);
+}
+
+static void commit(struct vcpu *v, enum event_kind kind, const struct events_cpu *cpu)
+{
+    const struct events_regs before = {.cr2 = read_cr2(),
+                                       .dr6 = read_dr6(),
+                                       .dr7 = vmread(GUEST_DR7),
+                                       .debugctl = vmread(GUEST_IA32_DEBUGCTL)};
+    struct events_regs regs = before;
+    struct events_entry entry;
+
+    events_commit(&v->events, kind, cpu, &regs, &entry);
+    enter_with(&entry);
+    if (regs.cr2 != before.cr2)
+        write_cr2(regs.cr2);
+    if (regs.dr6 != before.dr6)
+        write_dr6(regs.dr6);
+    if (regs.dr7 != before.dr7)
+        vmwrite(GUEST_DR7, regs.dr7);
+    if (regs.debugctl != before.debugctl)
+        vmwrite(GUEST_IA32_DEBUGCTL, regs.debugctl);
+}
+
+/* The interrupt that events_next() asked for is here, or is got; false: the controller has thought better of
+ * it. */
+static bool have_interrupt(struct vcpu *v, struct events_cpu *cpu)
+{
+    int vector;
+
+    if (v->events.interrupt_stage != EVENT_NONE)
+        return true;
+    vector = vcpu_irq_ack(v);
+    if (vector >= 0)
+        events_acknowledge(&v->events, (u8)vector);
+    cpu->interrupt = irq_waits(v);
+    return vector >= 0;
+}
+
+static void deliver(struct vcpu *v, struct events_cpu *cpu)
+{
+    enum event_kind kind = events_next(&v->events, cpu);
+
+    if (kind == EVENT_TRIPLE_FAULT) {
+        vm_crash(v, "triple fault");
+    } else if (kind != EVENT_NOTHING && (kind != EVENT_INTERRUPT || have_interrupt(v, cpu))) {
+        commit(v, kind, cpu);
+        store(v);
+    }
 }
 
 void vcpu_deliver_events(struct vcpu *v)
 {
-    bool nmi = v->requests & REQ_NMI, irq = vcpu_irq_pending(v) >= 0, injected = false;
+    struct events_cpu cpu = cpu_of(v);
 
-    if (v->event.info) {
-        enter_with(v->event.info, v->event.error_code, v->event.length);
-        v->event.info = 0;
-        injected = true;
+    if (v->events.due || v->events.nmi_pending || cpu.interrupt) {
+        load(v);
+        deliver(v, &cpu);
     }
-    if (!nmi && !irq) {
-        set_window(&v->irq_window, false, PROC_INTERRUPT_WINDOW_EXITING);
-        return;
-    }
-    if (!injected) {
-        u64 shadow = vmread(GUEST_INTERRUPTIBILITY_STATE);
+    set_windows(v, &cpu);
+}
 
-        if (nmi && !(shadow & (INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_MOV_SS | INTERRUPTIBILITY_STI))) {
-            enter_with(INTR_INFO(INTR_TYPE_NMI, VEC_NMI), 0, 0);
-            nmi_taken(v);
-            nmi = v->requests & REQ_NMI;
-        } else if (irq && (vmread(GUEST_RFLAGS) & RFLAGS_IF) &&
-                   !(shadow & (INTERRUPTIBILITY_MOV_SS | INTERRUPTIBILITY_STI))) {
-            int vector = vcpu_irq_ack(v);
+bool vcpu_wakes(struct vcpu *v)
+{
+    struct events_cpu cpu = cpu_of(v);
 
-            if (vector >= 0)
-                enter_with(INTR_INFO(INTR_TYPE_EXTERNAL, (u32)vector), 0, 0);
-            irq = vcpu_irq_pending(v) >= 0;
-        }
-    }
-    set_window(&v->irq_window, irq, PROC_INTERRUPT_WINDOW_EXITING);
-    set_window(&v->nmi_window, nmi, PROC_NMI_WINDOW_EXITING);
+    load(v);
+    return events_wake(&v->events, &cpu);
 }
 
 void vcpu_skip_instruction(struct vcpu *v)
 {
     (void)v;
     skip_instruction();
+}
+
+u64 vcpu_breakpoints(struct vcpu *v, u64 address, u32 size, enum debug_access access)
+{
+    const u64 dr[4] = {read_dr0(), read_dr1(), read_dr2(), read_dr3()};
+
+    (void)v;
+    return events_breakpoints(dr, vmread(GUEST_DR7), address, size, access);
+}
+
+void vcpu_debug_trap(struct vcpu *v, u64 breakpoints)
+{
+    v->events.pending_debug = vmread(GUEST_PENDING_DEBUG_EXCEPTIONS);
+    events_debug_trap(&v->events, breakpoints);
+    vmwrite(GUEST_PENDING_DEBUG_EXCEPTIONS, v->events.pending_debug);
+}
+
+void vcpu_watch_port(struct vcpu *v, u16 port, u32 size)
+{
+    if (vmread(GUEST_CR4) & CR4_DE)
+        vcpu_debug_trap(v, vcpu_breakpoints(v, port, size, DEBUG_IO));
 }

@@ -134,7 +134,7 @@ static bool exit_wrmsr(struct vcpu *v)
 
 static bool exit_misconfiguration(struct vcpu *v)
 {
-    vcpu_requeue_event(v);
+    vcpu_requeue_event(v, false);
     fail_dump(v, "EPT misconfiguration");
     return false;
 }

@@ -25,7 +25,7 @@ static inline bool vcpu_in_time(const struct vcpu *v)
 /* True when nothing waits to be looked at before the next entry. */
 static inline bool vcpu_can_resume(const struct vcpu *v)
 {
-    return likely(!__atomic_load_n(&v->requests, __ATOMIC_RELAXED)) && !v->event.info && vcpu_in_time(v);
+    return likely(!__atomic_load_n(&v->requests, __ATOMIC_RELAXED)) && !v->events.due && vcpu_in_time(v);
 }
 
 #endif

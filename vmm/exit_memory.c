@@ -25,6 +25,8 @@ static bool string_exit(struct vcpu *v, u64 q)
     string_io_from_exit(&io, q, (u32)vmread(EXIT_INSTRUCTION_INFO), (u32)vmread(EXIT_INSTRUCTION_LENGTH));
     if (string_io(v, &io))
         vm_crash(v, "string I/O with page tables outside of RAM");
+    else if (has_breakpoints())
+        vcpu_watch_port(v, io.port, io.size);
     return vcpu_can_resume(v);
 }
 
@@ -48,6 +50,8 @@ HOT bool exit_io(struct vcpu *v)
         vcpu_port_write(v, IO_PORT(q), size, (u32)v->gpr[REG_RAX] & (u32)BITS(8 * size - 1, 0));
     }
     skip_instruction();
+    if (has_breakpoints())
+        vcpu_watch_port(v, IO_PORT(q), size);
     return vcpu_can_resume(v);
 }
 
@@ -56,14 +60,14 @@ static bool violation(struct vcpu *v, gpa_t gpa)
 {
     int r = vm_populate(v->vm, gpa);
 
-    vcpu_requeue_event(v);
+    vcpu_requeue_event(v, vmread(EXIT_QUALIFICATION) & EPT_QUAL_UNBLOCKED_NMI);
     if (r == OK)
         return vcpu_can_resume(v);
     if (r == ERR_NOMEM) {
         vm_crash(v, "no memory for the page tables of guest-physical 0x%lx", gpa);
         return false;
     }
-    if (v->event.info) {
+    if (v->events.due) {
         vm_crash(v, "an event's delivery uses guest-physical 0x%lx, where there is no RAM", gpa);
         return false;
     }
@@ -81,15 +85,16 @@ HOT bool exit_ept_violation(struct vcpu *v)
 
 /*
  * #DB and #AC are only intercepted so that a guest cannot keep the CPU in their delivery. For #DB the exit
- * comes before DR6 and DR7 change: SDM, 'Exit Qualification for Debug Exceptions'.
+ * comes before DR6 and DR7 change: SDM, 'Exit Qualification for Debug Exceptions'. INT1 leaves DR6 alone.
  */
-static void reflect_debug(struct vcpu *v)
+static void reflect_debug(struct vcpu *v, u32 info)
 {
-    u64 q = vmread(EXIT_QUALIFICATION);
-
-    write_dr6((read_dr6() & ~0xfull) | DR6_INIT | (q & 0x600f));
-    vmwrite(GUEST_DR7, vmread(GUEST_DR7) & ~BIT(13));
-    vcpu_inject_exception(v, VEC_DB);
+    if (INTR_INFO_TYPE(info) == INTR_TYPE_PRIVILEGED_SOFTWARE_EXCEPTION)
+        events_raise(&v->events, &(struct event_exception){.vector = VEC_DB,
+                                                           .type = INTR_TYPE_PRIVILEGED_SOFTWARE_EXCEPTION,
+                                                           .length = (u8)vmread(EXIT_INSTRUCTION_LENGTH)});
+    else
+        events_raise_debug(&v->events, vmread(EXIT_QUALIFICATION));
 }
 
 bool exit_exception(struct vcpu *v)
@@ -100,13 +105,10 @@ bool exit_exception(struct vcpu *v)
         nmi_dispatch();
         return false;
     }
-    vcpu_requeue_event(v);
+    vcpu_requeue_event(v, info & INTR_INFO_UNBLOCKING_IRET && INTR_INFO_VECTOR(info) != VEC_DF);
     switch (INTR_INFO_VECTOR(info)) {
     case VEC_DB:
-        /* INT1 is a trap: it returns to what follows. */
-        if (INTR_INFO_TYPE(info) == INTR_TYPE_PRIVILEGED_SOFTWARE_EXCEPTION)
-            vcpu_skip_instruction(v);
-        reflect_debug(v);
+        reflect_debug(v, info);
         break;
     case VEC_AC:
         vcpu_inject_exception_error(v, VEC_AC, (u32)vmread(EXIT_INTERRUPTION_ERROR_CODE));

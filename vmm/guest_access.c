@@ -120,6 +120,8 @@ static enum emu_result translate(void *ctx, gva_t gva, u32 size, bool write, str
     enum emu_result r = guest_translate(g, gva, access, &out->gpa[0], fault);
     gva_t second = gva + room;
 
+    if (unlikely(g->watched))
+        g->matched |= vcpu_breakpoints(g->vcpu, gva, size, write ? DEBUG_WRITE : DEBUG_READ);
     out->size[0] = MIN(size, room);
     out->size[1] = size - out->size[0];
     if (likely(r || !out->size[1]))
@@ -213,6 +215,8 @@ void guest_access_init(struct guest_access *g, struct vcpu *v)
     g->vcpu = v;
     g->known = false;
     g->trace = NULL;
+    g->watched = vcpu_has_breakpoints(v);
+    g->matched = 0;
     vcpu_paging(v, &g->walk);
     g->walk.ctx = g;
     g->walk.read = walk_read;
@@ -233,6 +237,8 @@ int guest_access_finish(struct guest_access *g, enum emu_result result)
     switch (result) {
     case EMU_OK:
         vcpu_advance(g->vcpu, g->emu.rip);
+        if (unlikely(g->matched))
+            vcpu_debug_trap(g->vcpu, g->matched);
         return OK;
     case EMU_FAULT:
         if (f->vector == VEC_PF)

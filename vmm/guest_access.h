@@ -20,7 +20,10 @@ struct guest_access {
     /* The paging-structure entries that walks have read, as far as there is room; may be null. */
     struct word_match *trace;
     u32 nr_trace, max_trace; /* nr_trace goes on beyond max_trace */
-    struct emu emu;          /* with its ctx pointing back here */
+    /* A breakpoint is enabled; what accesses have matched. */
+    bool watched;
+    u64 matched;
+    struct emu emu; /* with its ctx pointing back here */
 };
 
 /* rip and mode of g->emu are those of the instruction at CS:RIP. */

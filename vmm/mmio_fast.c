@@ -53,6 +53,8 @@ HOT bool mmio_fast(struct vcpu *v, gpa_t gpa)
         return false;
     if (unlikely((vmread(IDT_VECTORING_INFO) & INTR_INFO_VALID) || !same_address(v, m, gpa) || !still_so(m)))
         return false;
+    if (has_breakpoints())
+        return false;
     if (m->write)
         vcpu_mmio_write(v, gpa, m->size, (v->gpr[m->reg] >> m->shift & ~m->keep) | m->imm);
     else

@@ -17,6 +17,8 @@ u64 vcpu_get_reg(struct vcpu *v, u32 n); /* 0 to 15 */
 void vcpu_set_reg(struct vcpu *v, u32 n, u64 value);
 u64 vcpu_get_rflags(struct vcpu *v);
 void vcpu_set_rflags(struct vcpu *v, u64 value);
+/* Is any breakpoint enabled? Then each access asks vcpu_breakpoints() of vmm/event.h. */
+bool vcpu_has_breakpoints(struct vcpu *v);
 u64 vcpu_get_rip(struct vcpu *v);
 void vcpu_segment(struct vcpu *v, u32 seg, struct segment *out); /* SEG_* */
 /* Fills all of *w but ctx, read and update. */

@@ -26,12 +26,8 @@ static void take_init(struct vcpu *v)
     v->activity = v->id ? VCPU_WAIT_SIPI : VCPU_ACTIVE;
 }
 
-static void take_sipi(struct vcpu *v)
+static void start_at(struct vcpu *v, u8 vector)
 {
-    u8 vector = __atomic_load_n(&v->sipi_vector, __ATOMIC_ACQUIRE);
-
-    if (v->activity != VCPU_WAIT_SIPI)
-        return;
     vmwrite(GUEST_CS_SELECTOR, (u64)vector << 8);
     vmwrite(GUEST_CS_BASE, (u64)vector << 12);
     vmwrite(GUEST_RIP, 0);
@@ -40,10 +36,31 @@ static void take_sipi(struct vcpu *v)
 
 static void take_requests(struct vcpu *v)
 {
+<<<<<<< HEAD
+    const u64 all = REQ_KICK | REQ_INIT | REQ_SIPI | REQ_NMI | REQ_NMI2;
+    u64 requests = __atomic_fetch_and(&v->requests, ~all, __ATOMIC_ACQ_REL);
+    int vector;
+=======
     u64 requests = __atomic_fetch_and(&v->requests, ~(u64)(REQ_KICK | REQ_INIT | REQ_SIPI | REQ_POLL), __ATOMIC_ACQ_REL);
+>>>>>>> cc1698f5ce370dc0ade38688bb2ebe9892a6059b
 
+    if (likely(!(requests & ~(u64)REQ_KICK)))
+        return;
+    if (requests & (REQ_NMI | REQ_NMI2))
+        vcpu_nmi_arrived(v, requests & REQ_NMI2 ? 2 : 1);
     if (requests & REQ_INIT)
+        v->events.init = true;
+    if (requests & REQ_SIPI) {
+        v->events.sipi = true;
+        v->events.sipi_vector = __atomic_load_n(&v->sipi_vector, __ATOMIC_ACQUIRE);
+    }
+    if (events_take_init(&v->events))
         take_init(v);
+<<<<<<< HEAD
+    vector = events_take_sipi(&v->events, v->activity == VCPU_WAIT_SIPI);
+    if (vector >= 0)
+        start_at(v, (u8)vector);
+=======
     if (requests & REQ_SIPI)
         take_sipi(v);
     if (requests & REQ_POLL) {
@@ -51,6 +68,7 @@ static void take_requests(struct vcpu *v)
         platform_poll(v->vm->platform);
         spin_unlock(&v->vm->dev_lock);
     }
+>>>>>>> cc1698f5ce370dc0ade38688bb2ebe9892a6059b
 }
 
 /* With the device lock held: is there anything that ends a halt? */
@@ -58,8 +76,7 @@ static bool is_ready(struct vcpu *v)
 {
     if (v->activity == VCPU_ACTIVE)
         return true;
-    if (v->activity == VCPU_HALTED && ((v->requests & REQ_NMI) || v->event.info ||
-                                       ((vmread(GUEST_RFLAGS) & RFLAGS_IF) && vcpu_irq_pending(v) >= 0))) {
+    if (v->activity == VCPU_HALTED && vcpu_wakes(v)) {
         v->activity = VCPU_ACTIVE;
         return true;
     }

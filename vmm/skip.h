@@ -13,6 +13,20 @@ static inline u64 wrap_rip(u64 rip, u64 next)
     return (u32)next;
 }
 
+#define DEBUGCTL_BTF BIT(1)
+
+/* RFLAGS.TF, and single steps are not those of branches only. */
+static inline bool steps_singly(void)
+{
+    return unlikely(vmread(GUEST_RFLAGS) & RFLAGS_TF) && !(vmread(GUEST_IA32_DEBUGCTL) & DEBUGCTL_BTF);
+}
+
+/* Is any breakpoint of DR7 enabled? */
+static inline bool has_breakpoints(void)
+{
+    return unlikely(vmread(GUEST_DR7) & 0xff);
+}
+
 /* SDM, 'Interruptibility State' and 'Pending Debug Exceptions': what the CPU would do after the instruction.
  */
 static inline __attribute__((always_inline)) void instruction_done(void)
@@ -21,7 +35,7 @@ static inline __attribute__((always_inline)) void instruction_done(void)
 
     if (unlikely(shadow & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)))
         vmwrite(GUEST_INTERRUPTIBILITY_STATE, shadow & ~(INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
-    if (unlikely(vmread(GUEST_RFLAGS) & RFLAGS_TF))
+    if (steps_singly())
         vmwrite(GUEST_PENDING_DEBUG_EXCEPTIONS, vmread(GUEST_PENDING_DEBUG_EXCEPTIONS) | PENDING_DEBUG_BS);
 }
 

@@ -98,7 +98,8 @@ void vcpu_reset(struct vcpu *v)
 {
     memset(v->gpr, 0, sizeof(v->gpr));
     v->gpr[REG_RDX] = v->cpuid->basic[1].eax;
-    memset(&v->event, 0, sizeof(v->event));
+    v->cr2 = 0;
+    write_cr2(0);
     memset(v->dr, 0, sizeof(v->dr));
     v->dr6 = DR6_INIT;
     load_debug_registers(v);

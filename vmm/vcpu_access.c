@@ -34,6 +34,12 @@ void vcpu_set_rflags(struct vcpu *v, u64 value)
     vmwrite(GUEST_RFLAGS, value);
 }
 
+bool vcpu_has_breakpoints(struct vcpu *v)
+{
+    (void)v;
+    return has_breakpoints();
+}
+
 u64 vcpu_get_rip(struct vcpu *v)
 {
     (void)v;

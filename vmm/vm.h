@@ -34,11 +34,6 @@ enum vcpu_activity { VCPU_ACTIVE, VCPU_HALTED, VCPU_WAIT_SIPI };
 /* Where the scheduler has it; changed under its home CPU's lock. */
 enum vcpu_sched { SCHED_NEW, SCHED_QUEUED, SCHED_RUNNING, SCHED_BLOCKED, SCHED_DEAD };
 
-/* An event to inject at the next entry: interruption information as in the VMCS, 0: none. */
-struct vcpu_event {
-    u32 info, error_code, length;
-};
-
 struct vcpu {
     u64 gpr[NR_REGS]; /* first: entry.S knows the offsets; RSP lives in the VMCS */
     u64 launched;     /* next entry by VMRESUME; entry.S */
@@ -47,7 +42,7 @@ struct vcpu {
     struct vm *vm;
     u32 id;
     enum vcpu_activity activity;
-    struct vcpu_event event;
+    struct events events;
     const struct guest_cpuid *cpuid;
     struct vcpu_msrs msrs;
     struct lapic *lapic;

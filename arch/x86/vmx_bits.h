@@ -99,11 +99,12 @@ enum intr_type {
 enum vmx_activity { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_WAIT_FOR_SIPI };
 
 /* 'Exit Qualification for EPT Violations' */
-#define EPT_QUAL_READ         BIT(0)
-#define EPT_QUAL_WRITE        BIT(1)
-#define EPT_QUAL_FETCH        BIT(2)
-#define EPT_QUAL_LINEAR_VALID BIT(7)
-#define EPT_QUAL_TRANSLATION  BIT(8) /* the access was to the linear address's translation */
+#define EPT_QUAL_READ          BIT(0)
+#define EPT_QUAL_WRITE         BIT(1)
+#define EPT_QUAL_FETCH         BIT(2)
+#define EPT_QUAL_LINEAR_VALID  BIT(7)
+#define EPT_QUAL_TRANSLATION   BIT(8)  /* the access was to the linear address's translation */
+#define EPT_QUAL_UNBLOCKED_NMI BIT(12) /* an IRET had ended blocking by NMI */
 
 #define INTERRUPTIBILITY_STI     BIT(0)
 #define INTERRUPTIBILITY_MOV_SS  BIT(1)

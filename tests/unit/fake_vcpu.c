@@ -149,6 +149,22 @@ void mmio_learn(struct vcpu *v, const struct insn *insn, u64 rip, gpa_t gpa, con
     memcpy(v->learned, matches, n * sizeof(matches[0]));
 }
 
+bool vcpu_has_breakpoints(struct vcpu *v)
+{
+    return v->watched;
+}
+
+u64 vcpu_breakpoints(struct vcpu *v, u64 address, u32 size, enum debug_access access)
+{
+    assert_true(access == DEBUG_WRITE || access == DEBUG_READ);
+    return v->watched - address < size ? BIT(12) | BIT(0) : 0;
+}
+
+void vcpu_debug_trap(struct vcpu *v, u64 breakpoints)
+{
+    v->debug_trap = breakpoints;
+}
+
 void vcpu_inject_exception_error(struct vcpu *v, u8 vector, u32 error_code)
 {
     assert_int_equal(v->vector, -1);

@@ -39,7 +39,8 @@ struct vcpu {
     gpa_t learned_gpa;
     struct word_match learned[MMIO_MAX_MATCHES];
     u32 nr_learned, nr_calls;
-    s32 vector; /* -1: none injected */
+    u64 watched, debug_trap; /* an address with a breakpoint; what vcpu_debug_trap() was told */
+    s32 vector;              /* -1: none injected */
     u32 error_code;
     u64 cr2;
 };

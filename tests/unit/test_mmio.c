@@ -342,6 +342,29 @@ static void test_learning(void **state)
     assert_int_equal(fake.nr_calls, 0);
 }
 
+/* A breakpoint on what is accessed is a trap, if the instruction comes to its end. */
+static void test_breakpoint(void **state)
+{
+    (void)state;
+    START(0x89, 0x83, 0xb0, 0, 0, 0); /* mov [rbx+0xb0], eax */
+    fake.gpr[REG_RBX] = DEVICE;
+    fake.watched = DEVICE + 0xb4;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE + 0xb0), OK);
+    assert_int_equal(fake.debug_trap, 0);
+    fake.rip = CODE;
+    fake.watched = DEVICE + 0xb3;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE + 0xb0), OK);
+    assert_int_equal(fake.debug_trap, BIT(12) | 1);
+
+    START(0x48, 0xa5); /* movsq, to where it faults */
+    fake.gpr[REG_RSI] = DEVICE;
+    fake.gpr[REG_RDI] = DEVICE + 16 * PAGE_SIZE;
+    fake.watched = DEVICE;
+    assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), OK);
+    assert_int_equal(fake.vector, VEC_PF);
+    assert_int_equal(fake.debug_trap, 0);
+}
+
 static void test_exceptions(void **state)
 {
     (void)state;
@@ -425,6 +448,7 @@ int main(void)
         cmocka_unit_test(test_parts),
         cmocka_unit_test(test_vectors_not_usable),
         cmocka_unit_test(test_learning),
+        cmocka_unit_test(test_breakpoint),
         cmocka_unit_test(test_exceptions),
         cmocka_unit_test(test_unsupported_is_named),
         cmocka_unit_test(test_protected_mode),

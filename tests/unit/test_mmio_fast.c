@@ -15,7 +15,7 @@
 #define DEVICE 0xfee00000ull
 #define LINEAR 0xffffffffff5fc000ull
 
-static u64 field[8];
+static u64 field[9];
 static struct vcpu vcpu;
 static bool matches;
 static u32 nr_matches;
@@ -29,7 +29,7 @@ static u64 *field_at(u32 encoding)
 {
     static const u32 fields[] = {GUEST_RIP,          GUEST_CR3,          GUEST_CR4,
                                  GUEST_IA32_EFER,    EXIT_QUALIFICATION, GUEST_CS_ACCESS_RIGHTS,
-                                 IDT_VECTORING_INFO, GUEST_RFLAGS};
+                                 IDT_VECTORING_INFO, GUEST_RFLAGS,       GUEST_DR7};
 
     for (u32 i = 0; i < ARRAY_SIZE(fields); i++)
         if (fields[i] == encoding)
@@ -207,6 +207,7 @@ static void test_changes(void **state)
         {GUEST_IA32_EFER, EFER_LME},
         {GUEST_CS_ACCESS_RIGHTS, SEG_AR_DB | 0x9b},
         {IDT_VECTORING_INFO, BIT(31)},
+        {GUEST_DR7, DR7_INIT | BIT(7)}, /* a breakpoint is enabled */
         {EXIT_QUALIFICATION, BIT(7) | BIT(8) | WRITE},
         {EXIT_QUALIFICATION, BIT(7) | BIT(8) | READ | WRITE},
         {EXIT_QUALIFICATION, BIT(7) | BIT(8) | BIT(2)},
