@@ -37,6 +37,7 @@ struct vcpu *vcpu_create(struct vm *vm, u32 id)
     v->id = id;
     v->cpuid = &vm->cpuid;
     v->vmcs_cpu = CPU_NONE;
+    v->tlb_cpu = CPU_NONE;
     v->deadline = ~0ull;
     v->pin = vm->config->nr_pins ? vm->config->pin[id] : CONFIG_PIN_ANY;
     list_init(&v->timers);
@@ -258,6 +259,10 @@ void vcpu_load(struct vcpu *v)
         v->host_rsp = 0;
         vmcs_set_cpu();
     }
+    /* What it flushed while it ran elsewhere is still cached here, from when it ran here before. */
+    if (v->tlb_cpu != cpu && vmx_has(&vmx_features, VF_VPID))
+        invvpid_single((u16)(v->vm->vpid_base + v->id));
+    v->tlb_cpu = cpu;
     load_registers(v);
     c->loaded = v;
 }

@@ -53,6 +53,15 @@ static inline void invept_all(void)
     asm volatile("invept %0, %1" : : "m"(d), "r"(2ull) : "cc", "memory");
 }
 
+/* Forgets what this CPU has cached of one VPID's translations. */
+static inline void invvpid_single(u16 vpid)
+{
+    struct {
+        u64 vpid, linear;
+    } d = {vpid, 0};
+    asm volatile("invvpid %0, %1" : : "m"(d), "r"(1ull) : "cc", "memory");
+}
+
 static inline void invvpid_all(void)
 {
     struct {
