@@ -353,52 +353,48 @@ static void access(struct bus_view *v, struct bus_slot *s, bool with_own, u64 ad
         access_hole(v, s, with_own, n, addr, size, write, value);
 }
 
-/* What most accesses find: a device without holes, looked up before. Takes its lock; false: nothing is done.
- */
-static inline bool enter(struct bus_view *v, struct bus_slot *s, u64 addr, u32 size)
+static u64 nobody_read(void *dev, struct vcpu *vcpu, u64 offset, u32 size)
 {
-    if (unlikely(size & (size - 1)) || unlikely(!is_fresh(v, s)) || unlikely(!covers(s, addr, size)) ||
-        unlikely(!s->ops || s->ops->claims))
-        return false;
-    if (!s->lock)
-        return true;
-    spin_lock(s->lock);
-    if (likely(is_fresh(v, s)))
-        return true;
-    spin_unlock(s->lock);
-    return false;
+    (void)dev, (void)vcpu, (void)offset, (void)size;
+    return ~0ull;
 }
 
-static inline void leave(struct spinlock *lock)
+static void nobody_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u64 value)
 {
-    if (lock)
-        spin_unlock(lock);
+    (void)dev, (void)vcpu, (void)offset, (void)size, (void)value;
 }
 
-u64 bus_read(struct bus_view *v, u64 addr, u32 size)
+static const struct bus_ops nobody = {.read = nobody_read, .write = nobody_write};
+
+/* After an access; keys are unique below 2^60. */
+static void remember(struct bus_view *v, u64 addr, u32 size)
 {
-    struct bus_slot *s = slot_of(v, addr);
-    struct spinlock *lock = s->lock;
+    const struct bus_slot *s = slot_of(v, addr);
+
+    if (addr >> 60 || (size & (size - 1)) || !covers(s, addr, size) || (s->ops && s->ops->claims))
+        return;
+    *bus_hot_at(v, addr) = (struct bus_hot){
+        .key = BUS_KEY(addr, size),
+        .seq = s->seq,
+        .ops = s->ops ? s->ops : &nobody,
+        .dev = s->dev,
+        .lock = s->lock,
+        .offset = addr - s->base,
+        .mask = mask_of(size),
+    };
+}
+
+u64 bus_read_slow(struct bus_view *v, u64 addr, u32 size)
+{
     u64 value = 0;
 
-    if (likely(enter(v, s, addr, size))) {
-        value = call_read(v, s, addr, size);
-        leave(lock);
-    } else {
-        access(v, s, true, addr, size, false, &value);
-    }
+    access(v, slot_of(v, addr), true, addr, size, false, &value);
+    remember(v, addr, size);
     return value;
 }
 
-void bus_write(struct bus_view *v, u64 addr, u32 size, u64 value)
+void bus_write_slow(struct bus_view *v, u64 addr, u32 size, u64 value)
 {
-    struct bus_slot *s = slot_of(v, addr);
-    struct spinlock *lock = s->lock;
-
-    if (likely(enter(v, s, addr, size))) {
-        call_write(v, s, addr, size, value);
-        leave(lock);
-    } else {
-        access(v, s, true, addr, size, true, &value);
-    }
+    access(v, slot_of(v, addr), true, addr, size, true, &value);
+    remember(v, addr, size);
 }

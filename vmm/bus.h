@@ -59,6 +59,22 @@ struct bus_slot {
 #define BUS_PIO_SHIFT  3
 #define BUS_MMIO_SHIFT 20
 
+/* An access that was made, and can be made again in the same way: one device, without holes, or nobody,
+ * serves it. */
+struct bus_hot {
+    u64 key; /* BUS_KEY() of address and size */
+    u64 seq; /* of the domain; 0: nothing is remembered here */
+    const struct bus_ops *ops;
+    void *dev;
+    struct spinlock *lock;
+    u64 offset; /* from the start of the range */
+    u64 mask;   /* of the size's bits */
+    u64 unused; /* makes it a power of two */
+};
+
+#define BUS_HOT          16
+#define BUS_KEY(addr, n) ((addr) << 4 | (n))
+
 /* A vCPU's accesses to its bus and its VM's; remembers what it has looked up. */
 struct bus_view {
     struct bus_domain *domain;
@@ -66,6 +82,7 @@ struct bus_view {
     struct vcpu *vcpu;
     u32 shift;
     struct bus_slot slot[BUS_SLOTS];
+    struct bus_hot hot[BUS_HOT];
 };
 
 void bus_domain_init(struct bus_domain *d, struct vm *vm, struct spinlock *dev_lock);
@@ -90,8 +107,61 @@ int bus_move(struct bus *bus, u64 base, u64 to);
 /* Looks up who serves addr for this vCPU. False: nobody does, from first to first + span. */
 bool bus_find(struct bus_view *v, u64 addr, struct bus_slot *out);
 
-/* size: 1 to 8 bytes. */
-u64 bus_read(struct bus_view *v, u64 addr, u32 size);
-void bus_write(struct bus_view *v, u64 addr, u32 size, u64 value);
+/* For the two functions below, when there is more to it. */
+u64 bus_read_slow(struct bus_view *v, u64 addr, u32 size);
+void bus_write_slow(struct bus_view *v, u64 addr, u32 size, u64 value);
+
+static inline struct bus_hot *bus_hot_at(struct bus_view *v, u64 addr)
+{
+    return &v->hot[(addr ^ addr >> 4) % BUS_HOT];
+}
+
+static inline void bus_leave(struct spinlock *lock)
+{
+    if (lock)
+        spin_unlock(lock);
+}
+
+/* With true the lock is held. A lock that is no longer the range's is still there, as the VM is. */
+static inline bool bus_enter(const struct bus_view *v, const struct bus_hot *h, u64 addr, u32 size)
+{
+    struct spinlock *lock = h->lock;
+
+    if (unlikely(h->key != BUS_KEY(addr, size)))
+        return false;
+    if (lock)
+        spin_lock(lock);
+    if (likely(__atomic_load_n(&v->domain->seq, __ATOMIC_ACQUIRE) == h->seq))
+        return true;
+    bus_leave(lock);
+    return false;
+}
+
+/* addr: below 2^60; size: 1 to 8 bytes. Inline is what most accesses need. */
+static inline u64 bus_read(struct bus_view *v, u64 addr, u32 size)
+{
+    const struct bus_hot *h = bus_hot_at(v, addr);
+    struct spinlock *lock = h->lock; /* the device may cause accesses that are remembered here */
+    u64 value;
+
+    if (unlikely(!bus_enter(v, h, addr, size)))
+        return bus_read_slow(v, addr, size);
+    value = h->ops->read(h->dev, v->vcpu, h->offset, size) & h->mask;
+    bus_leave(lock);
+    return value;
+}
+
+static inline void bus_write(struct bus_view *v, u64 addr, u32 size, u64 value)
+{
+    const struct bus_hot *h = bus_hot_at(v, addr);
+    struct spinlock *lock = h->lock; /* the device may cause accesses that are remembered here */
+
+    if (unlikely(!bus_enter(v, h, addr, size))) {
+        bus_write_slow(v, addr, size, value);
+        return;
+    }
+    h->ops->write(h->dev, v->vcpu, h->offset, size, value & h->mask);
+    bus_leave(lock);
+}
 
 #endif

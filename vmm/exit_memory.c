@@ -38,7 +38,7 @@ HOT bool exit_io(struct vcpu *v)
     if (unlikely(q & IO_STRING))
         return string_exit(v, q);
     if (q & IO_IN) {
-        u32 value = vcpu_port_read(v, IO_PORT(q), size);
+        u64 value = bus_read(&v->pio, IO_PORT(q), size);
 
         if (size == 4)
             v->gpr[REG_RAX] = value;
@@ -47,7 +47,7 @@ HOT bool exit_io(struct vcpu *v)
         else
             *(u8 *)&v->gpr[REG_RAX] = (u8)value;
     } else {
-        vcpu_port_write(v, IO_PORT(q), size, (u32)v->gpr[REG_RAX] & (u32)BITS(8 * size - 1, 0));
+        bus_write(&v->pio, IO_PORT(q), size, v->gpr[REG_RAX]);
     }
     skip_instruction();
     if (has_breakpoints())

@@ -56,9 +56,9 @@ HOT bool mmio_fast(struct vcpu *v, gpa_t gpa)
     if (has_breakpoints())
         return false;
     if (m->write)
-        vcpu_mmio_write(v, gpa, m->size, (v->gpr[m->reg] >> m->shift & ~m->keep) | m->imm);
+        bus_write(&v->mmio, gpa, m->size, (v->gpr[m->reg] >> m->shift & ~m->keep) | m->imm);
     else
-        v->gpr[m->reg] = (v->gpr[m->reg] & m->keep) | vcpu_mmio_read(v, gpa, m->size) << m->shift;
+        v->gpr[m->reg] = (v->gpr[m->reg] & m->keep) | bus_read(&v->mmio, gpa, m->size) << m->shift;
     vmwrite(GUEST_RIP, rip + m->length);
     instruction_done();
     return true;

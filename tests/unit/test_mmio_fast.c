@@ -58,22 +58,22 @@ bool user_matches(const void *base, const struct word_match *words, u32 n)
     return matches;
 }
 
-u64 vcpu_mmio_read(struct vcpu *v, gpa_t gpa, u32 size)
+u64 bus_read_slow(struct bus_view *v, gpa_t gpa, u32 size)
 {
-    assert_ptr_equal(v, &vcpu);
+    assert_ptr_equal(v, &vcpu.mmio);
     device.reads++;
     device.gpa = gpa;
     device.size = size;
     return device.value & (~0ull >> (64 - 8 * size));
 }
 
-void vcpu_mmio_write(struct vcpu *v, gpa_t gpa, u32 size, u64 value)
+void bus_write_slow(struct bus_view *v, gpa_t gpa, u32 size, u64 value)
 {
-    assert_ptr_equal(v, &vcpu);
+    assert_ptr_equal(v, &vcpu.mmio);
     device.writes++;
     device.gpa = gpa;
     device.size = size;
-    device.value = value;
+    device.value = value & (~0ull >> (64 - 8 * size));
 }
 
 static void set(u32 encoding, u64 value)
