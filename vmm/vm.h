@@ -50,6 +50,7 @@ struct vcpu {
 
     void *vmcs;
     u32 vmcs_cpu; /* the physical CPU where the VMCS is active; CPU_NONE */
+    u32 tlb_cpu;  /* the physical CPU where it ran last: only there its cached translations are of today */
     u8 sipi_vector;
     bool nmi_window, irq_window; /* as the VMCS has them */
 
