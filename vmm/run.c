@@ -36,13 +36,9 @@ static void start_at(struct vcpu *v, u8 vector)
 
 static void take_requests(struct vcpu *v)
 {
-<<<<<<< HEAD
-    const u64 all = REQ_KICK | REQ_INIT | REQ_SIPI | REQ_NMI | REQ_NMI2;
+    const u64 all = REQ_KICK | REQ_INIT | REQ_SIPI | REQ_NMI | REQ_NMI2 | REQ_POLL;
     u64 requests = __atomic_fetch_and(&v->requests, ~all, __ATOMIC_ACQ_REL);
     int vector;
-=======
-    u64 requests = __atomic_fetch_and(&v->requests, ~(u64)(REQ_KICK | REQ_INIT | REQ_SIPI | REQ_POLL), __ATOMIC_ACQ_REL);
->>>>>>> cc1698f5ce370dc0ade38688bb2ebe9892a6059b
 
     if (likely(!(requests & ~(u64)REQ_KICK)))
         return;
@@ -56,19 +52,14 @@ static void take_requests(struct vcpu *v)
     }
     if (events_take_init(&v->events))
         take_init(v);
-<<<<<<< HEAD
     vector = events_take_sipi(&v->events, v->activity == VCPU_WAIT_SIPI);
     if (vector >= 0)
         start_at(v, (u8)vector);
-=======
-    if (requests & REQ_SIPI)
-        take_sipi(v);
     if (requests & REQ_POLL) {
         spin_lock(&v->vm->dev_lock);
         platform_poll(v->vm->platform);
         spin_unlock(&v->vm->dev_lock);
     }
->>>>>>> cc1698f5ce370dc0ade38688bb2ebe9892a6059b
 }
 
 /* With the device lock held: is there anything that ends a halt? */
