@@ -45,16 +45,15 @@ static void load(struct vcpu *v)
 }
 
 /* SDM, 'Checks on Guest Non-Register State': in a shadow a due single step must be pending, even when what is
- * injected makes an end of it. */
-static void store(struct vcpu *v)
+ * injected makes an end of it. before: what the VMCS has. */
+static void store_pending_debug(struct vcpu *v, u64 before)
 {
     struct events *ev = &v->events;
     u64 pending = ev->pending_debug;
 
     if (unlikely(ev->interruptibility & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS)) && steps_singly())
         pending |= PENDING_DEBUG_BS;
-    store_shadow(v);
-    if (vmread(GUEST_PENDING_DEBUG_EXCEPTIONS) != pending)
+    if (unlikely(before != pending))
         vmwrite(GUEST_PENDING_DEBUG_EXCEPTIONS, pending);
 }
 
@@ -97,13 +96,10 @@ static bool irq_waits(struct vcpu *v)
     return vcpu_irq_pending(v) >= 0;
 }
 
-static struct events_cpu cpu_of(struct vcpu *v)
+static void load_cpu(struct events_cpu *cpu)
 {
-    return (struct events_cpu){
-        .interrupts_enabled = vmread(GUEST_RFLAGS) & RFLAGS_IF,
-        .interrupt = irq_waits(v),
-        .protected_mode = vmread(GUEST_CR0) & CR0_PE,
-    };
+    cpu->interrupts_enabled = vmread(GUEST_RFLAGS) & RFLAGS_IF;
+    cpu->protected_mode = vmread(GUEST_CR0) & CR0_PE;
 }
 
 static void enter_with(const struct events_entry *e)
@@ -115,17 +111,17 @@ static void enter_with(const struct events_entry *e)
         vmwrite(ENTRY_INSTRUCTION_LENGTH, e->length);
 }
 
-static void commit(struct vcpu *v, enum event_kind kind, const struct events_cpu *cpu)
+/* With the registers that exceptions change. */
+static void commit_exception(struct vcpu *v, enum event_kind kind, const struct events_cpu *cpu,
+                             struct events_entry *entry)
 {
     const struct events_regs before = {.cr2 = read_cr2(),
                                        .dr6 = read_dr6(),
                                        .dr7 = vmread(GUEST_DR7),
                                        .debugctl = vmread(GUEST_IA32_DEBUGCTL)};
     struct events_regs regs = before;
-    struct events_entry entry;
 
-    events_commit(&v->events, kind, cpu, &regs, &entry);
-    enter_with(&entry);
+    events_commit(&v->events, kind, cpu, &regs, entry);
     if (regs.cr2 != before.cr2)
         write_cr2(regs.cr2);
     if (regs.dr6 != before.dr6)
@@ -134,6 +130,19 @@ static void commit(struct vcpu *v, enum event_kind kind, const struct events_cpu
         vmwrite(GUEST_DR7, regs.dr7);
     if (regs.debugctl != before.debugctl)
         vmwrite(GUEST_IA32_DEBUGCTL, regs.debugctl);
+}
+
+static void commit(struct vcpu *v, enum event_kind kind, const struct events_cpu *cpu)
+{
+    u64 before = v->events.pending_debug;
+    struct events_entry entry;
+
+    if (kind == EVENT_EXCEPTION || kind == EVENT_DEBUG_TRAP)
+        commit_exception(v, kind, cpu, &entry);
+    else
+        events_commit(&v->events, kind, cpu, NULL, &entry);
+    enter_with(&entry);
+    store_pending_debug(v, before);
 }
 
 /* The interrupt that events_next() asked for is here, or is got; false: the controller has thought better of
@@ -159,16 +168,16 @@ static void deliver(struct vcpu *v, struct events_cpu *cpu)
         vm_crash(v, "triple fault");
     } else if (kind != EVENT_NOTHING && (kind != EVENT_INTERRUPT || have_interrupt(v, cpu))) {
         commit(v, kind, cpu);
-        store(v);
     }
 }
 
 void vcpu_deliver_events(struct vcpu *v)
 {
-    struct events_cpu cpu = cpu_of(v);
+    struct events_cpu cpu = {.interrupt = irq_waits(v)};
 
     if (v->events.due || v->events.nmi_pending || cpu.interrupt) {
         load(v);
+        load_cpu(&cpu);
         deliver(v, &cpu);
     }
     set_windows(v, &cpu);
@@ -176,9 +185,10 @@ void vcpu_deliver_events(struct vcpu *v)
 
 bool vcpu_wakes(struct vcpu *v)
 {
-    struct events_cpu cpu = cpu_of(v);
+    struct events_cpu cpu = {.interrupt = irq_waits(v)};
 
     load(v);
+    load_cpu(&cpu);
     return events_wake(&v->events, &cpu);
 }
 

@@ -269,39 +269,35 @@ static bool can_take_interrupt(const struct events *ev, const struct events_cpu 
 
 /*
  * SDM, 'Prioritization of Concurrent Events', table 'Priority Among Concurrent Events', for a boundary
- * between two instructions. No row: nothing of it can wait here. An exception of the instruction under way,
- * or a delivery that has begun, is past the boundary that the table speaks of, and comes before the next one.
+ * between two instructions: X(priority from 1, the highest, to 10; what it is; whether it is next). No row:
+ * nothing of it can wait here. Priority 0 is an exception of the instruction under way, or a delivery that
+ * has begun: past the boundary that the table speaks of, and before the next one.
  */
-static const struct {
-    u8 priority; /* 1 (highest) to 10; 0: before the boundary */
-    u8 kind;
-    bool (*is_next)(const struct events *ev, const struct events_cpu *cpu);
-} priorities[] = {
-    /* 1: hardware reset and machine checks. Shutdown is a kind of reset. */
-    {1, EVENT_TRIPLE_FAULT, has_triple_fault},
-    /* 3: external hardware interventions (FLUSH, STOPCLK, SMI, INIT). INIT also ends what is under way. */
-    {3, EVENT_INIT, has_init},
-    {0, EVENT_EXCEPTION, has_exception},
-    {0, EVENT_NMI, nmi_under_way},
-    {0, EVENT_INTERRUPT, interrupt_under_way},
-    /* 2: trap on task switch (T flag of the TSS): comes as one of the debug traps. */
-    /* 4: traps on the previous instruction: breakpoints, debug traps (TF, data and I/O breakpoints) */
-    {4, EVENT_DEBUG_TRAP, has_debug_trap},
-    /* 5: nonmaskable interrupts */
-    {5, EVENT_NMI, can_take_nmi},
-    /* 6: maskable hardware interrupts */
-    {6, EVENT_INTERRUPT, can_take_interrupt},
-    /* 7: code breakpoint fault; 8: faults from fetching the next instruction; 9: from decoding it; 10: on
-     * executing it. The CPU finds them after the entry; those that Nidus finds are of an instruction under
-     * way. */
-};
+#define PRIORITIES(X)                                                                                \
+    /* Hardware reset and machine checks. Shutdown is a kind of reset. */                            \
+    X(1, EVENT_TRIPLE_FAULT, has_triple_fault)                                                       \
+    /* Trap on task switch (2): is one of the debug traps. */                                        \
+    /* External hardware interventions (FLUSH, STOPCLK, SMI, INIT). INIT ends what is under way. */  \
+    X(3, EVENT_INIT, has_init)                                                                       \
+    X(0, EVENT_EXCEPTION, has_exception)                                                             \
+    X(0, EVENT_NMI, nmi_under_way)                                                                   \
+    X(0, EVENT_INTERRUPT, interrupt_under_way)                                                       \
+    /* Traps on the previous instruction: breakpoints, debug traps (TF, data and I/O breakpoints) */ \
+    X(4, EVENT_DEBUG_TRAP, has_debug_trap)                                                           \
+    /* Nonmaskable interrupts */                                                                     \
+    X(5, EVENT_NMI, can_take_nmi)                                                                    \
+    /* Maskable hardware interrupts */                                                               \
+    X(6, EVENT_INTERRUPT, can_take_interrupt)                                                        \
+    /* Code breakpoint fault (7), faults from fetching (8), decoding (9), executing (10) the next    \
+     * instruction: the CPU finds them after the entry. Those that Nidus finds are under way. */
 
 enum event_kind events_next(const struct events *ev, const struct events_cpu *cpu)
 {
-    for (u32 i = 0; i < ARRAY_SIZE(priorities); i++) {
-        if (priorities[i].is_next(ev, cpu))
-            return priorities[i].kind;
-    }
+#define ROW(priority, kind, is_next) \
+    if (is_next(ev, cpu))            \
+        return kind;
+    PRIORITIES(ROW)
+#undef ROW
     return EVENT_NOTHING;
 }
 

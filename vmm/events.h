@@ -133,7 +133,8 @@ struct events_entry {
 
 /*
  * Carries out what events_next() said: EVENT_EXCEPTION, EVENT_DEBUG_TRAP, EVENT_NMI or EVENT_INTERRUPT (which
- * must be here). *regs must hold the guest's values and has them as the handler will see them.
+ * must be here). *regs must hold the guest's values and has them as the handler will
+ * see them; for NMIs and interrupts it may be null.
  */
 void events_commit(struct events *ev, enum event_kind kind, const struct events_cpu *cpu,
                    struct events_regs *regs, struct events_entry *entry);
