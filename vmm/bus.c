@@ -237,7 +237,7 @@ bool bus_find(struct bus_view *v, u64 addr, struct bus_slot *out)
 
 static u64 mask_of(u32 size)
 {
-    return BITS(8 * size - 1, 0);
+    return size < 8 ? BIT(8 * size) - 1 : ~0ull;
 }
 
 static bool is_fresh(const struct bus_view *v, const struct bus_slot *s)
