@@ -19,9 +19,24 @@ static void put_line(struct vm *vm)
     vm->line.n = 0;
 }
 
+static s32 shown = -1;
+
+void console_show_only(s32 index)
+{
+    __atomic_store_n(&shown, index, __ATOMIC_RELAXED);
+}
+
 void vm_console_put(struct vm *vm, const char *text, size_t n)
 {
-    if (vmm_nr_vms() == 1) {
+    s32 only = __atomic_load_n(&shown, __ATOMIC_RELAXED);
+
+    if (only >= 0 && (u32)only != vm->index) {
+        vm->line.n = 0;
+        return;
+    }
+    if (only >= 0 || vmm_nr_vms() == 1) {
+        if (vm->line.n)
+            put_line(vm);
         log_raw(text, n);
         return;
     }

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The console that all VMs share. With several VMs each line starts with 'NAME| '; lines are put together
- * before they are printed. With one VM its output goes out as it comes (log_raw() keeps it from passing for
- * Nidus's own lines).
+ * before they are printed. With one VM, or when only one is shown, its output goes out as it comes (log_raw()
+ * keeps it from passing for Nidus's own lines).
  */
 #ifndef VMM_CONSOLE_H
 #define VMM_CONSOLE_H
@@ -18,6 +18,8 @@ struct console_line {
     char text[CONSOLE_LINE];
 };
 
+/* Only the VM of this index is shown, what others print is dropped; -1: all are. */
+void console_show_only(s32 index);
 /* The VM waits or has ended: what it has printed of a line is shown. */
 void vm_console_idle(struct vm *vm);
 

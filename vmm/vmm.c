@@ -5,7 +5,9 @@
 #include "arch/x86/trap.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "vmm/console_keys.h"
 #include "vmm/dev/platform.h"
+#include "vmm/dev/uart.h"
 #include "vmm/vmcs_setup.h"
 
 u64 vmm_flush_wanted = 1;
@@ -103,26 +105,106 @@ void vmm_start(const struct config *config, u32 problems, const struct vmm_file 
     vmm_vm_ended(VM_END_POWEROFF);
 }
 
+/* --- the console's keys --- */
+
+static struct console_keys keys;
+static u32 chosen; /* the VM that the keys were given to */
+static bool alone;
+
+/* With running_lock held: the VM that was chosen, while it does not run the next one that does. Null: none
+ * runs. */
+static struct vm *with_keys(void)
+{
+    for (u32 i = 0; i < CONFIG_MAX_VMS; i++) {
+        struct vm *vm = running[(chosen + i) % CONFIG_MAX_VMS];
+
+        if (vm)
+            return vm;
+    }
+    return NULL;
+}
+
+static void tell_console(void)
+{
+    const struct vm *vm = with_keys();
+
+    console_show_only(alone && vm ? (s32)vm->index : -1);
+}
+
 void vmm_set_running(u32 index, struct vm *vm)
 {
     spin_lock(&running_lock);
     running[index] = vm;
+    tell_console();
     spin_unlock(&running_lock);
 }
 
-/* The first VM that runs has the keyboard. */
+static void choose(u32 index)
+{
+    const struct vm *vm;
+
+    chosen = index;
+    vm = with_keys();
+    if (vm)
+        log_info("console: the keys go to %s", vm->config->name);
+}
+
+static void choose_next(void)
+{
+    const struct vm *vm = with_keys();
+
+    if (vm)
+        choose((vm->index + 1) % CONFIG_MAX_VMS);
+}
+
+static void choose_number(u32 index)
+{
+    if (index < CONFIG_MAX_VMS && running[index])
+        choose(index);
+    else
+        log_info("console: VM %u does not run", index + 1);
+}
+
+static void pass(const char *key)
+{
+    struct vm *vm = with_keys();
+
+    if (!vm)
+        return;
+    spin_lock(&vm->dev_lock);
+    uart_receive(vm->platform->uart, key, 1);
+    spin_unlock(&vm->dev_lock);
+}
+
+static void take_key(const char *key)
+{
+    switch (console_key(&keys, *key)) {
+    case CONSOLE_PASS:
+        pass(key);
+        break;
+    case CONSOLE_NONE:
+        break;
+    case CONSOLE_NEXT:
+        choose_next();
+        break;
+    case CONSOLE_NUMBER:
+        choose_number((u32)(*key - '1'));
+        break;
+    case CONSOLE_ALONE:
+        alone = !alone;
+        log_info("console: %s", alone ? "only the VM that has the keys is shown" : "all VMs are shown");
+        break;
+    case CONSOLE_HELP:
+        log_info("console: Ctrl-] and n: the next VM; 1 to 9: that VM; a: only it, or all; Ctrl-]: itself");
+        break;
+    }
+    tell_console();
+}
+
 void vmm_console_input(const char *data, size_t n)
 {
     spin_lock(&running_lock);
-    for (u32 i = 0; i < CONFIG_MAX_VMS; i++) {
-        struct vm *vm = running[i];
-
-        if (!vm)
-            continue;
-        spin_lock(&vm->dev_lock);
-        platform_input(vm->platform, data, n);
-        spin_unlock(&vm->dev_lock);
-        break;
-    }
+    for (size_t i = 0; i < n; i++)
+        take_key(&data[i]);
     spin_unlock(&running_lock);
 }

@@ -15,15 +15,15 @@ struct vmm_file {
 
 /* The VMM's part of a physical CPU. */
 struct vmm_cpu {
-    struct spinlock lock; /* of the lists, current, and the scheduling state of vCPUs at home here */
-    struct list queue;    /* ready */
-    struct list sleepers; /* blocked, at home here */
-    struct vcpu *current; /* the one that has the CPU */
-    struct vcpu *loaded;  /* whose registers are in the CPU; stays after it has left */
-    struct vm *space;     /* whose memory is mapped */
-    u32 idle;             /* halted, or about to: wants an IPI when there is work */
-    u64 flush_seen;       /* value of vmm_flush_wanted at the last flush of EPT and VPID caches */
-    u32 nr_home;          /* vCPUs at home here */
+    struct spinlock lock;       /* of the lists, current, and the scheduling state of vCPUs at home here */
+    struct list queue;          /* ready */
+    struct list sleepers;       /* blocked, at home here */
+    struct vcpu *current;       /* the one that has the CPU */
+    struct vcpu *loaded;        /* whose registers are in the CPU; stays after it has left */
+    struct vm *space;           /* whose memory is mapped */
+    u32 idle;                   /* halted, or about to: wants an IPI when there is work */
+    u64 flush_seen;             /* value of vmm_flush_wanted at the last flush of EPT and VPID caches */
+    u32 nr_home;                /* vCPUs at home here */
     u64 idle_ticks, idle_since; /* 0: not idle now */
 };
 
@@ -57,7 +57,7 @@ void vmm_set_running(u32 index, struct vm *vm);
 /* Called when the last VM has ended, with the exit status of the whole (documented in the README). */
 extern void (*vmm_all_ended)(u32 status);
 
-/* Bytes from the physical console. */
+/* Keys typed at the physical console: for the VM that has them, or for Nidus (console_keys.h). */
 void vmm_console_input(const char *data, size_t n);
 
 #endif
