@@ -134,6 +134,8 @@ static void load_named_files(struct volume *v)
         load(v, vm->initrd, vm->initrd_line);
         for (u32 m = 0; m < vm->nr_modules; m++)
             load(v, vm->modules[m].file, vm->modules[m].line);
+        for (u32 d = 0; d < vm->nr_disks; d++)
+            load(v, vm->disks[d].file, vm->disks[d].line);
     }
 }
 

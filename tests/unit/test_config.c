@@ -76,6 +76,10 @@ static void defaults(void **state)
     assert_false(vm->nested);
     assert_int_equal(vm->nr_hide, 0);
     assert_int_equal(vm->restart, RESTART_NEVER);
+    assert_int_equal(vm->nr_disks, 0);
+    assert_int_equal(vm->nr_nets, 0);
+    assert_false(vm->rng);
+    assert_false(vm->vconsole);
 }
 
 static const char everything_text[] = "; all of it\n"
@@ -94,6 +98,12 @@ static const char everything_text[] = "; all of it\n"
                                       "nested = on\n"
                                       "hide = EPT , VPID\n"
                                       "restart = reset\n"
+                                      "disk = root.img # comment\n"
+                                      "disk = more.img\n"
+                                      "net = lan\n"
+                                      "net = wan-2\n"
+                                      "rng = on\n"
+                                      "vconsole = on\n"
                                       "[ vm  two-2_B ]\n"
                                       "module = a.bin\n"
                                       "module = b.bin   x=1  y;2 # z ;comment\n"
@@ -127,12 +137,21 @@ static void check_everything(void)
     assert_string_equal(vm->hide[0], "EPT");
     assert_string_equal(vm->hide[1], "VPID");
     assert_int_equal(vm->restart, RESTART_ON_RESET);
+    assert_int_equal(vm->nr_disks, 2);
+    assert_string_equal(vm->disks[0].file, "root.img");
+    assert_string_equal(vm->disks[1].file, "more.img");
+    assert_int_equal(vm->disks[1].line, 18);
+    assert_int_equal(vm->nr_nets, 2);
+    assert_string_equal(vm->nets[0], "lan");
+    assert_string_equal(vm->nets[1], "wan-2");
+    assert_true(vm->rng);
+    assert_true(vm->vconsole);
     vm++;
     assert_string_equal(vm->name, "two-2_B");
     assert_int_equal(vm->nr_modules, 3);
     assert_string_equal(vm->modules[0].file, "a.bin");
     assert_string_equal(vm->modules[0].args, "");
-    assert_int_equal(vm->modules[0].line, 18);
+    assert_int_equal(vm->modules[0].line, 24);
     assert_string_equal(vm->modules[1].file, "b.bin");
     assert_string_equal(vm->modules[1].args, "x=1  y;2 # z");
     assert_string_equal(vm->modules[2].args, "again");
@@ -271,6 +290,14 @@ static const struct {
      "hide = F0,F1,F2,F3,F4,F5,F6,F7,F8,F9,F10,F11,F12,F13,F14,F15,F16,F17,F18,F19,F20,F21,F22,F23,F24,F25,"
      "F26,F27,F28,F29,F30,F31,F32\n",
      "a.conf:3: too many features to hide; use at most 32\n"},
+    {VM "rng = yes\n", "a.conf:3: rng is 'yes'; use on or off\n"},
+    {VM "vconsole = 1\n", "a.conf:3: vconsole is '1'; use on or off\n"},
+    {VM "disk = a b\n", "a.conf:3: white space in the file name 'a b'; rename the file\n"},
+    {VM "disk = a\ndisk = b\ndisk = c\ndisk = d\ndisk = e\n",
+     "a.conf:7: too many disks in [vm one]; use at most 4\n"},
+    {VM "net = a.b\n", "a.conf:3: 'a.b' is not a switch's name; use 1 to 31 letters, digits, '-' and '_'\n"},
+    {VM "net = a\nnet = a\nnet = b\nnet = c\nnet = d\n",
+     "a.conf:7: too many network cards in [vm one]; use at most 4\n"},
     {VM "restart = always\n", "a.conf:3: unknown restart 'always'; use never, reset or crash\n"},
     {VM "Memory = 1G\n",
      "a.conf:3: unknown option 'Memory'; known here: kernel, module, initrd, cmdline, memory, vcpus, pin, nested, "

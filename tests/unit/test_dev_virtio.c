@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The virtio transport and its queues, with a device that counts and answers. */
 /* links: vmm/dev/virtio.c vmm/dev/virtq.c vmm/dev/pci.c vmm/dev/pci_msix.c vmm/bus.c */
-/* links: lib/log.c lib/format.c lib/str_copy.c tests/unit/fake_host.c tests/unit/fake_pci.c tests/unit/fake_driver.c */
+/* links: lib/log.c lib/format.c tests/unit/fake_host.c tests/unit/fake_pci.c tests/unit/fake_driver.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

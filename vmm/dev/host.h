@@ -47,8 +47,8 @@ void vm_request_end(struct vm *vm, enum vm_end how, const char *why);
 
 void vm_console_put(struct vm *vm, const char *text, size_t n); /* guest serial output */
 
-/* Has platform_poll() called soon, on a CPU that has the guest's memory at hand. Safe without the lock, as long as the VM
- * exists. */
+/* Has platform_poll() called soon, on a CPU that has the guest's memory at hand. Safe without the lock, as
+ * long as the VM exists. */
 void vm_request_poll(struct vm *vm);
 const char *vm_name(struct vm *vm);
 /* Random bytes, fit for keys where the CPU has RDSEED or RDRAND. */

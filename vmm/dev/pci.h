@@ -13,8 +13,9 @@
 #define PCI_HOLE_START 0xe0000000u
 #define PCI_HOLE_END   0xfec00000u /* the I/O APIC is there */
 #define PCI_SLOTS      16
-#define PCI_GSI(slot)  (16 + ((slot)&7)) /* the I/O APIC's input that a slot's INTA uses; _PRT says the same \
-                                          */
+#define PCI_GSI(slot)                                                                     \
+    (16 + ((slot)&7)) /* the I/O APIC's input that a slot's INTA uses; _PRT says the same \
+                       */
 #define PCI_BARS           6
 #define PCI_MSIX_MAX       8
 #define PCI_CAP_VENDOR     0x09

@@ -6,7 +6,7 @@
 #include "vmm/dev/virtio.h"
 
 #define SECTOR      512
-#define BUFFER_MAX    KiB(64) /* of a buffer */
+#define BUFFER_MAX  KiB(64) /* of a buffer */
 #define SEG_MAX     64      /* buffers of data in a request */
 #define REQUEST_MAX (BUFFER_MAX * SEG_MAX)
 #define BUDGET      MiB(4) /* bytes before the vCPU gets a chance to do something else */
