@@ -48,9 +48,21 @@ void vm_console_put(struct vm *vm, const char *text, size_t n)
     }
 }
 
-void vm_console_idle(struct vm *vm)
+/* While another vCPU runs, or is about to, the line may go on. */
+static bool others_wait(const struct vm *vm, const struct vcpu *v)
 {
-    if (!vm->line.n)
+    for (u32 i = 0; i < vm->nr_vcpus; i++) {
+        enum vcpu_sched sched = __atomic_load_n(&vm->vcpus[i]->sched, __ATOMIC_RELAXED);
+
+        if (vm->vcpus[i] != v && (sched == SCHED_RUNNING || sched == SCHED_QUEUED))
+            return false;
+    }
+    return true;
+}
+
+void vm_console_idle(struct vm *vm, const struct vcpu *v)
+{
+    if (!vm->line.n || !others_wait(vm, v))
         return;
     spin_lock(&vm->dev_lock);
     if (vm->line.n)

@@ -10,6 +10,7 @@
 #include "lib/types.h"
 
 struct vm;
+struct vcpu;
 
 #define CONSOLE_LINE 200
 
@@ -20,7 +21,7 @@ struct console_line {
 
 /* Only the VM of this index is shown, what others print is dropped; -1: all are. */
 void console_show_only(s32 index);
-/* The VM waits or has ended: what it has printed of a line is shown. */
-void vm_console_idle(struct vm *vm);
+/* v waits (null: the VM has ended): if no vCPU of the VM runs now, what it has printed of a line is shown. */
+void vm_console_idle(struct vm *vm, const struct vcpu *v);
 
 #endif

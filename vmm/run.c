@@ -137,7 +137,7 @@ static bool moves(const struct vcpu *v)
 
 static bool block(struct vmm_cpu *c, struct vcpu *v)
 {
-    vm_console_idle(v->vm);
+    vm_console_idle(v->vm, v);
     if (moves(v))
         vcpu_unload(v);
     return sched_block(c, v);

@@ -213,7 +213,7 @@ void vm_vcpu_left(struct vm *vm)
     vmm_set_running(index, NULL);
     if (log_get_level() >= LOG_DEBUG)
         audit_vm(vm);
-    vm_console_idle(vm);
+    vm_console_idle(vm, NULL);
     log_end(vm);
     destroy(vm);
     if (restart && vm_start(config, index, restarts))
