@@ -25,8 +25,8 @@ enum log_level log_get_level(void);
 void log_msg(enum log_level level, const char *fmt, ...) __printf(2, 3);
 void log_va(enum log_level level, const char *fmt, va_list args);
 
-/* Raw console output (guests' text), in pieces of any size; to the sinks, not to the ring. A line of it that begins like
- * Nidus's own gets "| " before it. */
+/* Raw console output (guests' text), in pieces of any size; to the sinks, not to the ring. A line of it that
+ * begins like Nidus's own gets "| " before it. */
 void log_raw(const char *text, size_t n);
 
 /* Copies up to size bytes of the newest text in the ring, oldest first; returns the number copied. */

@@ -14,8 +14,9 @@ bool exit_exception(struct vcpu *v);
 bool exit_ept_violation(struct vcpu *v);
 
 /*
- * Exits that are resumed at once look at the clock all the same: the preemption timer stands still while Nidus handles
- * them, so a guest could otherwise put off its timers, and keep the CPU from others, by exiting all the time.
+ * Exits that are resumed at once look at the clock all the same: the preemption timer stands still while
+ * Nidus handles them, so a guest could otherwise put off its timers, and keep the CPU from others, by exiting
+ * all the time.
  */
 static inline bool vcpu_in_time(const struct vcpu *v)
 {

@@ -160,7 +160,8 @@ int vm_populate(struct vm *vm, gpa_t gpa)
     return r;
 }
 
-/* Copies piece by piece; a fault means that the piece has not been touched yet. CR2 is the guest's: it is put back. */
+/* Copies piece by piece; a fault means that the piece has not been touched yet. CR2 is the guest's: it is put
+ * back. */
 static int guest_access(struct vm *vm, gpa_t gpa, void *buf, u64 n, bool write)
 {
     u64 cr2 = read_cr2();
