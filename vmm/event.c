@@ -111,6 +111,18 @@ static void enter_with(const struct events_entry *e)
         vmwrite(ENTRY_INSTRUCTION_LENGTH, e->length);
 }
 
+/*
+ * The CPU pushes what RFLAGS is; for faults, other than debug exceptions, it would have set RF in that
+ * itself. SDM 325384, 'Debug Registers', 'Instruction-Breakpoint Exception Condition'.
+ */
+static void set_resume_flag(u32 info)
+{
+    const u32 not_faults = BIT(VEC_DB) | BIT(VEC_DF) | BIT(VEC_MC);
+
+    if (INTR_INFO_TYPE(info) == INTR_TYPE_HARDWARE_EXCEPTION && !(not_faults >> INTR_INFO_VECTOR(info) & 1))
+        vmwrite(GUEST_RFLAGS, vmread(GUEST_RFLAGS) | RFLAGS_RF);
+}
+
 /* With the registers that exceptions change. */
 static void commit_exception(struct vcpu *v, enum event_kind kind, const struct events_cpu *cpu,
                              struct events_entry *entry)
@@ -122,6 +134,7 @@ static void commit_exception(struct vcpu *v, enum event_kind kind, const struct 
     struct events_regs regs = before;
 
     events_commit(&v->events, kind, cpu, &regs, entry);
+    set_resume_flag(entry->info);
     if (regs.cr2 != before.cr2)
         write_cr2(regs.cr2);
     if (regs.dr6 != before.dr6)
