@@ -7,7 +7,6 @@
 #include "lib/string.h"
 #include "vmm/console_keys.h"
 #include "vmm/dev/platform.h"
-#include "vmm/dev/uart.h"
 #include "vmm/vmcs_setup.h"
 
 u64 vmm_flush_wanted = 1;
@@ -172,7 +171,7 @@ static void pass(const char *key)
     if (!vm)
         return;
     spin_lock(&vm->dev_lock);
-    uart_receive(vm->platform->uart, key, 1);
+    platform_input(vm->platform, key, 1);
     spin_unlock(&vm->dev_lock);
 }
 
