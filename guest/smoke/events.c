@@ -194,6 +194,24 @@ static void test_double_fault(void)
     expect_equal(last_trap.error & ~1ull, X_UD << 3 | 2, "error code");
 }
 
+DEFINE_ATTEMPT(write_bad_cr4, asm volatile("mov %0, %%cr4" ::"r"(~0ull << 32)))
+
+/* What a fault pushes: SDM 325384, 'Instruction-Breakpoint Exception Condition'. */
+static void expect_resume_flag(int wanted, void (*fn)(void *), const char *what)
+{
+    expect_vector(wanted, fn, NULL, what);
+    expect_equal(last_trap.rflags & BIT(16), BIT(16), what);
+}
+
+static void test_resume_flag(void)
+{
+    expect_resume_flag(X_UD, undefined, "RF after #UD");
+    expect_resume_flag(X_PF, read_nothing, "RF after #PF");
+    expect_resume_flag(X_GP, write_bad_cr4, "RF after #GP of MOV CR4");
+    if (under_hypervisor())
+        expect_resume_flag(X_GP, read_unknown_msr, "RF after #GP of RDMSR");
+}
+
 const struct smoke_test event_tests[] = {
     {"event-step-over-exits", test_step},
     {"event-breakpoint-device", test_breakpoint_device},
@@ -202,5 +220,6 @@ const struct smoke_test event_tests[] = {
     {"event-int1", test_int1},
     {"event-nmi-masked", test_nmi_masked},
     {"event-double-fault", test_double_fault},
+    {"event-resume-flag", test_resume_flag},
     {NULL, NULL},
 };
