@@ -105,8 +105,8 @@ void trap_handle(struct trap_frame *f)
         return;
     if (!try_rsp)
         die(f);
-    last_trap =
-        (struct trap_record){.vector = f->vector, .error = f->error, .cr2 = read_cr2(), .rip = f->rip};
+    last_trap = (struct trap_record){
+        .vector = f->vector, .error = f->error, .cr2 = read_cr2(), .rip = f->rip, .rflags = f->rflags};
     if (f->vector == X_DB)
         last_trap.dr6 = read_dr6();
     f->rip = (u64)try_recover;

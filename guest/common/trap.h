@@ -35,7 +35,7 @@ struct trap_frame {
 
 /* The newest exception that ended a try_call(). */
 struct trap_record {
-    u64 vector, error, cr2, rip, dr6;
+    u64 vector, error, cr2, rip, rflags, dr6;
 };
 extern struct trap_record last_trap;
 
