@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* All devices together, and the way of an interrupt from a device to a vCPU. */
 /* links: vmm/dev/pci.c vmm/dev/pci_msix.c */
-/* links: vmm/dev/platform.c vmm/dev/irq.c vmm/dev/ioapic.c vmm/dev/pic.c vmm/dev/pit.c vmm/dev/hpet.c
- * vmm/dev/uart.c */
+/* links: vmm/dev/platform.c vmm/dev/irq.c vmm/dev/ioapic.c vmm/dev/pic.c vmm/dev/pit.c */
+/* links: vmm/dev/hpet.c vmm/dev/uart.c */
 /* links: vmm/dev/rtc.c vmm/dev/acpi_pm.c vmm/dev/debug_exit.c vmm/dev/reset.c vmm/dev/lapic.c */
 /* links: vmm/dev/lapic_ipi.c vmm/dev/lapic_regs.c vmm/dev/lapic_timer.c vmm/bus.c lib/format.c */
 /* links: tests/unit/fake_host.c */
