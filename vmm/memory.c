@@ -131,16 +131,24 @@ static void piece_around(const struct vm_extent *e, gpa_t gpa, gpa_t *start, gpa
         *start = GUEST_BIOS_AREA;
 }
 
-/* The memory is scrubbed through the VM's host space before the guest can see it. */
+/* Through a window, page by page: the memory must be clean before anyone can reach it where it belongs. */
+static void scrub(paddr_t pa, u64 size)
+{
+    u32 cpu = this_cpu()->id;
+
+    for (u64 at = 0; at < size; at += PAGE_SIZE)
+        memset(window_open(cpu, WINDOW_ZERO, pa + at), 0, PAGE_SIZE);
+    window_close(cpu, WINDOW_ZERO);
+}
+
 static int map_piece(struct vm *vm, const struct vm_extent *e, gpa_t start, u64 size)
 {
     paddr_t pa = e->pa + (start - e->gpa);
-    int r = paging_map(&vm->owner, vm->space, VM_BASE + start, pa, size, MAP_WRITE | MAP_USER);
+    int r;
 
-    if (r)
-        return r;
-    user_zero((void *)(VM_BASE + start), size);
-    return ept_map(&vm->ept, start, pa, size, EPT_RWX, EPT_WB);
+    scrub(pa, size);
+    r = paging_map(&vm->owner, vm->space, VM_BASE + start, pa, size, MAP_WRITE | MAP_USER);
+    return r ? r : ept_map(&vm->ept, start, pa, size, EPT_RWX, EPT_WB);
 }
 
 int vm_populate(struct vm *vm, gpa_t gpa)

@@ -41,7 +41,7 @@ void *vmap(paddr_t pa, u64 size, u64 prot);
 u64 stack_alloc(u64 size);
 
 /* This CPU's windows: one page each, for a short time. */
-enum window_slot { WINDOW_COPY, WINDOW_ZERO, WINDOW_NR };
+enum window_slot { WINDOW_ZERO };
 int window_init_cpu(u32 cpu);
 void *window_open(u32 cpu, enum window_slot slot, paddr_t page);
 void window_close(u32 cpu, enum window_slot slot);

@@ -79,15 +79,6 @@ copy_fixed:
     xor %eax, %eax
     ret
 
-/* int zero_fixed(void *to, u64 n); n is a multiple of 8 */
-    .globl zero_fixed
-zero_fixed:
-    mov %rsi, %rcx
-    shr $3, %rcx
-    xor %eax, %eax
-    EX(copy_fault, rep stosq)
-    ret
-
 /* int rdmsr_fixed(u32 msr, u64 *value) */
     .globl rdmsr_fixed
 rdmsr_fixed:

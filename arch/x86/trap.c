@@ -25,7 +25,6 @@ struct ex_entry {
 extern u8 trap_stubs[], _image_start[], _text_end[];
 extern const struct ex_entry _ex_table[], _ex_table_end[];
 int copy_fixed(void *to, const void *from, u64 n);
-int zero_fixed(void *to, u64 n);
 int cmpxchg_fixed(void *p, u64 old, u64 new, u64 is64);
 bool matches_fixed(const void *base, const struct word_match *words, u32 n);
 int rdmsr_fixed(u32 msr, u64 *value);
@@ -236,18 +235,6 @@ int user_copy(void *to, const void *from, u64 n)
     if (have_smap)
         stac();
     r = copy_fixed(to, from, n);
-    if (have_smap)
-        clac();
-    return r;
-}
-
-int user_zero(void *to, u64 n)
-{
-    int r;
-
-    if (have_smap)
-        stac();
-    r = zero_fixed(to, n);
     if (have_smap)
         clac();
     return r;

@@ -41,7 +41,6 @@ void backtrace(u64 rip, u64 rbp);
  * time of the copy: one side is guest memory.
  */
 int user_copy(void *to, const void *from, u64 n);
-int user_zero(void *to, u64 n);
 /* size: 4 or 8. ERR_BUSY: *p is not old. */
 int user_cmpxchg(void *p, u32 size, u64 old, u64 new);
 
