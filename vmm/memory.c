@@ -12,9 +12,12 @@
 #include "lib/string.h"
 #include "vmm/vmm.h"
 
-#define PIECE      MiB(2)
-#define NOT_RAM    GUEST_LOW_RAM_END /* from here to the BIOS area there is no RAM */
-#define HIGH_START GiB(4)
+#define PIECE MiB(2)
+/* The VGA window. Behind it is RAM that no memory map tells of: software looks for ROMs there, byte by byte.
+ */
+#define NOT_RAM     GUEST_LOW_RAM_END
+#define NOT_RAM_END 0xc0000ull
+#define HIGH_START  GiB(4)
 
 static paddr_t table_alloc(void *ctx)
 {
@@ -111,7 +114,7 @@ void vm_use_space(struct vm *vm)
 
 static const struct vm_extent *find_extent(const struct vm *vm, gpa_t gpa)
 {
-    if (gpa >= NOT_RAM && gpa < GUEST_BIOS_AREA)
+    if (gpa >= NOT_RAM && gpa < NOT_RAM_END)
         return NULL;
     for (u32 i = 0; i < vm->nr_extents; i++) {
         if (gpa - vm->extents[i].gpa < vm->extents[i].size)
@@ -127,8 +130,8 @@ static void piece_around(const struct vm_extent *e, gpa_t gpa, gpa_t *start, gpa
     *end = MIN(ALIGN_DOWN(gpa, PIECE) + PIECE, e->gpa + e->size);
     if (gpa < NOT_RAM)
         *end = MIN(*end, NOT_RAM);
-    else if (*start < GUEST_BIOS_AREA)
-        *start = GUEST_BIOS_AREA;
+    else if (*start < NOT_RAM_END)
+        *start = NOT_RAM_END;
 }
 
 /* Through a window, page by page: the memory must be clean before anyone can reach it where it belongs. */
