@@ -4,6 +4,7 @@
 #include "arch/x86/vmx.h"
 #include "vmm/dev/lapic.h"
 #include "vmm/exit.h"
+#include "vmm/mmio_host.h"
 
 /* Exit qualification (SDM, 'Exit Qualification for Control-Register Accesses'). */
 #define QUAL_CR(q)  ((q)&0xf)
@@ -14,19 +15,6 @@ enum { OP_MOV_TO, OP_MOV_FROM, OP_CLTS, OP_LMSW };
 #define CR0_DEFINED \
     (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
 #define PDPTE_RESERVED(width) (BITS(63, width) | BITS(8, 5) | BITS(2, 1))
-
-static u64 get_reg(struct vcpu *v, u32 n)
-{
-    return n == REG_RSP ? vmread(GUEST_RSP) : v->gpr[n];
-}
-
-static void set_reg(struct vcpu *v, u32 n, u64 value)
-{
-    if (n == REG_RSP)
-        vmwrite(GUEST_RSP, value);
-    else
-        v->gpr[n] = value;
-}
 
 /* SDM, 'Loading Paging-Structure Entries for PAE Paging'. False: #GP. */
 static bool load_pdptes(struct vcpu *v, u64 cr3)
@@ -111,12 +99,12 @@ bool exit_cr_access(struct vcpu *v)
     u64 q = vmread(EXIT_QUALIFICATION);
 
     if (QUAL_OP(q) == OP_MOV_TO) {
-        if (!mov_to(v, QUAL_CR(q), get_reg(v, QUAL_REG(q)))) {
+        if (!mov_to(v, QUAL_CR(q), vcpu_get_reg(v, QUAL_REG(q)))) {
             vcpu_inject_exception_error(v, VEC_GP, 0);
             return false;
         }
     } else if (QUAL_OP(q) == OP_MOV_FROM && QUAL_CR(q) == 8) {
-        set_reg(v, QUAL_REG(q), lapic_tpr(v->lapic) >> 4);
+        vcpu_set_reg(v, QUAL_REG(q), lapic_tpr(v->lapic) >> 4);
     } else {
         vm_crash(v, "CR access that Nidus does not expect, qualification 0x%lx", q);
         return false;

@@ -79,28 +79,6 @@ copy_fixed:
     xor %eax, %eax
     ret
 
-/* int rdmsr_fixed(u32 msr, u64 *value) */
-    .globl rdmsr_fixed
-rdmsr_fixed:
-    mov %edi, %ecx
-    EX(copy_fault, rdmsr)
-    shl $32, %rdx
-    or %rdx, %rax
-    mov %rax, (%rsi)
-    xor %eax, %eax
-    ret
-
-/* int wrmsr_fixed(u32 msr, u64 value) */
-    .globl wrmsr_fixed
-wrmsr_fixed:
-    mov %edi, %ecx
-    mov %esi, %eax
-    mov %rsi, %rdx
-    shr $32, %rdx
-    EX(copy_fault, wrmsr)
-    xor %eax, %eax
-    ret
-
 /* int cmpxchg_fixed(void *p, u64 old, u64 new, u64 is64) */
     .globl cmpxchg_fixed
 cmpxchg_fixed:

@@ -27,8 +27,6 @@ extern const struct ex_entry _ex_table[], _ex_table_end[];
 int copy_fixed(void *to, const void *from, u64 n);
 int cmpxchg_fixed(void *p, u64 old, u64 new, u64 is64);
 bool matches_fixed(const void *base, const struct word_match *words, u32 n);
-int rdmsr_fixed(u32 msr, u64 *value);
-int wrmsr_fixed(u32 msr, u64 value);
 void trap_dispatch(struct trap_frame *f);
 
 /* Written once at start, read-only afterwards. */
@@ -262,14 +260,4 @@ bool user_matches(const void *base, const struct word_match *words, u32 n)
     if (have_smap)
         clac();
     return r;
-}
-
-int rdmsr_safe(u32 msr, u64 *value)
-{
-    return rdmsr_fixed(msr, value);
-}
-
-int wrmsr_safe(u32 msr, u64 value)
-{
-    return wrmsr_fixed(msr, value);
 }

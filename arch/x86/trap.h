@@ -52,9 +52,6 @@ struct word_match {
 /* Whether all of n (at least 1) words of guest memory match; one that cannot be read does not. */
 bool user_matches(const void *base, const struct word_match *words, u32 n);
 
-int rdmsr_safe(u32 msr, u64 *value);
-int wrmsr_safe(u32 msr, u64 value);
-
 extern bool have_smap;
 
 #endif
