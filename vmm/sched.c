@@ -277,7 +277,7 @@ void sched_idle(struct vmm_cpu *c, u64 until)
         apic_timer_set(until);
     /* Interrupts are off until the halt: an IPI sent since 'idle' was set, or the timer, ends it at once. */
     if (list_empty(&c->queue) && !steal_possible())
-        irq_enable_and_halt();
+        idle_halt();
     __atomic_store_n(&c->idle, 0, __ATOMIC_SEQ_CST);
     if (until != ~0ull)
         apic_timer_stop();

@@ -57,6 +57,16 @@ trap_common:
     add $16, %rsp
     iretq
 
+/* void idle_halt(void) */
+    .globl idle_halt, idle_halt_hlt, idle_halt_end
+idle_halt:
+    sti
+idle_halt_hlt:
+    hlt
+idle_halt_end:
+    cli
+    ret
+
 /* An instruction that may fault, and where to go on with eax = ERR_FAULT if it does. */
 #define EX(to, insn...)             \
 9:  insn;                           \

@@ -212,8 +212,19 @@ static void __noreturn die(struct trap_frame *f)
     stop_machine();
 }
 
+/* What came between idle_halt()'s STI and HLT must not be slept over. */
+static void leave_halt(struct trap_frame *f)
+{
+    extern const char idle_halt_hlt[], idle_halt_end[];
+
+    if (f->rip == (u64)idle_halt_hlt)
+        f->rip = (u64)idle_halt_end;
+}
+
 void trap_dispatch(struct trap_frame *f)
 {
+    if (f->vector == VEC_NMI || f->vector >= 32)
+        leave_halt(f);
     if (f->vector == VEC_NMI) {
         nmi_dispatch();
         return;

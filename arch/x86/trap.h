@@ -32,6 +32,13 @@ void irq_dispatch(u8 vector);
 void nmi_dispatch(void);
 void nmi_set_handler(void (*fn)(void));
 
+/*
+ * With interrupts off: halts until one comes, which is handled, and returns with them off. One that is taken
+ * before HLT ends the halt too, even if STI does not hold it back: it never does NMIs for certain, and
+ * Bochs 3.0's CPU 0 forgets the shadow when another CPU leaves a guest just then.
+ */
+void idle_halt(void);
+
 /* Prints the message, a backtrace with symbol names, and stops every CPU. */
 void __noreturn panic(const char *fmt, ...) __printf(1, 2);
 void backtrace(u64 rip, u64 rbp);

@@ -16,7 +16,7 @@ struct trap_record last_trap;
 bool (*trap_hook)(struct trap_frame *f);
 
 extern u8 trap_entries[256][16];
-extern u8 try_recover[];
+extern u8 try_recover[], idle_halt_hlt[], idle_halt_end[];
 extern u64 try_rsp;
 extern u64 gdt[];
 
@@ -98,6 +98,8 @@ void trap_handle(struct trap_frame *f)
     if (f->vector >= 32) {
         if (!handlers[f->vector])
             die(f);
+        if (f->rip == (u64)idle_halt_hlt)
+            f->rip = (u64)idle_halt_end;
         handlers[f->vector](f);
         return;
     }

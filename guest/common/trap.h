@@ -49,6 +49,9 @@ extern bool (*trap_hook)(struct trap_frame *f);
 /* Called for vectors from 32 on; an interrupt without a handler is a failure of the guest. */
 void trap_set_handler(u8 vector, void (*handler)(struct trap_frame *f));
 
+/* Nidus's arch/x86/trap.h has one like it: halts until an interrupt has come, whatever STI holds back. */
+void idle_halt(void);
+
 /* All gates to the common entries, and trap_init_cpu(0). */
 void trap_init(void);
 /* This CPU's TSS and IDT; cpu < MAX_CPUS. Exceptions of vectors 0 to 31 run on a stack of their own (IST1).

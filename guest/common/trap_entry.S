@@ -54,6 +54,16 @@ trap_common:
     addq $16, %rsp
     iretq
 
+/* void idle_halt(void) */
+    .globl idle_halt, idle_halt_hlt, idle_halt_end
+idle_halt:
+    sti
+idle_halt_hlt:
+    hlt
+idle_halt_end:
+    cli
+    ret
+
 /* int try_call(void (*fn)(void *), void *arg): 256 after fn returned, else the vector of its exception. */
     .globl try_call
 try_call:

@@ -129,7 +129,7 @@ static void relay(u32 me)
         pass_token(me);
     for (u32 i = 0; i < rounds; i++) {
         while (!__atomic_load_n(&token_pending[me], __ATOMIC_ACQUIRE))
-            irq_enable_and_halt();
+            idle_halt();
         token_pending[me] = 0;
         if (me != 0 || i + 1 < rounds)
             pass_token(me);
@@ -184,7 +184,7 @@ static void __noreturn ap_main(void)
         __atomic_fetch_add(&arrived, 1, __ATOMIC_ACQ_REL);
     }
     for (;;)
-        irq_enable_and_halt();
+        idle_halt();
 }
 
 /* Boot CPU: all do phase p; returns when the last is through. */

@@ -51,8 +51,8 @@ def test_smp_everywhere(boot, firmware, cpus, vcpus, x2apic):
         assert f"smp: {vcpus} CPUs, ok" in result.vm(name)
 
 
-def smoke(model, name="one"):
-    return vm(name, "smoke", cmdline="nested=off" + (" skip=exception-pf,mode-32-faults,mode-pae-faults" if model in NO_READ_ONLY_WRITES else ""))
+def smoke(model, name="one", **options):
+    return vm(name, "smoke", **options, cmdline="nested=off" + (" skip=exception-pf,mode-32-faults,mode-pae-faults" if model in NO_READ_ONLY_WRITES else ""))
 
 
 def check_smoke(lines):
@@ -71,7 +71,8 @@ def test_smoke_on_every_model(boot, model):
 @pytest.mark.parametrize("cpus", [2, 4])
 @pytest.mark.parametrize("model", MODELS)
 def test_smoke_and_smp_on_every_model(boot, model, cpus):
-    result = boot(smoke(model) + vm("two", "smp", vcpus=cpus), cpu=model, cpus=cpus, timeout=300)
+    # Not on CPU 0, which in Bochs 3.0 may forget an interrupt shadow: docs/testing.md.
+    result = boot(smoke(model, pin=1) + vm("two", "smp", vcpus=cpus), cpu=model, cpus=cpus, timeout=300)
     assert result.status == 0
     check_smoke(result.vm("one"))
     assert f"smp: {cpus} CPUs, ok" in result.vm("two")
@@ -80,7 +81,8 @@ def test_smoke_and_smp_on_every_model(boot, model, cpus):
 @pytest.mark.parametrize("missing", ["x2apic", "invpcid", "smep", "smap", "rdtscp", "1g_pages"])
 def test_without_what_is_only_wanted(boot, missing):
     """Features that Nidus uses where they are and does without where they are not."""
-    result = boot(vm("one", "smoke") + vm("two", cmdline="count=10"), cpu=f"corei7_skylake_x,-{missing}", cpus=2)
+    # Not on CPU 0, which in Bochs 3.0 may forget an interrupt shadow: docs/testing.md.
+    result = boot(vm("one", "smoke", pin=1) + vm("two", cmdline="count=10"), cpu=f"corei7_skylake_x,-{missing}", cpus=2)
     assert result.status == 0
     check_smoke(result.vm("one"))
     assert "hello: count 10" in result.vm("two")
