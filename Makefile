@@ -14,7 +14,7 @@ cflags := -std=gnu11 -O2 -g -Wall -Wextra -Werror -I. -MMD -MP \
 	-fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fno-strict-aliasing -fcf-protection=none -ffunction-sections -fdata-sections
 ldflags := --gc-sections -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments -T linker.ld
 
-kernel_sources := $(wildcard lib/*.[cS] arch/x86/*.[cS] drivers/*.[cS] vmm/*.[cS] vmm/dev/*.[cS] boot/*.[cS])
+kernel_sources := $(wildcard lib/*.[cS] arch/x86/*.[cS] drivers/*.[cS] vmm/*.[cS] vmm/dev/*.[cS] vmm/nested/*.[cS] boot/*.[cS])
 kernel_objects := $(addprefix $(BUILD)/kernel/,$(addsuffix .o,$(kernel_sources)))
 
 # What runs at start, in failures and in messages is built for size; exits, devices and the scheduler for speed.

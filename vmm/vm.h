@@ -17,6 +17,7 @@
 #include "vmm/load.h"
 #include "vmm/mmio_fast.h"
 #include "vmm/msr.h"
+#include "vmm/nested/nested.h"
 
 /* Bits of vcpu->requests: something to look at before the next entry. */
 enum {
@@ -74,6 +75,8 @@ struct vcpu {
     u64 exits[80]; /* by reason */
     struct mmio_move moves[MMIO_MOVES];
 
+    struct nested *nested; /* null: this VM has no VMX */
+
     struct bus own_pio, own_mmio; /* devices that only this vCPU sees */
     struct bus_view pio, mmio;    /* its accesses, to these and to the VM's */
 };
@@ -113,6 +116,7 @@ struct vm {
     struct arena_run *runs;
 
     u8 *msr_bitmap;
+    struct vmx_caps nested_caps; /* what L1 is offered, where nested = on */
     struct console_line line;
     struct guest_cpuid cpuid;
     struct msr_refused msr_refused;

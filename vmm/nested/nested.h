@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Nested VMX: what a vCPU needs to be a CPU with VMX to its guest, L1, and to run L1's guest, L2. Names are
+ * the field's: vmcs12 is what L1 wrote for L2, vmcs01 the VMCS that L1 runs with, vmcs02 the one that L2 runs
+ * with; ept12 is L1's EPT for L2, and the tables that vmcs02 uses are the shadow EPT. An address 'gpa1' is
+ * guest-physical to L1, 'gpa2' to L2.
+ */
+#ifndef VMM_NESTED_NESTED_H
+#define VMM_NESTED_NESTED_H
+
+#include "arch/x86/vmcs.h"
+#include "arch/x86/vmx_caps.h"
+#include "lib/types.h"
+
+struct vcpu;
+struct vm;
+
+/* IA32_VMX_BASIC of L1. */
+#define VMCS12_REVISION 0x4e440001u /* "ND", format 1 */
+#define VMCS12_SIZE     4096u
+
+#define NO_VMCS (~0ull) /* as current-VMCS pointer or VMXON pointer */
+
+/* A VMCS region as it lies in L1's memory while it is not current; L1 may scribble on it: what is read back
+ * is checked by VM entry like any other. */
+struct vmcs12 {
+    u32 revision; /* bit 31: shadow-VMCS indicator */
+    u32 abort;    /* VMX-abort indicator */
+    u32 launched; /* launch state */
+    u32 reserved;
+    struct vmcs_image image;
+};
+_Static_assert(sizeof(struct vmcs12) <= VMCS12_SIZE, "a VMCS region is a page");
+
+/* Of a vCPU whose VM has nested = on; null in the others. */
+struct nested {
+    bool vmx_on; /* in VMX operation */
+    bool in_l2;  /* in VMX non-root operation: vmcs02 is the one that is loaded */
+    gpa_t vmxon_pointer, current;
+    /* The contents of the current VMCS: while it is current the copy in L1's memory is out of date. */
+    struct vmcs12 vmcs12;
+    /* The VM entry under way, or the newest one, for the exit's record. */
+    struct shadow_ept *shadow; /* shadow_ept.c */
+    void *vmcs01, *vmcs02;     /* regions */
+    u64 launched[2];           /* of vmcs01 and vmcs02, while the other is loaded */
+    void *msr_bitmap;          /* of vmcs02 */
+    u16 vpid12;                /* whose translations vmcs02's VPID holds */
+    bool flush_vpid;           /* they are to be dropped before the next entry */
+    u64 timer_end;             /* host TSC at which L2's preemption timer ends; ~0: it has none */
+};
+
+/* --- caps.c: what L1 is offered --- */
+
+/*
+ * The capability MSRs that L1 reads and that VM entry is checked against: the table there, intersected with
+ * the CPU's (host) and less what hide = takes away (hidden: BIT(enum vmx_feature)).
+ */
+void nested_caps_build(struct vmx_caps *out, const struct vmx_caps *host, u64 hidden);
+
+/* --- instructions.c: VMXON to VMFUNC, executed by L1 --- */
+
+/* After the exit of one in VMX root operation, or outside of VMX operation. As exit handlers: true to go on
+ * at once. */
+bool nested_instruction(struct vcpu *v);
+/* Puts the cached vmcs12 back into L1's memory; there is no current VMCS afterwards. */
+void nested_vmcs12_release(struct vcpu *v);
+
+/* RFLAGS and, with a current VMCS, the VM-instruction error field: 'Conventions', chapter 'VMX Instruction
+ * Reference'. */
+void nested_vmsucceed(struct vcpu *v);
+void nested_vmfail_invalid(struct vcpu *v);
+void nested_vmfail(struct vcpu *v, enum vmx_instruction_error error);
+
+/* --- entry.c: VMLAUNCH and VMRESUME after the checks of the instruction itself --- */
+
+/*
+ * L1 is at the instruction, whose privilege, MOV SS blocking, current VMCS and launch state are good: checks
+ * vmcs12 and enters L2, or fails as the SDM says. Like an exit handler: true to go on at once, with whoever
+ * is current.
+ */
+bool nested_enter(struct vcpu *v);
+
+/* --- exit12.c: VM exits from L2 to L1 --- */
+
+/* What is not in vmcs02's own exit information, when an exit is made by Nidus. */
+struct nested_exit_info {
+    u32 reason;
+    u64 qualification;
+    u32 interruption_info, interruption_error;
+    u64 guest_physical, guest_linear;
+    u32 instruction_length, instruction_info;
+};
+
+/* L2 exits to L1 as the CPU's exit just now says. */
+void nested_reflect(struct vcpu *v);
+/* L2 exits to L1 with this. */
+void nested_exit_with(struct vcpu *v, const struct nested_exit_info *x);
+/* VMX abort: L1's CPU shuts down. indicator: 'VMX Aborts'. */
+void nested_abort(struct vcpu *v, u32 indicator);
+
+/* --- route.c: exits of L2 --- */
+
+/* Called by vmx_exit() for every exit while L2 runs. */
+bool nested_l2_exit(struct vcpu *v, u32 reason);
+
+/* --- bitmaps.c: L1's bitmaps. Reading L1's memory is their only side effect; a page that cannot be read
+ * means 'exit' --- */
+
+/* Would the access exit by vmcs12's controls? msr: RDMSR or WRMSR. port: size 1, 2 or 4 bytes. */
+bool nested_msr_exits(struct vcpu *v, u32 msr, bool write);
+bool nested_port_exits(struct vcpu *v, u16 port, u32 size);
+/* Fills vmcs02's MSR bitmap: an access exits if L1's or the VM's own bitmap says so. */
+void nested_merge_msr_bitmap(struct vcpu *v);
+
+/* --- msr_lists.c: MSR-load and MSR-store areas in L1's memory --- */
+
+/* VM entry's MSR-load area, all rows of which have passed the checks but for what WRMSR says: 0, or the
+ * number of the entry (from 1) that fails. */
+u32 nested_load_entry_msrs(struct vcpu *v);
+/* VM exit's areas; false: VMX abort. */
+bool nested_store_exit_msrs(struct vcpu *v);
+bool nested_load_exit_msrs(struct vcpu *v);
+
+/* --- shadow_ept.c: a vCPU's shadow EPT, which is to ept12 what a TLB is to page tables --- */
+
+enum shadow_result {
+    SHADOW_OK,        /* filled: L2 may go on */
+    SHADOW_VIOLATION, /* L1's: reflect an EPT violation with *qualification */
+    SHADOW_MISCONFIG, /* L1's: reflect an EPT misconfiguration */
+    SHADOW_DEVICE,    /* L1 maps it to *gpa1, which is no RAM of L1's */
+    SHADOW_NO_MEMORY, /* Nidus has no memory for tables, even after dropping all */
+};
+
+/* Allocates; a VM without memory for it is ERR_NOMEM. */
+int shadow_ept_create(struct vcpu *v);
+void shadow_ept_destroy(struct vcpu *v);
+/* The EPT pointer for vmcs02 when L1 enters with ept12 as given; what was cached for that pointer is still
+ * good. */
+u64 shadow_ept_use(struct vcpu *v, u64 eptp12);
+/* L2 met an EPT violation at gpa2 (qualification: the exit's, of vmcs02). */
+enum shadow_result shadow_ept_fill(struct vcpu *v, gpa_t gpa2, u64 qualification, gpa_t *gpa1, u64 *reflect);
+/* INVEPT by L1: single context (eptp12 bits 51:12 count), or all. */
+void shadow_ept_invalidate(struct vcpu *v, u64 eptp12);
+void shadow_ept_invalidate_all(struct vcpu *v);
+/* Translation of L2's physical address through the ept12 in use, for emulation: access is EPT_READ,
+ * EPT_WRITE, EPT_EXEC. */
+enum shadow_result shadow_ept_translate(struct vcpu *v, gpa_t gpa2, u64 access, gpa_t *gpa1, u64 *reflect);
+
+#endif
