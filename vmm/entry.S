@@ -61,10 +61,11 @@ failed:
     pop %rax
     jmp leave
 
-/* HOST_RIP */
-    .globl vmx_exit_entry
+/* HOST_RIP of a vCPU's VMCS, and of vmcs02. */
+    .macro exit_entry name, handler
+    .globl \name
     .balign 64
-vmx_exit_entry:
+\name:
     push %rdi
     mov 8(%rsp), %rdi
     mov %rax, RAX(%rdi)
@@ -84,11 +85,17 @@ vmx_exit_entry:
     popq RDI(%rdi)
     movq $1, LAUNCHED(%rdi)
     xor %ebp, %ebp                  /* the end of backtraces */
-    call vmx_exit
+    call \handler
     mov (%rsp), %rdi
     test %al, %al
     jnz resume
     xor %eax, %eax
+    jmp leave
+    .endm
+
+    exit_entry vmx_exit_entry, vmx_exit
+    exit_entry nested_exit_entry, nested_l2_exit
+
 leave:
     add $8, %rsp
     pop %r15

@@ -76,6 +76,17 @@ void vcpu_nmi_arrived(struct vcpu *v, u32 count)
     events_request_nmi(&v->events, count);
 }
 
+static bool in_l2(const struct vcpu *v)
+{
+    return unlikely(v->nested) && v->nested->in_l2;
+}
+
+/* What L1 asks of its guest. */
+static bool l1_wants(const struct vcpu *v, enum vmcs_index word, u64 control)
+{
+    return in_l2(v) && v->nested->vmcs12.image.f[word] & control;
+}
+
 static void set_window(bool *now, bool wanted, u64 control)
 {
     if (*now == wanted)
@@ -87,13 +98,20 @@ static void set_window(bool *now, bool wanted, u64 control)
 
 static void set_windows(struct vcpu *v, const struct events_cpu *cpu)
 {
-    set_window(&v->irq_window, events_wants_interrupt_window(&v->events, cpu), PROC_INTERRUPT_WINDOW_EXITING);
-    set_window(&v->nmi_window, events_wants_nmi_window(&v->events), PROC_NMI_WINDOW_EXITING);
+    set_window(&v->irq_window,
+               events_wants_interrupt_window(&v->events, cpu) ||
+                   l1_wants(v, VI_PRIMARY_CONTROLS, PROC_INTERRUPT_WINDOW_EXITING),
+               PROC_INTERRUPT_WINDOW_EXITING);
+    set_window(&v->nmi_window,
+               events_wants_nmi_window(&v->events) ||
+                   l1_wants(v, VI_PRIMARY_CONTROLS, PROC_NMI_WINDOW_EXITING),
+               PROC_NMI_WINDOW_EXITING);
 }
 
+/* One that makes L2 exit is not L2's to take: nested_before_entry() sees to it. */
 static bool irq_waits(struct vcpu *v)
 {
-    return vcpu_irq_pending(v) >= 0;
+    return !l1_wants(v, VI_PIN_BASED_CONTROLS, PIN_EXTERNAL_INTERRUPT_EXITING) && vcpu_irq_pending(v) >= 0;
 }
 
 static void load_cpu(struct events_cpu *cpu)
@@ -187,8 +205,9 @@ static void deliver(struct vcpu *v, struct events_cpu *cpu)
 void vcpu_deliver_events(struct vcpu *v)
 {
     struct events_cpu cpu = {.interrupt = irq_waits(v)};
+    bool l1_injects = in_l2(v) && v->nested->injects;
 
-    if (v->events.due || v->events.nmi_pending || cpu.interrupt) {
+    if (!l1_injects && (v->events.due || v->events.nmi_pending || cpu.interrupt)) {
         load(v);
         load_cpu(&cpu);
         deliver(v, &cpu);

@@ -389,6 +389,20 @@ void events_commit(struct events *ev, enum event_kind kind, const struct events_
         ev->pending_debug = 0;
 }
 
+void events_surrender(struct events *ev, struct events_entry *idt)
+{
+    static const struct events_cpu any = {.protected_mode = true};
+
+    *idt = (struct events_entry){0};
+    if (ev->exception_stage == EVENT_INJECTED)
+        commit_exception(ev, &any, NULL, idt);
+    else if (ev->nmi_injected)
+        commit_nmi(ev, idt);
+    else if (ev->interrupt_stage == EVENT_INJECTED)
+        commit_interrupt(ev, idt);
+    ev->exception_stage = EVENT_NONE;
+}
+
 bool events_wants_nmi_window(const struct events *ev)
 {
     return ev->nmi_pending;

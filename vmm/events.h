@@ -138,6 +138,12 @@ struct events_entry {
  */
 void events_commit(struct events *ev, enum event_kind kind, const struct events_cpu *cpu,
                    struct events_regs *regs, struct events_entry *entry);
+/*
+ * Whoever runs the guest gets it instead of the CPU: the event that was under way when the guest exited, as
+ * IDT-vectoring information (info is 0 when there is none). Exceptions that were only pending are gone: their
+ * instruction will meet them again.
+ */
+void events_surrender(struct events *ev, struct events_entry *idt);
 /* Which windows the entry has to ask for, after events_commit(). */
 bool events_wants_nmi_window(const struct events *ev);
 bool events_wants_interrupt_window(const struct events *ev, const struct events_cpu *cpu);

@@ -104,6 +104,11 @@ static bool exit_undefined(struct vcpu *v)
     return false;
 }
 
+static bool exit_vmx(struct vcpu *v)
+{
+    return v->nested ? nested_instruction(v) : exit_undefined(v);
+}
+
 static bool exit_protection(struct vcpu *v)
 {
     vcpu_inject_exception_error(v, VEC_GP, 0);
@@ -175,15 +180,15 @@ static bool (*const exits[VMX_NR_EXIT_REASONS])(struct vcpu *v) = {
     [EXIT_REASON_RDPMC] = exit_protection,
     [EXIT_REASON_RSM] = exit_undefined,
     [EXIT_REASON_VMCALL] = exit_vmcall,
-    [EXIT_REASON_VMCLEAR] = exit_undefined,
-    [EXIT_REASON_VMLAUNCH] = exit_undefined,
-    [EXIT_REASON_VMPTRLD] = exit_undefined,
-    [EXIT_REASON_VMPTRST] = exit_undefined,
-    [EXIT_REASON_VMREAD] = exit_undefined,
-    [EXIT_REASON_VMRESUME] = exit_undefined,
-    [EXIT_REASON_VMWRITE] = exit_undefined,
-    [EXIT_REASON_VMXOFF] = exit_undefined,
-    [EXIT_REASON_VMXON] = exit_undefined,
+    [EXIT_REASON_VMCLEAR] = exit_vmx,
+    [EXIT_REASON_VMLAUNCH] = exit_vmx,
+    [EXIT_REASON_VMPTRLD] = exit_vmx,
+    [EXIT_REASON_VMPTRST] = exit_vmx,
+    [EXIT_REASON_VMREAD] = exit_vmx,
+    [EXIT_REASON_VMRESUME] = exit_vmx,
+    [EXIT_REASON_VMWRITE] = exit_vmx,
+    [EXIT_REASON_VMXOFF] = exit_vmx,
+    [EXIT_REASON_VMXON] = exit_vmx,
     [EXIT_REASON_CR_ACCESS] = exit_cr_access,
     [EXIT_REASON_IO_INSTRUCTION] = exit_io,
     [EXIT_REASON_RDMSR] = exit_rdmsr,
@@ -192,14 +197,19 @@ static bool (*const exits[VMX_NR_EXIT_REASONS])(struct vcpu *v) = {
     [EXIT_REASON_MONITOR] = exit_undefined,
     [EXIT_REASON_EPT_VIOLATION] = exit_ept_violation,
     [EXIT_REASON_EPT_MISCONFIGURATION] = exit_misconfiguration,
-    [EXIT_REASON_INVEPT] = exit_undefined,
+    [EXIT_REASON_INVEPT] = exit_vmx,
     [EXIT_REASON_PREEMPTION_TIMER] = exit_look,
-    [EXIT_REASON_INVVPID] = exit_undefined,
+    [EXIT_REASON_INVVPID] = exit_vmx,
     [EXIT_REASON_WBINVD] = exit_skip,
     [EXIT_REASON_XSETBV] = exit_xsetbv,
     [EXIT_REASON_VMFUNC] = exit_undefined,
     [EXIT_REASON_ENCLS] = exit_undefined,
 };
+
+bool vmx_exit_handle(struct vcpu *v, u32 reason)
+{
+    return reason < VMX_NR_EXIT_REASONS && exits[reason] ? exits[reason](v) : exit_unknown(v, reason);
+}
 
 /* Called by entry.S with the guest's registers in v->gpr. */
 HOT bool vmx_exit(struct vcpu *v)

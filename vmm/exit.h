@@ -12,6 +12,12 @@ bool exit_xsetbv(struct vcpu *v);
 bool exit_io(struct vcpu *v);
 bool exit_exception(struct vcpu *v);
 bool exit_ept_violation(struct vcpu *v);
+/* An EPT violation at gpa without a look at moves that are remembered. */
+bool exit_memory(struct vcpu *v, gpa_t gpa);
+/* CR0.PG changes: long mode follows EFER.LME. False: #GP. */
+bool exit_change_paging(struct vcpu *v, bool on);
+/* The handler of an exit, as if L1 had made it. */
+bool vmx_exit_handle(struct vcpu *v, u32 reason);
 
 /*
  * Exits that are resumed at once look at the clock all the same: the preemption timer stands still while

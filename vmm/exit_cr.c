@@ -32,8 +32,7 @@ static bool load_pdptes(struct vcpu *v, u64 cr3)
     return true;
 }
 
-/* Paging goes on or off: long mode follows EFER.LME. False: #GP. */
-static bool change_paging(struct vcpu *v, bool on)
+bool exit_change_paging(struct vcpu *v, bool on)
 {
     u64 efer = vmread(GUEST_IA32_EFER), cr4 = vmread(GUEST_CR4);
     bool code64 = vmread(GUEST_CS_ACCESS_RIGHTS) & SEG_AR_L;
@@ -64,7 +63,7 @@ static bool write_guest_cr0(struct vcpu *v, u64 value)
     if (value >> 32 || ((value & CR0_PG) && !(value & CR0_PE)) || ((value & CR0_NW) && !(value & CR0_CD)))
         return false;
     value = (value & CR0_DEFINED) | CR0_ET;
-    if (((value ^ old) & CR0_PG) && !change_paging(v, value & CR0_PG))
+    if (((value ^ old) & CR0_PG) && !exit_change_paging(v, value & CR0_PG))
         return false;
     vmwrite(CR0_READ_SHADOW, value);
     vmwrite(GUEST_CR0, (value & ~(u64)(CR0_CD | CR0_NW)) | CR0_NE);

@@ -64,7 +64,7 @@ HOT bool exit_io(struct vcpu *v)
 }
 
 /* The delivery of an event met memory that must be filled in first; it goes on where it was. */
-static bool violation(struct vcpu *v, gpa_t gpa)
+bool exit_memory(struct vcpu *v, gpa_t gpa)
 {
     int r = vm_populate(v->vm, gpa);
 
@@ -88,7 +88,7 @@ HOT bool exit_ept_violation(struct vcpu *v)
 {
     gpa_t gpa = vmread(GUEST_PHYSICAL_ADDRESS);
 
-    return mmio_fast(v, gpa) ? vcpu_can_resume(v) : violation(v, gpa);
+    return mmio_fast(v, gpa) ? vcpu_can_resume(v) : exit_memory(v, gpa);
 }
 
 /*

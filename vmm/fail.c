@@ -4,6 +4,7 @@
 #include "arch/x86/vmx.h"
 #include "arch/x86/vmx_names.h"
 #include "lib/log.h"
+#include "vmm/mmio_host.h"
 #include "vmm/vmcs_dump.h"
 #include "vmm/vmm.h"
 
@@ -97,6 +98,22 @@ void fail_vm_entry_instruction(struct vcpu *v, u64 flags)
     read_image();
     entry_failed(v, flags & RFLAGS_CF ? "VM entry: VMfailInvalid, there is no current VMCS"
                                       : vmx_instruction_error_text((u32)VMCS(&image, VM_INSTRUCTION_ERROR)));
+    spin_unlock(&lock);
+}
+
+void fail_report_entry(struct vcpu *v)
+{
+    struct entry_verdict why;
+    char text[160];
+
+    if (!vcpu_may_report(v))
+        return;
+    spin_lock(&lock);
+    read_image();
+    explain(&why);
+    entry_verdict_text(text, sizeof(text), &why, &image);
+    log_error("%s.%u: the CPU refuses vmcs02: %s", v->vm->config->name, v->id,
+              why.row ? text : "none of the checks that Nidus knows fails");
     spin_unlock(&lock);
 }
 

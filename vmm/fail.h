@@ -11,5 +11,7 @@ void fail_dump(struct vcpu *v, const char *what);
 void fail_vm_entry_instruction(struct vcpu *v, u64 flags);
 /* The exit says that the entry failed (EXIT_REASON_ENTRY_FAILURE). */
 void fail_vm_entry(struct vcpu *v);
+/* The same of vmcs02: one line, and nothing stops. */
+void fail_report_entry(struct vcpu *v);
 
 #endif

@@ -34,6 +34,15 @@ static void start_at(struct vcpu *v, u8 vector)
     v->activity = VCPU_ACTIVE;
 }
 
+/* SDM, 'Restrictions on VMX Operation': INIT waits for VMXOFF, or makes an exit of L2. */
+static void init_arrived(struct vcpu *v)
+{
+    if (v->nested && v->nested->vmx_on)
+        v->nested->init = true;
+    else
+        v->events.init = true;
+}
+
 static void take_requests(struct vcpu *v)
 {
     const u64 all = REQ_KICK | REQ_INIT | REQ_SIPI | REQ_NMI | REQ_NMI2 | REQ_POLL;
@@ -45,7 +54,7 @@ static void take_requests(struct vcpu *v)
     if (requests & (REQ_NMI | REQ_NMI2))
         vcpu_nmi_arrived(v, requests & REQ_NMI2 ? 2 : 1);
     if (requests & REQ_INIT)
-        v->events.init = true;
+        init_arrived(v);
     if (requests & REQ_SIPI) {
         v->events.sipi = true;
         v->events.sipi_vector = __atomic_load_n(&v->sipi_vector, __ATOMIC_ACQUIRE);
@@ -74,6 +83,11 @@ static bool is_ready(struct vcpu *v)
     return false;
 }
 
+static bool in_l2(const struct vcpu *v)
+{
+    return v->nested && v->nested->in_l2;
+}
+
 /*
  * When the CPU must come back by itself: the vCPU's own timers, those of sleepers, the end of the slice. With
  * several CPUs that is so without a rival too: Bochs 3.0 does not make a VM exit for another CPU's IPI while
@@ -87,6 +101,8 @@ static void arm(struct vmm_cpu *c, struct vcpu *v, u64 now)
         until = MIN(until, v->slice_end);
     /* A timer that is always due already must leave the guest some instructions. */
     until = MAX(until, now + us_to_ticks(MIN_RUN_US));
+    if (in_l2(v))
+        until = v->nested->exit_soon ? now : MIN(until, v->nested->timer_end);
     v->until = until;
     if (vmx_has(&vmx_features, VF_PREEMPTION_TIMER)) {
         u64 ticks = until > now ? (until - now) >> (vmx_caps.misc & 31) : 0;
@@ -117,9 +133,16 @@ static enum outcome prepare(struct vmm_cpu *c, struct vcpu *v)
     spin_lock(&vm->dev_lock);
     if (v->deadline <= now)
         vtimers_run(v);
+    if (unlikely(in_l2(v))) {
+        spin_unlock(&vm->dev_lock);
+        nested_before_entry(v);
+        spin_lock(&vm->dev_lock);
+    }
     ready = is_ready(v);
     if (ready)
         vcpu_deliver_events(v);
+    else if (in_l2(v))
+        nested_before_halt(v);
     spin_unlock(&vm->dev_lock);
     if (__atomic_load_n(&vm->ending, __ATOMIC_ACQUIRE) == 2)
         return END;

@@ -57,6 +57,10 @@ struct vcpu *vcpu_create(struct vm *vm, u32 id)
     *(u16 *)v->fpu = FPU_FCW;
     *(u32 *)((u8 *)v->fpu + FPU_MXCSR) = MXCSR_INIT;
     vcpu_msrs_reset(&v->msrs, v->cpuid);
+    if (vm->config->nested && nested_create(v)) {
+        vcpu_destroy(v);
+        return NULL;
+    }
     return v;
 }
 
@@ -64,6 +68,7 @@ void vcpu_destroy(struct vcpu *v)
 {
     struct frame_owner *owner = &v->vm->owner;
 
+    nested_destroy(v);
     pool_free(owner, v->vmcs, 1);
     pool_free(owner, v->fpu, FPU_AREA_PAGES);
     pool_free(owner, v, (sizeof(*v) + PAGE_SIZE - 1) / PAGE_SIZE);
@@ -231,6 +236,17 @@ static void save_registers(struct vcpu *v)
     vcpu_msrs_save(v);
 }
 
+static void forget_translations(struct vcpu *v)
+{
+    if (vmx_has(&vmx_features, VF_VPID)) {
+        invvpid_single(vcpu_vpid(v, false));
+        if (v->nested)
+            invvpid_single(vcpu_vpid(v, true));
+    }
+    if (v->nested)
+        shadow_ept_moved(v);
+}
+
 void vcpu_load(struct vcpu *v)
 {
     struct vmm_cpu *c = this_vmm_cpu();
@@ -260,8 +276,8 @@ void vcpu_load(struct vcpu *v)
         vmcs_set_cpu();
     }
     /* What it flushed while it ran elsewhere is still cached here, from when it ran here before. */
-    if (v->tlb_cpu != cpu && vmx_has(&vmx_features, VF_VPID))
-        invvpid_single((u16)(v->vm->vpid_base + v->id));
+    if (v->tlb_cpu != cpu)
+        forget_translations(v);
     v->tlb_cpu = cpu;
     load_registers(v);
     c->loaded = v;
@@ -271,6 +287,8 @@ void vcpu_unload(struct vcpu *v)
 {
     save_registers(v);
     vmclear(pool_pa(v->vmcs));
+    if (v->nested)
+        nested_unload(v);
     v->vmcs_cpu = CPU_NONE;
     this_vmm_cpu()->loaded = NULL;
 }

@@ -338,6 +338,8 @@ static bool build(struct vm *vm)
     u64 free = frames_available();
 
     guest_cpuid_build(&vm->cpuid, &env, vm->config);
+    if (vm->config->nested)
+        nested_caps_build(&vm->nested_caps, &vmx_caps, 0);
     vm->msr_bitmap = pool_alloc(&vm->owner, 1);
     if (vm->msr_bitmap)
         msr_bitmap_fill(vm->msr_bitmap, &vm->cpuid);
@@ -393,7 +395,7 @@ bool vm_start(const struct config_vm *config, u32 index, u32 restarts)
     vm->index = index;
     vm->restarts = restarts;
     vm->memory = config->memory;
-    vm->vpid_base = (u16)(index * CONFIG_MAX_VCPUS + 1);
+    vm->vpid_base = (u16)(index * 2 * CONFIG_MAX_VCPUS + 2);
     vm->start_tsc = rdtsc();
     bus_domain_init(&vm->buses, vm, &vm->dev_lock);
     vm->pio.domain = vm->mmio.domain = &vm->buses;

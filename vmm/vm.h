@@ -162,6 +162,12 @@ void vcpu_load(struct vcpu *v);
 /* The opposite: registers saved, VMCS cleared so that another CPU may take it. */
 void vcpu_unload(struct vcpu *v);
 
+/* The VPID of its own translations, or of those of the guest that its guest runs. */
+static inline u16 vcpu_vpid(const struct vcpu *v, bool l2)
+{
+    return (u16)(v->vm->vpid_base + 2 * v->id + l2);
+}
+
 /* --- entry.S --- */
 
 /* Enters the guest again and again until vmx_exit() returns false. Returns 0, or RFLAGS of a VMfail (CF or

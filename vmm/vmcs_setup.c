@@ -45,7 +45,7 @@ static u64 eptp(struct vcpu *v)
 
 static u64 vpid(struct vcpu *v)
 {
-    return v->vm->vpid_base + v->id;
+    return vcpu_vpid(v, false);
 }
 
 static u64 tsc_offset(struct vcpu *v)
@@ -54,13 +54,13 @@ static u64 tsc_offset(struct vcpu *v)
 }
 
 /* Bits that the guest cannot change without an exit: what it must not have, and cache control. */
-static u64 cr0_mask(struct vcpu *v)
+u64 vmcs_cr0_mask(struct vcpu *v)
 {
     (void)v;
     return ~(u64)(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_WP | CR0_AM | CR0_PG);
 }
 
-static u64 cr4_mask(struct vcpu *v)
+u64 vmcs_cr4_mask(struct vcpu *v)
 {
     return ~v->cpuid->cr4_allowed;
 }
@@ -101,7 +101,7 @@ static u64 host_rip(struct vcpu *v)
 }
 
 /* Instructions that the VM's CPUID does not show are to give #UD. */
-static u64 secondary_controls(struct vcpu *v)
+u64 vmcs_secondary_controls(struct vcpu *v)
 {
     static const struct {
         u64 feature, control;
@@ -144,11 +144,11 @@ struct row {
 static const struct row rows[] = {
     WORD(PIN_BASED_CONTROLS, PIN),
     WORD(PRIMARY_CONTROLS, PROC),
-    FN(SECONDARY_CONTROLS, secondary_controls),
+    FN(SECONDARY_CONTROLS, vmcs_secondary_controls),
     WORD(PRIMARY_EXIT_CONTROLS, EXIT),
     WORD(ENTRY_CONTROLS, ENTRY),
     /* #DB and #AC: a guest could keep the CPU in their delivery for ever. #MC belongs to Nidus. */
-    CONST(EXCEPTION_BITMAP, BIT(VEC_DB) | BIT(VEC_AC) | BIT(VEC_MC)),
+    CONST(EXCEPTION_BITMAP, VMCS_EXCEPTION_BITMAP),
     CONST(VMCS_LINK_POINTER, ~0ull),
     CONST(XSS_EXITING_BITMAP, ~0ull),
     FN(IO_BITMAP_A, io_bitmap_a),
@@ -157,8 +157,8 @@ static const struct row rows[] = {
     FN(EPT_POINTER, eptp),
     FN(VPID, vpid),
     FN(TSC_OFFSET, tsc_offset),
-    FN(CR0_GUEST_HOST_MASK, cr0_mask),
-    FN(CR4_GUEST_HOST_MASK, cr4_mask),
+    FN(CR0_GUEST_HOST_MASK, vmcs_cr0_mask),
+    FN(CR4_GUEST_HOST_MASK, vmcs_cr4_mask),
     FN(HOST_CR0, host_cr0),
     FN(HOST_CR3, host_cr3),
     FN(HOST_CR4, host_cr4),

@@ -12,4 +12,10 @@ void vmcs_setup(struct vcpu *v);
 /* The fields that depend on the physical CPU. */
 void vmcs_set_cpu(void);
 
+/* Nidus's own values, of which a VMCS that also has to do what L1 wants takes its part. */
+u64 vmcs_cr0_mask(struct vcpu *v);
+u64 vmcs_cr4_mask(struct vcpu *v);
+u64 vmcs_secondary_controls(struct vcpu *v);
+#define VMCS_EXCEPTION_BITMAP (BIT(VEC_DB) | BIT(VEC_AC) | BIT(VEC_MC))
+
 #endif

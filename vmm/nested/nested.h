@@ -11,6 +11,7 @@
 #include "arch/x86/vmcs.h"
 #include "arch/x86/vmx_caps.h"
 #include "lib/types.h"
+#include "vmm/dev/host.h"
 
 struct vcpu;
 struct vm;
@@ -32,6 +33,14 @@ struct vmcs12 {
 };
 _Static_assert(sizeof(struct vmcs12) <= VMCS12_SIZE, "a VMCS region is a page");
 
+/* What stands in a VMCS that is not loaded, and in struct vcpu for the one that is. */
+struct vmcs_ref {
+    void *region;
+    u64 launched, host_rsp;
+    u32 cpu; /* whose host state it has; CPU_NONE */
+    bool irq_window, nmi_window;
+};
+
 /* Of a vCPU whose VM has nested = on; null in the others. */
 struct nested {
     bool vmx_on; /* in VMX operation */
@@ -39,15 +48,30 @@ struct nested {
     gpa_t vmxon_pointer, current;
     /* The contents of the current VMCS: while it is current the copy in L1's memory is out of date. */
     struct vmcs12 vmcs12;
-    /* The VM entry under way, or the newest one, for the exit's record. */
+    struct vmcs_ref other;     /* vmcs01 while L2 runs, else vmcs02 */
+    bool vmcs02_made;          /* it has been set up once */
     struct shadow_ept *shadow; /* shadow_ept.c */
-    void *vmcs01, *vmcs02;     /* regions */
-    u64 launched[2];           /* of vmcs01 and vmcs02, while the other is loaded */
     void *msr_bitmap;          /* of vmcs02 */
     u16 vpid12;                /* whose translations vmcs02's VPID holds */
     bool flush_vpid;           /* they are to be dropped before the next entry */
+    bool injects;              /* the coming entry delivers an event that L1 injects */
+    bool exit_soon;            /* ...and an exit to L1 is due right behind it */
+    bool tsc_moved;            /* L2 has written the VM's TSC: vmcs01's offset is out of date */
+    bool init;                 /* an INIT that VMX operation holds back */
+    struct vtimer halt_timer;  /* ends the halt of an L2 whose preemption timer runs */
+    bool mtf;                  /* L1 has injected a pending MTF VM exit */
     u64 timer_end;             /* host TSC at which L2's preemption timer ends; ~0: it has none */
 };
+
+/* --- nested.c: the two VMCSs --- */
+
+/* ERR_NOMEM. */
+int nested_create(struct vcpu *v);
+void nested_destroy(struct vcpu *v);
+/* Loads vmcs02 (l2) or vmcs01. */
+void nested_switch(struct vcpu *v, bool l2);
+/* The vCPU leaves the CPU: the VMCS that is not loaded must not stay in it. */
+void nested_unload(struct vcpu *v);
 
 /* --- caps.c: what L1 is offered --- */
 
@@ -71,6 +95,25 @@ void nested_vmsucceed(struct vcpu *v);
 void nested_vmfail_invalid(struct vcpu *v);
 void nested_vmfail(struct vcpu *v, enum vmx_instruction_error error);
 
+/* --- vmcs02.c: the merge --- */
+
+/* Fields that L2 has if vmcs12 does not say otherwise; read from vmcs01. */
+struct vmcs01_state {
+    u64 efer, pat, dr7, debugctl;
+};
+/* With vmcs02 loaded: everything that vmcs12 says. */
+void vmcs02_fill(struct vcpu *v, const struct vmcs01_state *l1);
+/* With vmcs02 loaded: L2's state as it is into vmcs12. */
+void vmcs02_save(struct vcpu *v);
+u64 vmcs02_tsc_offset(struct vcpu *v);
+/* L2's CR0 and CR4 as vmcs12 has them. */
+u64 vmcs02_cr0(struct vcpu *v);
+u64 vmcs02_cr4(struct vcpu *v);
+void vmcs02_set_cr0(struct vcpu *v, u64 cr0);
+void vmcs02_set_cr4(struct vcpu *v, u64 cr4);
+/* The host-physical page behind gpa1, for a field of vmcs02; false: no RAM. */
+bool nested_page(struct vcpu *v, gpa_t gpa1, paddr_t *pa);
+
 /* --- entry.c: VMLAUNCH and VMRESUME after the checks of the instruction itself --- */
 
 /*
@@ -87,21 +130,38 @@ struct nested_exit_info {
     u32 reason;
     u64 qualification;
     u32 interruption_info, interruption_error;
+    u32 idt_info, idt_error;
     u64 guest_physical, guest_linear;
     u32 instruction_length, instruction_info;
 };
 
 /* L2 exits to L1 as the CPU's exit just now says. */
 void nested_reflect(struct vcpu *v);
+/* The same, but for the exit qualification. */
+void nested_reflect_as(struct vcpu *v, u64 qualification);
 /* L2 exits to L1 with this. */
 void nested_exit_with(struct vcpu *v, const struct nested_exit_info *x);
+/* Loads L1's host state into vmcs01, which is loaded: the end of an exit, and of an entry that fails late. */
+void nested_load_host(struct vcpu *v);
 /* VMX abort: L1's CPU shuts down. indicator: 'VMX Aborts'. */
 void nested_abort(struct vcpu *v, u32 indicator);
 
 /* --- route.c: exits of L2 --- */
 
-/* Called by vmx_exit() for every exit while L2 runs. */
-bool nested_l2_exit(struct vcpu *v, u32 reason);
+/* Called by entry.S in place of vmx_exit(). */
+bool nested_l2_exit(struct vcpu *v);
+
+/* --- pending.c: what may be an exit to L1 between two entries --- */
+
+/* Without the device lock, before vcpu_deliver_events(): L2 exits to L1 if something that waits is for it. */
+void nested_before_entry(struct vcpu *v);
+/* With the device lock: L2 is halted, and must be woken when its preemption timer ends. */
+void nested_before_halt(struct vcpu *v);
+
+/* --- cr.c: L2's accesses to control registers, for route.c --- */
+
+bool nested_wants_cr(struct vcpu *v);
+bool nested_own_cr(struct vcpu *v);
 
 /* --- bitmaps.c: L1's bitmaps. Reading L1's memory is their only side effect; a page that cannot be read
  * means 'exit' --- */
@@ -139,6 +199,8 @@ void shadow_ept_destroy(struct vcpu *v);
 u64 shadow_ept_use(struct vcpu *v, u64 eptp12);
 /* L2 met an EPT violation at gpa2 (qualification: the exit's, of vmcs02). */
 enum shadow_result shadow_ept_fill(struct vcpu *v, gpa_t gpa2, u64 qualification, gpa_t *gpa1, u64 *reflect);
+/* The vCPU has come to another CPU, where translations of before may be cached. */
+void shadow_ept_moved(struct vcpu *v);
 /* INVEPT by L1: single context (eptp12 bits 51:12 count), or all. */
 void shadow_ept_invalidate(struct vcpu *v, u64 eptp12);
 void shadow_ept_invalidate_all(struct vcpu *v);

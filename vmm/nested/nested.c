@@ -1,0 +1,127 @@
+/* SPDX-License-Identifier: MIT */
+/* A vCPU's two VMCSs, vmcs01 and vmcs02: one of them is loaded (struct vcpu), the other's state is kept here.
+ */
+#include "vmm/nested/nested.h"
+#include "arch/x86/asm.h"
+#include "arch/x86/vmx.h"
+#include "lib/log.h"
+#include "vmm/vmcs_setup.h"
+#include "vmm/vmm.h"
+
+#define NESTED_PAGES ((sizeof(struct nested) + PAGE_SIZE - 1) / PAGE_SIZE)
+
+extern u8 nested_exit_entry[];
+
+int nested_create(struct vcpu *v)
+{
+    struct frame_owner *owner = &v->vm->owner;
+    struct nested *n = pool_alloc(owner, NESTED_PAGES);
+
+    if (!n)
+        return ERR_NOMEM;
+    v->nested = n;
+    n->vmxon_pointer = n->current = NO_VMCS;
+    n->timer_end = ~0ull;
+    n->other.cpu = CPU_NONE;
+    n->other.region = pool_alloc(owner, 1);
+    n->msr_bitmap = pool_alloc(owner, 1);
+    if (!n->other.region || !n->msr_bitmap)
+        return ERR_NOMEM;
+    *(u32 *)n->other.region = VMX_BASIC_REVISION(vmx_caps.basic);
+    return shadow_ept_create(v);
+}
+
+void nested_destroy(struct vcpu *v)
+{
+    struct frame_owner *owner = &v->vm->owner;
+    struct nested *n = v->nested;
+
+    if (!n)
+        return;
+    shadow_ept_destroy(v);
+    pool_free(owner, n->other.region, 1);
+    pool_free(owner, n->msr_bitmap, 1);
+    pool_free(owner, n, NESTED_PAGES);
+    v->nested = NULL;
+}
+
+static void exchange(struct vcpu *v)
+{
+    struct vmcs_ref now = {.region = v->vmcs,
+                           .launched = v->launched,
+                           .host_rsp = v->host_rsp,
+                           .cpu = v->vmcs_cpu,
+                           .irq_window = v->irq_window,
+                           .nmi_window = v->nmi_window},
+                    *other = &v->nested->other;
+
+    v->vmcs = other->region;
+    v->launched = other->launched;
+    v->irq_window = other->irq_window;
+    v->nmi_window = other->nmi_window;
+    *other = now;
+}
+
+static void make_vmcs02(struct vcpu *v)
+{
+    vmcs_setup(v);
+    vmwrite(HOST_RIP, (u64)nested_exit_entry);
+    vmwrite(MSR_BITMAPS, pool_pa(v->nested->msr_bitmap));
+    vmwrite(VPID, vcpu_vpid(v, true));
+    v->nested->vmcs02_made = true;
+}
+
+void nested_switch(struct vcpu *v, bool l2)
+{
+    struct nested *n = v->nested;
+    u64 host_rsp = v->host_rsp, seen = n->other.host_rsp;
+    u32 cpu = n->other.cpu;
+
+    if (n->in_l2 == l2)
+        return;
+    exchange(v);
+    n->in_l2 = l2;
+    if (cpu == CPU_NONE)
+        vmclear(pool_pa(v->vmcs));
+    if (!vmptrld(pool_pa(v->vmcs)))
+        log_error("VMPTRLD failed");
+    if (l2 && !n->vmcs02_made)
+        make_vmcs02(v);
+    if (cpu != v->vmcs_cpu)
+        vmcs_set_cpu();
+    /* entry.S may go on with this VMCS without a look at its HOST_RSP. */
+    if (seen != host_rsp)
+        vmwrite(HOST_RSP, host_rsp);
+    v->host_rsp = host_rsp;
+    if (!l2 && n->tsc_moved) {
+        vmwrite(TSC_OFFSET, v->tsc_offset);
+        n->tsc_moved = false;
+    }
+}
+
+void nested_unload(struct vcpu *v)
+{
+    struct vmcs_ref *other = &v->nested->other;
+
+    if (other->cpu == CPU_NONE)
+        return;
+    vmclear(pool_pa(other->region));
+    other->cpu = CPU_NONE;
+    other->launched = 0;
+    other->host_rsp = 0;
+}
+
+bool nested_page(struct vcpu *v, gpa_t gpa1, paddr_t *pa)
+{
+    struct vm *vm = v->vm;
+    struct ept_leaf leaf;
+    bool found;
+
+    if (vm_populate(vm, gpa1))
+        return false;
+    spin_lock(&vm->mem_lock);
+    found = ept_lookup(&vm->ept, gpa1, &leaf);
+    spin_unlock(&vm->mem_lock);
+    *pa = found ? ALIGN_DOWN(leaf.pa, PAGE_SIZE) : 0;
+    return found;
+}

@@ -1,0 +1,231 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Exits of L2: whose they are. A table in the order of the SDM's appendix 'VMX Basic Exit Reasons'; what L1
+ * has not asked for goes to the handlers that L1's own exits have, which find vmcs02 loaded.
+ */
+#include "arch/x86/asm.h"
+#include "arch/x86/vmx.h"
+#include "lib/log.h"
+#include "vmm/exit.h"
+#include "vmm/fail.h"
+#include "vmm/nested/nested.h"
+
+#define V12(v, field) VMCS(&(v)->nested->vmcs12.image, field)
+
+/* --- exits that depend on more than a control --- */
+
+static u64 secondary12(struct vcpu *v)
+{
+    return V12(v, PRIMARY_CONTROLS) & PROC_ACTIVATE_SECONDARY ? V12(v, SECONDARY_CONTROLS) : 0;
+}
+
+/* The page-fault mask and match are L1's, and the CPU has applied them. */
+static bool wants_exception(struct vcpu *v)
+{
+    u32 info = (u32)vmread(EXIT_INTERRUPTION_INFO), vector = INTR_INFO_VECTOR(info);
+
+    return INTR_INFO_TYPE(info) != INTR_TYPE_NMI && vector != VEC_MC &&
+           V12(v, EXCEPTION_BITMAP) >> (vector & 31) & 1;
+}
+
+static bool wants_msr(struct vcpu *v)
+{
+    return nested_msr_exits(v, (u32)v->gpr[REG_RCX], vmread(EXIT_REASON) == EXIT_REASON_WRMSR);
+}
+
+static bool wants_port(struct vcpu *v)
+{
+    u64 q = vmread(EXIT_QUALIFICATION);
+
+    return nested_port_exits(v, (u16)(q >> 16), (u32)(q & 7) + 1);
+}
+
+static bool wants_wbinvd(struct vcpu *v)
+{
+    return secondary12(v) & PROC2_WBINVD_EXITING;
+}
+
+/* --- exits that Nidus makes something else of --- */
+
+static bool own_wrmsr(struct vcpu *v)
+{
+    u64 before = v->tsc_offset;
+    bool resume = vmx_exit_handle(v, EXIT_REASON_WRMSR);
+
+    if (v->tsc_offset != before) {
+        vmwrite(TSC_OFFSET, vmcs02_tsc_offset(v));
+        v->nested->tsc_moved = true;
+    }
+    return resume;
+}
+
+static bool reflect_misconfiguration(struct vcpu *v, gpa_t gpa2)
+{
+    struct nested_exit_info x = {.reason = EXIT_REASON_EPT_MISCONFIGURATION,
+                                 .guest_physical = gpa2,
+                                 .idt_info = (u32)vmread(IDT_VECTORING_INFO),
+                                 .idt_error = (u32)vmread(IDT_VECTORING_ERROR_CODE),
+                                 .instruction_length = (u32)vmread(EXIT_INSTRUCTION_LENGTH)};
+
+    nested_exit_with(v, &x);
+    return false;
+}
+
+static bool own_ept_violation(struct vcpu *v)
+{
+    u64 q = vmread(EXIT_QUALIFICATION), reflect = 0;
+    gpa_t gpa2 = vmread(GUEST_PHYSICAL_ADDRESS), gpa1;
+
+    if (!(secondary12(v) & PROC2_ENABLE_EPT))
+        return exit_memory(v, gpa2);
+    switch (shadow_ept_fill(v, gpa2, q, &gpa1, &reflect)) {
+    case SHADOW_OK:
+        vcpu_requeue_event(v, q & EPT_QUAL_UNBLOCKED_NMI);
+        return vcpu_can_resume(v);
+    case SHADOW_VIOLATION:
+        nested_reflect_as(v, reflect);
+        return false;
+    case SHADOW_MISCONFIG:
+        return reflect_misconfiguration(v, gpa2);
+    case SHADOW_DEVICE:
+        return exit_memory(v, gpa2);
+    case SHADOW_NO_MEMORY:
+        break;
+    }
+    vm_crash(v, "no memory for the shadow page tables of L2's guest-physical 0x%lx", gpa2);
+    return false;
+}
+
+/* --- the table --- */
+
+/* L1 has it if wants() says so or, without that, if the control is 1 in the vmcs12 field; without both
+ * always. */
+struct route {
+    bool (*wants)(struct vcpu *v);
+    bool (*own)(struct vcpu *v); /* null: as if L1 had made it */
+    u64 control;
+    u16 field;
+    bool known;
+};
+
+#define L1            \
+    {                 \
+        .known = true \
+    }
+#define NIDUS                         \
+    {                                 \
+        .known = true, .wants = never \
+    }
+#define IF(word, bit)                                     \
+    {                                                     \
+        .known = true, .field = VI_##word, .control = bit \
+    }
+#define ASK(fn)                    \
+    {                              \
+        .known = true, .wants = fn \
+    }
+#define ASK_OWN(fn, mine)                       \
+    {                                           \
+        .known = true, .wants = fn, .own = mine \
+    }
+
+static bool never(struct vcpu *v)
+{
+    (void)v;
+    return false;
+}
+
+/* clang-format off */
+static const struct route routes[VMX_NR_EXIT_REASONS] = {
+    [EXIT_REASON_EXCEPTION_OR_NMI] = ASK(wants_exception),
+    [EXIT_REASON_EXTERNAL_INTERRUPT] = NIDUS,
+    [EXIT_REASON_TRIPLE_FAULT] = L1,
+    [EXIT_REASON_INIT] = NIDUS,
+    [EXIT_REASON_INTERRUPT_WINDOW] = IF(PRIMARY_CONTROLS, PROC_INTERRUPT_WINDOW_EXITING),
+    [EXIT_REASON_NMI_WINDOW] = IF(PRIMARY_CONTROLS, PROC_NMI_WINDOW_EXITING),
+    [EXIT_REASON_TASK_SWITCH] = L1,
+    [EXIT_REASON_CPUID] = L1,
+    [EXIT_REASON_GETSEC] = L1,
+    [EXIT_REASON_HLT] = IF(PRIMARY_CONTROLS, PROC_HLT_EXITING),
+    [EXIT_REASON_INVD] = L1,
+    [EXIT_REASON_INVLPG] = L1,
+    [EXIT_REASON_RDPMC] = IF(PRIMARY_CONTROLS, PROC_RDPMC_EXITING),
+    [EXIT_REASON_RDTSC] = L1,
+    [EXIT_REASON_VMCALL] = L1,
+    [EXIT_REASON_VMCLEAR] = L1,
+    [EXIT_REASON_VMLAUNCH] = L1,
+    [EXIT_REASON_VMPTRLD] = L1,
+    [EXIT_REASON_VMPTRST] = L1,
+    [EXIT_REASON_VMREAD] = L1,
+    [EXIT_REASON_VMRESUME] = L1,
+    [EXIT_REASON_VMWRITE] = L1,
+    [EXIT_REASON_VMXOFF] = L1,
+    [EXIT_REASON_VMXON] = L1,
+    [EXIT_REASON_CR_ACCESS] = ASK_OWN(nested_wants_cr, nested_own_cr),
+    [EXIT_REASON_MOV_DR] = L1,
+    [EXIT_REASON_IO_INSTRUCTION] = ASK(wants_port),
+    [EXIT_REASON_RDMSR] = ASK(wants_msr),
+    [EXIT_REASON_WRMSR] = ASK_OWN(wants_msr, own_wrmsr),
+    [EXIT_REASON_MWAIT] = IF(PRIMARY_CONTROLS, PROC_MWAIT_EXITING),
+    [EXIT_REASON_MONITOR_TRAP_FLAG] = L1,
+    [EXIT_REASON_MONITOR] = IF(PRIMARY_CONTROLS, PROC_MONITOR_EXITING),
+    [EXIT_REASON_PAUSE] = L1,
+    [EXIT_REASON_TPR_BELOW_THRESHOLD] = L1,
+    [EXIT_REASON_APIC_ACCESS] = L1,
+    [EXIT_REASON_GDTR_IDTR_ACCESS] = L1,
+    [EXIT_REASON_LDTR_TR_ACCESS] = L1,
+    [EXIT_REASON_EPT_VIOLATION] = ASK_OWN(never, own_ept_violation),
+    [EXIT_REASON_EPT_MISCONFIGURATION] = NIDUS,
+    [EXIT_REASON_INVEPT] = L1,
+    [EXIT_REASON_RDTSCP] = L1,
+    [EXIT_REASON_PREEMPTION_TIMER] = NIDUS,
+    [EXIT_REASON_INVVPID] = L1,
+    [EXIT_REASON_WBINVD] = ASK(wants_wbinvd),
+    [EXIT_REASON_XSETBV] = L1,
+    [EXIT_REASON_RDRAND] = L1,
+    [EXIT_REASON_INVPCID] = L1,
+    [EXIT_REASON_VMFUNC] = L1,
+    [EXIT_REASON_RDSEED] = L1,
+    [EXIT_REASON_XSAVES] = L1,
+    [EXIT_REASON_XRSTORS] = L1,
+};
+/* clang-format on */
+
+static bool wanted(struct vcpu *v, const struct route *r)
+{
+    if (r->wants)
+        return r->wants(v);
+    return !r->control || v->nested->vmcs12.image.f[r->field] & r->control;
+}
+
+/* The CPU refuses what the checks in software let through: L1 gets it as its own failure. */
+static bool refused(struct vcpu *v, u32 reason)
+{
+    struct nested_exit_info x = {.reason = reason, .qualification = vmread(EXIT_QUALIFICATION)};
+
+    fail_report_entry(v);
+    V12(v, EXIT_REASON) = x.reason;
+    V12(v, EXIT_QUALIFICATION) = x.qualification;
+    v->nested->injects = v->nested->exit_soon = v->nested->mtf = false;
+    nested_switch(v, false);
+    nested_load_host(v);
+    return false;
+}
+
+bool nested_l2_exit(struct vcpu *v)
+{
+    u32 reason = (u32)vmread(EXIT_REASON);
+    const struct route *r = &routes[reason % VMX_NR_EXIT_REASONS];
+
+    v->nested->injects = v->nested->exit_soon = false;
+    if (unlikely(reason & EXIT_REASON_ENTRY_FAILURE))
+        return refused(v, reason);
+    if (unlikely(reason >= VMX_NR_EXIT_REASONS || !r->known))
+        return vmx_exit_handle(v, reason);
+    v->exits[reason]++;
+    if (wanted(v, r)) {
+        nested_reflect(v);
+        return false;
+    }
+    return r->own ? r->own(v) : vmx_exit_handle(v, reason);
+}
