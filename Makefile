@@ -19,7 +19,7 @@ kernel_objects := $(addprefix $(BUILD)/kernel/,$(addsuffix .o,$(kernel_sources))
 
 # What runs at start, in failures and in messages is built for size; exits, devices and the scheduler for speed.
 cold_sources := $(wildcard boot/*.c drivers/*.c vmm/load*.c vmm/entry_*.c vmm/vmcs_*.c vmm/guest_acpi.c vmm/aml.c vmm/config.c \
-	vmm/fail.c vmm/audit.c vmm/cpuid_table.c vmm/cpuid_leaves.c lib/format.c lib/log.c lib/text.c arch/x86/vmx_*.c arch/x86/smp.c)
+	vmm/fail.c vmm/audit.c vmm/cpuid_table.c vmm/cpuid_leaves.c lib/format.c lib/log.c lib/text.c arch/x86/vmx_*.c arch/x86/smp.c vmm/nested/caps.c)
 $(cold_sources:%=$(BUILD)/kernel/%.o): cflags := $(patsubst -O2,-Os,$(cflags))
 
 $(BUILD)/kernel/%.c.o: %.c Makefile

@@ -18,6 +18,8 @@
 #define NOT_PLAIN (BIT(1) | BIT(4) | BIT(7) | BIT(0xb) | BIT(0xd) | BIT(0x1f))
 #define HAS_SUB   (NOT_PLAIN & ~BIT(1))
 
+_Static_assert(VX_NONE < 64, "guest_cpuid.nested_hidden is too small");
+
 struct features {
     u64 bits[4];
 };
@@ -99,12 +101,19 @@ static u32 find_feature(const char *name)
     return f;
 }
 
+/* VX_NONE: it is no capability of VMX. */
+static u32 find_vmx_name(const char *name)
+{
+    u32 n = 0;
+
+    while (n < cpuid_nr_vmx_names && !same_name(name, cpuid_vmx_names[n]))
+        n++;
+    return n;
+}
+
 bool cpuid_feature_known(const char *name)
 {
-    for (u32 i = 0; i < cpuid_nr_vmx_names; i++)
-        if (same_name(name, cpuid_vmx_names[i]))
-            return true;
-    return find_feature(name) < CPUID_NR_FEATURES;
+    return find_vmx_name(name) != VX_NONE || find_feature(name) < CPUID_NR_FEATURES;
 }
 
 /* --- build --- */
@@ -224,6 +233,16 @@ static void note_cpu(struct guest_cpuid *c, const struct features *cpu)
     c->cpu_umwait = has(cpu, CF_WAITPKG);
 }
 
+static void note_vmx_names(struct guest_cpuid *c, const struct config_vm *config)
+{
+    for (u32 i = 0; i < config->nr_hide; i++) {
+        u32 name = find_vmx_name(config->hide[i]);
+
+        if (name != VX_NONE)
+            c->nested_hidden |= BIT(name);
+    }
+}
+
 static void note_controls(struct guest_cpuid *c, const struct features *f, u64 granted)
 {
     u64 used = 0, known = 0;
@@ -275,6 +294,7 @@ void guest_cpuid_build(struct guest_cpuid *c, const struct cpuid_env *env, const
     note_features(c, &f);
     note_cpu(c, &cpu);
     note_controls(c, &f, env->vmx_granted);
+    note_vmx_names(c, config);
     note_widths(c);
     c->basic[0].eax = c->max_basic;
     c->extended[0].eax = c->max_extended;

@@ -12,6 +12,14 @@ struct config_vm;
 #define CPUID_NR_EXTENDED 0x09 /* leaves 0x80000000 to 0x80000008 */
 #define CPUID_MAX_SUB     64
 
+/* VX_*: the capabilities of VMX that `hide =` knows. VX_NONE is none of them. */
+enum vmx_name {
+#define VMX_NAME(name) VX_##name,
+#include "vmm/vmx_names.def"
+#undef VMX_NAME
+    VX_NONE
+};
+
 struct cpuid_leaf {
     u32 eax, ebx, ecx, edx;
 };
@@ -34,6 +42,7 @@ struct guest_cpuid {
     u64 spec_ctrl_allowed; /* 0: no IA32_SPEC_CTRL */
     u64 vmx_granted;       /* as in struct cpuid_env */
     u64 vmx_hidden;        /* VMX controls off in this VM: only hidden instructions need them */
+    u64 nested_hidden;     /* BIT(enum vmx_name): what `hide =` takes of the VMX that the VM is offered */
     u32 maxphyaddr, linear_bits;
     bool has_x2apic, has_tsc_deadline, has_tsc_adjust, has_rdtscp, has_mtrr, has_pat, has_mca, has_xsaves,
         has_spec_ctrl, has_pred_cmd, has_flush_cmd, has_arch_capabilities, has_umwait;

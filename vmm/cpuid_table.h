@@ -45,7 +45,7 @@ extern const struct cpuid_need cpuid_needs[], cpuid_vmx_needs[];
 extern const struct cpuid_effect cpuid_effects[];
 extern const u32 cpuid_nr_values, cpuid_nr_needs, cpuid_nr_vmx_needs, cpuid_nr_effects;
 
-/* Capabilities of VMX that 'hide' knows. They act once a VM has VMX. */
+/* Capabilities of VMX that 'hide' knows, in the order of enum vmx_name. */
 extern const char *const cpuid_vmx_names[];
 extern const u32 cpuid_nr_vmx_names;
 

@@ -335,6 +335,10 @@ static void test_hide_several_and_any_spelling(void **state)
     assert_true(shown(CF_SSSE3) && shown(CF_APIC));
     assert_false(guest.has_tsc_deadline || guest.has_x2apic);
     assert_true(guest.has_tsc_adjust && guest.has_rdtscp);
+    assert_int_equal(guest.nested_hidden, BIT(VX_EPT));
+    hide("zero length injection");
+    guest_cpuid_build(&guest, &env, &config);
+    assert_int_equal(guest.nested_hidden, BIT(VX_EPT) | BIT(VX_ZERO_LENGTH_INJECTION));
 }
 
 static void test_names(void **state)
@@ -349,6 +353,7 @@ static void test_names(void **state)
         assert_true(cpuid_feature_known(known[i]));
     for (size_t i = 0; i < ARRAY_SIZE(unknown); i++)
         assert_false(cpuid_feature_known(unknown[i]));
+    assert_int_equal(cpuid_nr_vmx_names, VX_NONE);
     for (u32 f = 0; f < CPUID_NR_FEATURES; f++)
         for (u32 i = 0; i < cpuid_nr_vmx_names; i++)
             assert_string_not_equal(cpuid_features[f].name, cpuid_vmx_names[i]);

@@ -15,6 +15,7 @@
 
 struct vcpu;
 struct vm;
+struct guest_cpuid;
 
 /* IA32_VMX_BASIC of L1. */
 #define VMCS12_REVISION 0x4e440001u /* "ND", format 1 */
@@ -77,9 +78,10 @@ void nested_unload(struct vcpu *v);
 
 /*
  * The capability MSRs that L1 reads and that VM entry is checked against: the table there, intersected with
- * the CPU's (host) and less what hide = takes away (hidden: BIT(enum vmx_feature)).
+ * the CPU's (host) and less what hide = takes away. Of cpuid count what is hidden (nested_hidden, vmx_hidden)
+ * and the bits of CR4 that L1 may set.
  */
-void nested_caps_build(struct vmx_caps *out, const struct vmx_caps *host, u64 hidden);
+void nested_caps_build(struct vmx_caps *out, const struct vmx_caps *host, const struct guest_cpuid *cpuid);
 
 /* --- instructions.c: VMXON to VMFUNC, executed by L1 --- */
 
