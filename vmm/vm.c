@@ -339,7 +339,7 @@ static bool build(struct vm *vm)
 
     guest_cpuid_build(&vm->cpuid, &env, vm->config);
     if (vm->config->nested)
-        nested_caps_build(&vm->nested_caps, &vmx_caps, 0);
+        nested_caps_build(&vm->nested_caps, &vmx_caps, &vm->cpuid);
     vm->msr_bitmap = pool_alloc(&vm->owner, 1);
     if (vm->msr_bitmap)
         msr_bitmap_fill(vm->msr_bitmap, &vm->cpuid);
