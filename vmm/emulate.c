@@ -3,6 +3,7 @@
 
 #include "arch/x86/regs.h"
 #include "vmm/emulate_alu.h"
+#include "vmm/mmio_host.h"
 
 u64 emu_size_mask(u32 size)
 {
@@ -12,8 +13,8 @@ u64 emu_size_mask(u32 size)
 u64 emu_get_reg(struct emu *e, u32 n, u32 size)
 {
     if (n >= REG_HIGH)
-        return e->ops->get_reg(e->ctx, n - REG_HIGH) >> 8 & 0xff;
-    return e->ops->get_reg(e->ctx, n) & emu_size_mask(size);
+        return vcpu_get_reg(e->vcpu, n - REG_HIGH) >> 8 & 0xff;
+    return vcpu_get_reg(e->vcpu, n) & emu_size_mask(size);
 }
 
 void emu_set_reg(struct emu *e, u32 n, u32 size, u64 value)
@@ -22,13 +23,13 @@ void emu_set_reg(struct emu *e, u32 n, u32 size, u64 value)
 
     if (n >= REG_HIGH) {
         n -= REG_HIGH;
-        value = (e->ops->get_reg(e->ctx, n) & ~0xff00ull) | (value & 0xff) << 8;
+        value = (vcpu_get_reg(e->vcpu, n) & ~0xff00ull) | (value & 0xff) << 8;
     } else if (size < 4) {
-        value = (e->ops->get_reg(e->ctx, n) & ~mask) | (value & mask);
+        value = (vcpu_get_reg(e->vcpu, n) & ~mask) | (value & mask);
     } else {
         value &= mask;
     }
-    e->ops->set_reg(e->ctx, n, value);
+    vcpu_set_reg(e->vcpu, n, value);
 }
 
 static enum emu_result segment_fault(struct emu *e, u32 seg)
@@ -68,13 +69,13 @@ enum emu_result emu_translate(struct emu *e, u32 seg, u64 offset, u32 size, bool
 
     if (e->mode == 8) {
         if (seg >= SEG_FS) {
-            e->ops->segment(e->ctx, seg, &s);
+            vcpu_segment(e->vcpu, seg, &s);
             gva += s.base;
         }
         if (!canonical(e, gva) || !canonical(e, gva + size - 1))
             return segment_fault(e, seg);
     } else {
-        e->ops->segment(e->ctx, seg, &s);
+        vcpu_segment(e->vcpu, seg, &s);
         if (!segment_allows(e, &s, offset, size, write))
             return segment_fault(e, seg);
         gva = (u32)(s.base + offset);
@@ -87,9 +88,9 @@ u64 emu_offset(struct emu *e, const struct insn *insn)
     u64 offset = insn->disp;
 
     if (insn->base != REG_NONE)
-        offset += e->ops->get_reg(e->ctx, insn->base);
+        offset += vcpu_get_reg(e->vcpu, insn->base);
     if (insn->index != REG_NONE)
-        offset += e->ops->get_reg(e->ctx, insn->index) << insn->scale;
+        offset += vcpu_get_reg(e->vcpu, insn->index) << insn->scale;
     if (insn->rip_relative)
         offset += e->rip + insn->length;
     return offset & emu_size_mask(insn->addr_size);
@@ -154,7 +155,7 @@ static enum emu_result run_mov(struct emu *e, const struct insn *insn)
 static enum emu_result run_arithmetic(struct emu *e, const struct insn *insn)
 {
     bool to_register = insn->form == FORM_REG_RM, keep = insn->op == OP_CMP || insn->op == OP_TEST;
-    u64 rflags = e->ops->get_rflags(e->ctx), other, result;
+    u64 rflags = vcpu_get_rflags(e->vcpu), other, result;
     struct emu_access a;
     enum emu_result r = translate_rm(e, insn, !to_register && !keep, &a);
 
@@ -169,7 +170,7 @@ static enum emu_result run_arithmetic(struct emu *e, const struct insn *insn)
         emu_set_reg(e, insn->reg, insn->size, result);
     else if (!keep)
         store(e, &a, result);
-    e->ops->set_rflags(e->ctx, rflags);
+    vcpu_set_rflags(e->vcpu, rflags);
     return EMU_OK;
 }
 
@@ -189,7 +190,7 @@ static enum emu_result run_xchg(struct emu *e, const struct insn *insn)
 
 static enum emu_result run_xadd(struct emu *e, const struct insn *insn)
 {
-    u64 rflags = e->ops->get_rflags(e->ctx), old;
+    u64 rflags = vcpu_get_rflags(e->vcpu), old;
     struct emu_access a;
     enum emu_result r = translate_rm(e, insn, true, &a);
 
@@ -198,13 +199,13 @@ static enum emu_result run_xadd(struct emu *e, const struct insn *insn)
     old = load(e, &a);
     store(e, &a, alu(OP_ADD, insn->size, old, emu_get_reg(e, insn->reg, insn->size), &rflags));
     emu_set_reg(e, insn->reg, insn->size, old);
-    e->ops->set_rflags(e->ctx, rflags);
+    vcpu_set_rflags(e->vcpu, rflags);
     return EMU_OK;
 }
 
 static enum emu_result run_cmpxchg(struct emu *e, const struct insn *insn)
 {
-    u64 rflags = e->ops->get_rflags(e->ctx), old;
+    u64 rflags = vcpu_get_rflags(e->vcpu), old;
     struct emu_access a;
     enum emu_result r = translate_rm(e, insn, true, &a);
 
@@ -218,7 +219,7 @@ static enum emu_result run_cmpxchg(struct emu *e, const struct insn *insn)
         store(e, &a, old); /* there is a write cycle in any case */
         emu_set_reg(e, REG_RAX, insn->size, old);
     }
-    e->ops->set_rflags(e->ctx, rflags);
+    vcpu_set_rflags(e->vcpu, rflags);
     return EMU_OK;
 }
 
@@ -226,7 +227,7 @@ static enum emu_result run_cmpxchg(struct emu *e, const struct insn *insn)
 static enum emu_result run_bit(struct emu *e, const struct insn *insn)
 {
     u32 bits = 8 * insn->size;
-    u64 number = insn->imm, offset = emu_offset(e, insn), rflags = e->ops->get_rflags(e->ctx), value, bit;
+    u64 number = insn->imm, offset = emu_offset(e, insn), rflags = vcpu_get_rflags(e->vcpu), value, bit;
     struct emu_access a;
     enum emu_result r;
 
@@ -247,13 +248,13 @@ static enum emu_result run_bit(struct emu *e, const struct insn *insn)
         store(e, &a, value & ~bit);
     else if (insn->op == OP_BTC)
         store(e, &a, value ^ bit);
-    e->ops->set_rflags(e->ctx, rflags);
+    vcpu_set_rflags(e->vcpu, rflags);
     return EMU_OK;
 }
 
 static enum emu_result run_shift(struct emu *e, const struct insn *insn)
 {
-    u64 rflags = e->ops->get_rflags(e->ctx);
+    u64 rflags = vcpu_get_rflags(e->vcpu);
     u32 count = insn->form == FORM_RM_CL ? emu_get_reg(e, REG_RCX, 1) : insn->imm;
     struct emu_access a;
     enum emu_result r = translate_rm(e, insn, true, &a);
@@ -261,7 +262,7 @@ static enum emu_result run_shift(struct emu *e, const struct insn *insn)
     if (r)
         return r;
     store(e, &a, shift(insn->op, insn->size, load(e, &a), count, &rflags));
-    e->ops->set_rflags(e->ctx, rflags);
+    vcpu_set_rflags(e->vcpu, rflags);
     return EMU_OK;
 }
 
@@ -271,7 +272,7 @@ static enum emu_result run_setcc(struct emu *e, const struct insn *insn)
     enum emu_result r = translate_rm(e, insn, true, &a);
 
     if (!r)
-        store(e, &a, condition_holds(insn->condition, e->ops->get_rflags(e->ctx)));
+        store(e, &a, condition_holds(insn->condition, vcpu_get_rflags(e->vcpu)));
     return r;
 }
 
@@ -285,7 +286,7 @@ static enum emu_result run_cmovcc(struct emu *e, const struct insn *insn)
     if (r)
         return r;
     value = load(e, &a);
-    if (!condition_holds(insn->condition, e->ops->get_rflags(e->ctx)))
+    if (!condition_holds(insn->condition, vcpu_get_rflags(e->vcpu)))
         value = emu_get_reg(e, insn->reg, insn->size);
     emu_set_reg(e, insn->reg, insn->size, value);
     return EMU_OK;
@@ -298,7 +299,7 @@ static u32 stack_size(struct emu *e)
 
     if (e->mode == 8)
         return 8;
-    e->ops->segment(e->ctx, SEG_SS, &ss);
+    vcpu_segment(e->vcpu, SEG_SS, &ss);
     return ss.access & SEG_AR_DB ? 4 : 2;
 }
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Carries out one decoded instruction with a memory operand, with the effects that SDM 325462 volume 2
- * describes. Pure logic: the guest's registers and memory are behind struct emu_ops.
+ * describes. Pure logic: registers are asked for by vmm/mmio_host.h and arch/x86/vector.h, memory is behind
+ * struct emu_ops.
  */
 #ifndef VMM_EMULATE_H
 #define VMM_EMULATE_H
@@ -9,6 +10,8 @@
 #include "lib/types.h"
 #include "arch/x86/decode.h"
 #include "vmm/segment.h"
+
+struct vcpu;
 
 enum emu_result {
     EMU_OK,     /* done: go on at emu.rip (a repeated string instruction may have to go on at itself) */
@@ -30,15 +33,7 @@ struct emu_access {
 };
 
 struct emu_ops {
-    u64 (*get_reg)(void *ctx, u32 n); /* 0 to 15 */
-    void (*set_reg)(void *ctx, u32 n, u64 value);
-    u64 (*get_rflags)(void *ctx);
-    void (*set_rflags)(void *ctx, u64 value);
-    void (*segment)(void *ctx, u32 seg, struct segment *out); /* SEG_* */
-    /* Vector registers 0 to 15: their low 16 bytes, or 32. With vex writes clear what is above. */
-    void (*get_vector)(void *ctx, u32 n, u32 size, u64 value[4]);
-    void (*set_vector)(void *ctx, u32 n, u32 size, bool vex, const u64 value[4]);
-    /* Whether the guest may use them now: EMU_OK, or EMU_FAULT and *fault: #UD or #NM. */
+    /* Whether the guest may use vector registers now: EMU_OK, or EMU_FAULT and *fault: #UD or #NM. */
     enum emu_result (*vector_usable)(void *ctx, bool vex, struct emu_fault *fault);
     /* Checks and translates size (1 to 32) bytes, for writing (and reading) or for reading. On a fault fills
      * *fault. */
@@ -52,6 +47,7 @@ struct emu_ops {
 struct emu {
     const struct emu_ops *ops;
     void *ctx;
+    struct vcpu *vcpu;
     u32 mode;     /* as for decode(): 2, 4 or 8 */
     u32 gva_bits; /* in 64-bit mode: 48, or 57 with CR4.LA57 */
     bool real;    /* CR0.PE = 0: segments have limits but no rights */

@@ -5,6 +5,7 @@
 
 #include "arch/x86/regs.h"
 #include "vmm/emulate_alu.h"
+#include "vmm/mmio_host.h"
 
 /* What an instruction touches. */
 static const struct {
@@ -27,9 +28,9 @@ static void transfer(struct emu *e, const struct insn *insn, const struct emu_ac
     if (kinds[insn->op].write) {
         e->ops->store(e->ctx, to, a);
     } else if (kinds[insn->op].compares) {
-        rflags = e->ops->get_rflags(e->ctx);
+        rflags = vcpu_get_rflags(e->vcpu);
         alu(OP_CMP, insn->size, a, e->ops->load(e->ctx, to), &rflags);
-        e->ops->set_rflags(e->ctx, rflags);
+        vcpu_set_rflags(e->vcpu, rflags);
     } else {
         emu_set_reg(e, REG_RAX, insn->size, a);
     }
@@ -63,14 +64,14 @@ static bool condition_ends(struct emu *e, const struct insn *insn)
 
     if (!kinds[insn->op].compares)
         return false;
-    equal = e->ops->get_rflags(e->ctx) & RFLAGS_ZF;
+    equal = vcpu_get_rflags(e->vcpu) & RFLAGS_ZF;
     return insn->prefixes & INSN_REP ? !equal : equal;
 }
 
 enum emu_result emu_string(struct emu *e, const struct insn *insn)
 {
     bool repeat = insn->prefixes & (INSN_REP | INSN_REPNE), done = !repeat;
-    u64 rflags = e->ops->get_rflags(e->ctx), count = 0;
+    u64 rflags = vcpu_get_rflags(e->vcpu), count = 0;
     u64 step = rflags & RFLAGS_DF ? -(u64)insn->size : insn->size;
     u32 limit = rflags & RFLAGS_TF ? 1 : EMU_REP_MAX;
 

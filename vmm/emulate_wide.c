@@ -3,6 +3,8 @@
 #include "vmm/emulate.h"
 
 #include "arch/x86/regs.h"
+#include "arch/x86/vector.h"
+#include "vmm/mmio_host.h"
 
 struct emu_access emu_part(const struct emu_access *a, u32 at, u32 n)
 {
@@ -55,7 +57,7 @@ static enum emu_result translate(struct emu *e, const struct insn *insn, bool wr
 
 enum emu_result emu_cmpxchg_pair(struct emu *e, const struct insn *insn)
 {
-    u64 rflags = e->ops->get_rflags(e->ctx), value[2] = {0}, expected[2], new[2];
+    u64 rflags = vcpu_get_rflags(e->vcpu), value[2] = {0}, expected[2], new[2];
     u32 size = insn->size, shift = 8 * (size % 8);
     struct emu_access a;
     enum emu_result r = translate(e, insn, true, size == 8, &a);
@@ -81,7 +83,7 @@ enum emu_result emu_cmpxchg_pair(struct emu *e, const struct insn *insn)
         emu_set_reg(e, REG_RAX, size, value[0]);
         emu_set_reg(e, REG_RDX, size, size == 4 ? value[0] >> shift : value[1]);
     }
-    e->ops->set_rflags(e->ctx, rflags);
+    vcpu_set_rflags(e->vcpu, rflags);
     return EMU_OK;
 }
 
@@ -98,11 +100,11 @@ enum emu_result emu_vector(struct emu *e, const struct insn *insn)
     if (r)
         return r;
     if (to_memory) {
-        e->ops->get_vector(e->ctx, insn->reg, MAX(insn->size, 16u), value);
+        vector_get(insn->reg, MAX(insn->size, 16u), value);
         store(e, &a, insn->size, value);
     } else {
         load(e, &a, insn->size, value);
-        e->ops->set_vector(e->ctx, insn->reg, MAX(insn->size, 16u), vex, value);
+        vector_set(insn->reg, MAX(insn->size, 16u), vex, value);
     }
     return EMU_OK;
 }

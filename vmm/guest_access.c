@@ -7,48 +7,6 @@
 
 #define PAGE_OFFSET(x) ((x) & (PAGE_SIZE - 1))
 
-static struct vcpu *vcpu_of(void *ctx)
-{
-    return ((struct guest_access *)ctx)->vcpu;
-}
-
-static u64 get_reg(void *ctx, u32 n)
-{
-    return vcpu_get_reg(vcpu_of(ctx), n);
-}
-
-static void set_reg(void *ctx, u32 n, u64 value)
-{
-    vcpu_set_reg(vcpu_of(ctx), n, value);
-}
-
-static u64 get_rflags(void *ctx)
-{
-    return vcpu_get_rflags(vcpu_of(ctx));
-}
-
-static void set_rflags(void *ctx, u64 value)
-{
-    vcpu_set_rflags(vcpu_of(ctx), value);
-}
-
-static void get_segment(void *ctx, u32 seg, struct segment *out)
-{
-    vcpu_segment(vcpu_of(ctx), seg, out);
-}
-
-static void get_vector(void *ctx, u32 n, u32 size, u64 value[4])
-{
-    (void)ctx;
-    vector_get(n, size, value);
-}
-
-static void set_vector(void *ctx, u32 n, u32 size, bool vex, const u64 value[4])
-{
-    (void)ctx;
-    vector_set(n, size, vex, value);
-}
-
 /* SDM 325462 volume 2, 'Instruction Exception Specification', types 1 to 5, as far as they have these in
  * common. */
 static enum emu_result vector_usable(void *ctx, bool vex, struct emu_fault *fault)
@@ -85,7 +43,9 @@ static int walk_read(void *ctx, gpa_t gpa, u32 size, u64 *value)
 
 static int walk_update(void *ctx, gpa_t gpa, u32 size, u64 old, u64 new)
 {
-    return guest_update(vcpu_vm(vcpu_of(ctx)), gpa, size, old, new);
+    struct guest_access *g = ctx;
+
+    return guest_update(vcpu_vm(g->vcpu), gpa, size, old, new);
 }
 
 enum emu_result guest_translate(struct guest_access *g, gva_t gva, u32 access, gpa_t *out,
@@ -188,13 +148,6 @@ static void store(void *ctx, const struct emu_access *a, u64 value)
 }
 
 static const struct emu_ops emu_ops = {
-    .get_reg = get_reg,
-    .set_reg = set_reg,
-    .get_rflags = get_rflags,
-    .set_rflags = set_rflags,
-    .segment = get_segment,
-    .get_vector = get_vector,
-    .set_vector = set_vector,
     .vector_usable = vector_usable,
     .translate = translate,
     .load = load,
@@ -224,6 +177,7 @@ void guest_access_init(struct guest_access *g, struct vcpu *v)
     vcpu_segment(v, SEG_CS, &cs);
     g->emu.ops = &emu_ops;
     g->emu.ctx = g;
+    g->emu.vcpu = v;
     g->emu.mode = mode_of(&g->walk, &cs);
     g->emu.gva_bits = g->walk.cr4 & CR4_LA57 ? 57 : 48;
     g->emu.real = !(g->walk.cr0 & CR0_PE);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* links: vmm/emulate.c vmm/emulate_alu.c vmm/emulate_string.c vmm/emulate_wide.c */
-/* links: arch/x86/decode.c arch/x86/decode_table.c */
+/* links: arch/x86/decode.c arch/x86/decode_table.c tests/unit/fake_vcpu.c */
 /* What cannot be tried on the host: 16-bit and 32-bit code, segmentation, faults, restarting. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "arch/x86/regs.h"
+#include "tests/unit/fake_vcpu.h"
 #include "vmm/emulate.h"
 
 #define MEMORY 0x4000u
@@ -19,43 +20,11 @@
 #define CODE32 (SEG_AR_DB | 0x9b)
 #define XOCODE (SEG_AR_DB | 0x99)
 
-static u64 gpr[16], rflags, vectors[16][4];
-static struct segment segments[NR_SEGS];
 static u8 memory[MEMORY];
 static u32 accesses;
 static gva_t no_page; /* the page at this address is not present */
 static gva_t seen_gva;
 static enum emu_result translate_result; /* EMU_OK: by the rules */
-
-static u64 get_reg(void *ctx, u32 n)
-{
-    (void)ctx;
-    return gpr[n];
-}
-
-static void set_reg(void *ctx, u32 n, u64 value)
-{
-    (void)ctx;
-    gpr[n] = value;
-}
-
-static u64 get_rflags(void *ctx)
-{
-    (void)ctx;
-    return rflags;
-}
-
-static void set_rflags(void *ctx, u64 value)
-{
-    (void)ctx;
-    rflags = value;
-}
-
-static void get_segment(void *ctx, u32 seg, struct segment *out)
-{
-    (void)ctx;
-    *out = segments[seg];
-}
 
 static enum emu_result translate(void *ctx, gva_t gva, u32 size, bool write, struct emu_access *out,
                                  struct emu_fault *fault)
@@ -89,20 +58,6 @@ static void store(void *ctx, const struct emu_access *a, u64 value)
     memcpy(memory + a->gpa[0], &value, a->size[0]);
 }
 
-static void get_vector(void *ctx, u32 n, u32 size, u64 value[4])
-{
-    assert_true(!ctx && n < 16 && (size == 16 || size == 32));
-    memcpy(value, vectors[n], size);
-}
-
-static void set_vector(void *ctx, u32 n, u32 size, bool vex, const u64 value[4])
-{
-    assert_true(!ctx && n < 16 && (size == 16 || size == 32));
-    if (vex)
-        memset(vectors[n], 0, sizeof(vectors[n]));
-    memcpy(vectors[n], value, size);
-}
-
 static enum emu_result vector_usable(void *ctx, bool vex, struct emu_fault *fault)
 {
     (void)vex, (void)fault;
@@ -111,13 +66,6 @@ static enum emu_result vector_usable(void *ctx, bool vex, struct emu_fault *faul
 }
 
 static const struct emu_ops ops = {
-    .get_reg = get_reg,
-    .set_reg = set_reg,
-    .get_rflags = get_rflags,
-    .set_rflags = set_rflags,
-    .segment = get_segment,
-    .get_vector = get_vector,
-    .set_vector = set_vector,
     .vector_usable = vector_usable,
     .translate = translate,
     .load = load,
@@ -126,15 +74,15 @@ static const struct emu_ops ops = {
 
 static struct emu start(u32 mode)
 {
-    memset(gpr, 0, sizeof(gpr));
+    memset(&fake, 0, sizeof(fake));
     memset(memory, 0, sizeof(memory));
     for (u32 i = 0; i < NR_SEGS; i++)
-        segments[i] = (struct segment){0, mode == 2 ? 0xffff : ~0u, mode == 2 ? DATA16 : DATA32};
-    rflags = RFLAGS_FIXED;
+        fake.seg[i] = (struct segment){0, mode == 2 ? 0xffff : ~0u, mode == 2 ? DATA16 : DATA32};
+    fake.rflags = RFLAGS_FIXED;
     accesses = 0;
     no_page = seen_gva = BIT(60);
     translate_result = EMU_OK;
-    return (struct emu){.ops = &ops, .mode = mode, .gva_bits = 48, .rip = 0x100};
+    return (struct emu){.ops = &ops, .vcpu = &fake, .mode = mode, .gva_bits = 48, .rip = 0x100};
 }
 
 static enum emu_result run(struct emu *e, const u8 *bytes, u32 n)
@@ -161,10 +109,10 @@ static void test_16bit_addressing(void **state)
     struct emu e = start(2);
 
     (void)state;
-    gpr[REG_RBX] = 0xfff0;
-    gpr[REG_RSI] = 0xdead0020;
-    gpr[REG_RAX] = 0x1122334455667788;
-    segments[SEG_DS].base = 0x1000;
+    fake.gpr[REG_RBX] = 0xfff0;
+    fake.gpr[REG_RSI] = 0xdead0020;
+    fake.gpr[REG_RAX] = 0x1122334455667788;
+    fake.seg[SEG_DS].base = 0x1000;
     /* mov [bx+si+4], ax: the offset wraps at 64 KiB */
     assert_int_equal(RUN(&e, 0x89, 0x40, 0x04), EMU_OK);
     assert_int_equal(seen_gva, 0x1014);
@@ -173,16 +121,16 @@ static void test_16bit_addressing(void **state)
     assert_int_equal(memory[0x1016], 0);
     assert_int_equal(e.rip, 0x103);
     /* mov eax, ss:[bp] with the default segment */
-    segments[SEG_SS].base = 0x2000;
-    gpr[REG_RBP] = 0x10;
+    fake.seg[SEG_SS].base = 0x2000;
+    fake.gpr[REG_RBP] = 0x10;
     memcpy(memory + 0x2010, "\x01\x02\x03\x04", 4);
     assert_int_equal(RUN(&e, 0x66, 0x8b, 0x46, 0x00), EMU_OK);
-    assert_int_equal(gpr[REG_RAX], 0x04030201);
+    assert_int_equal(fake.gpr[REG_RAX], 0x04030201);
     /* mov ah, es:[0x30] */
-    segments[SEG_ES].base = 0x3000;
+    fake.seg[SEG_ES].base = 0x3000;
     memory[0x3030] = 0x99;
     assert_int_equal(RUN(&e, 0x26, 0x8a, 0x26, 0x30, 0x00), EMU_OK);
-    assert_int_equal(gpr[REG_RAX], 0x04039901);
+    assert_int_equal(fake.gpr[REG_RAX], 0x04039901);
 }
 
 static void test_limits(void **state)
@@ -214,8 +162,8 @@ static void test_limits(void **state)
     for (u32 i = 0; i < ARRAY_SIZE(row); i++) {
         struct emu e = start(4);
 
-        segments[SEG_DS] = segments[SEG_SS] = (struct segment){0x300, row[i].limit, row[i].access};
-        gpr[REG_RCX] = gpr[REG_RBP] = row[i].offset;
+        fake.seg[SEG_DS] = fake.seg[SEG_SS] = (struct segment){0x300, row[i].limit, row[i].access};
+        fake.gpr[REG_RCX] = fake.gpr[REG_RBP] = row[i].offset;
         if (row[i].reads) {
             assert_int_equal(RUN(&e, 0x8b, 0x01), EMU_OK); /* mov eax, [ecx] */
             assert_int_equal(seen_gva, (u32)(0x300 + row[i].offset));
@@ -240,9 +188,9 @@ static void test_real_mode_has_no_types(void **state)
 
     (void)state;
     e.real = true;
-    segments[SEG_CS] = (struct segment){0, 0xffff, 0x9b};
+    fake.seg[SEG_CS] = (struct segment){0, 0xffff, 0x9b};
     assert_int_equal(RUN(&e, 0x2e, 0xa2, 0x10, 0x00), EMU_OK); /* mov cs:[0x10], al */
-    gpr[REG_RBX] = 0xffff;
+    fake.gpr[REG_RBX] = 0xffff;
     e.rip = 0x100;
     accesses = 0;
     assert_int_equal(RUN(&e, 0x89, 0x07), EMU_FAULT); /* mov [bx], ax */
@@ -268,9 +216,9 @@ static void test_canonical(void **state)
             struct emu e = start(8);
             u8 bytes[] = {0x48, 0x8b, stack ? 0x45 : 0x41, 0x00}; /* mov rax, [rbp] or [rcx] */
 
-            segments[SEG_DS].access = segments[SEG_DS].limit = 0; /* not looked at */
+            fake.seg[SEG_DS].access = fake.seg[SEG_DS].limit = 0; /* not looked at */
             e.gva_bits = row[i].bits;
-            gpr[REG_RCX] = gpr[REG_RBP] = row[i].address;
+            fake.gpr[REG_RCX] = fake.gpr[REG_RBP] = row[i].address;
             assert_int_equal(run(&e, bytes, 4), row[i].good ? EMU_OK : EMU_FAULT);
             if (!row[i].good)
                 expect_fault(&e, stack ? VEC_SS : VEC_GP);
@@ -285,14 +233,14 @@ static void test_fs_and_gs_base(void **state)
     struct emu e = start(8);
 
     (void)state;
-    segments[SEG_GS].base = 0xffff888000001000;
-    segments[SEG_DS].base = 0x5000;                                           /* ignored */
+    fake.seg[SEG_GS].base = 0xffff888000001000;
+    fake.seg[SEG_DS].base = 0x5000;                                           /* ignored */
     assert_int_equal(RUN(&e, 0x65, 0x8b, 0x04, 0x25, 0x40, 0, 0, 0), EMU_OK); /* mov eax, gs:[0x40] */
     assert_int_equal(seen_gva, 0xffff888000001040);
     assert_int_equal(RUN(&e, 0x8b, 0x04, 0x25, 0x40, 0, 0, 0), EMU_OK);
     assert_int_equal(seen_gva, 0x40);
     /* 32-bit addresses are cut before the base is added. */
-    gpr[REG_RCX] = 0xfffffffff0;
+    fake.gpr[REG_RCX] = 0xfffffffff0;
     assert_int_equal(RUN(&e, 0x65, 0x67, 0x8b, 0x41, 0x20), EMU_OK); /* mov eax, gs:[ecx+0x20] */
     assert_int_equal(seen_gva, 0xffff888000001010);
     /* RIP-relative: from the next instruction */
@@ -340,15 +288,15 @@ static void test_fault_changes_nothing(void **state)
             u64 before[16];
 
             for (u32 n = 0; n < 16; n++)
-                gpr[n] = before[n] = 0x1ffe;
+                fake.gpr[n] = before[n] = 0x1ffe;
             no_page = 0x2000;
             if (result != EMU_FAULT)
                 translate_result = result;
-            rflags = RFLAGS_FIXED | RFLAGS_CF | RFLAGS_AF;
+            fake.rflags = RFLAGS_FIXED | RFLAGS_CF | RFLAGS_AF;
             assert_int_equal(run(&e, row[i].bytes, row[i].n), result);
             assert_int_equal(e.rip, 0x100);
-            assert_int_equal(rflags, RFLAGS_FIXED | RFLAGS_CF | RFLAGS_AF);
-            assert_memory_equal(gpr, before, sizeof(gpr));
+            assert_int_equal(fake.rflags, RFLAGS_FIXED | RFLAGS_CF | RFLAGS_AF);
+            assert_memory_equal(fake.gpr, before, sizeof(fake.gpr));
             assert_int_equal(accesses, 0);
             if (result == EMU_FAULT)
                 assert_int_equal(e.fault.cr2, 0x2000);
@@ -363,25 +311,25 @@ static void test_stack_faults(void **state)
 
     (void)state;
     no_page = 0x2000;
-    gpr[REG_RCX] = 0x800;
-    gpr[REG_RSP] = 0x2002;
+    fake.gpr[REG_RCX] = 0x800;
+    fake.gpr[REG_RSP] = 0x2002;
     assert_int_equal(RUN(&e, 0xff, 0x31), EMU_FAULT);
     assert_int_equal(e.fault.error_code, 2);
-    assert_int_equal(gpr[REG_RSP], 0x2002);
+    assert_int_equal(fake.gpr[REG_RSP], 0x2002);
     assert_int_equal(RUN(&e, 0x8f, 0x01), EMU_FAULT);
     assert_int_equal(e.fault.error_code, 0);
-    assert_int_equal(gpr[REG_RSP], 0x2002);
+    assert_int_equal(fake.gpr[REG_RSP], 0x2002);
     /* A 16-bit stack in 32-bit code wraps, and the upper half of ESP stays. */
-    segments[SEG_SS].access = DATA16;
-    gpr[REG_RSP] = 0xabcd0002;
+    fake.seg[SEG_SS].access = DATA16;
+    fake.gpr[REG_RSP] = 0xabcd0002;
     memory[0x800] = 0x77;
     assert_int_equal(RUN(&e, 0x66, 0xff, 0x31), EMU_OK);
-    assert_int_equal(gpr[REG_RSP], 0xabcd0000);
+    assert_int_equal(fake.gpr[REG_RSP], 0xabcd0000);
     assert_int_equal(memory[0], 0x77);
     assert_int_equal(RUN(&e, 0x66, 0xff, 0x31), EMU_OK);
-    assert_int_equal(gpr[REG_RSP], 0xabcdfffe);
+    assert_int_equal(fake.gpr[REG_RSP], 0xabcdfffe);
     assert_int_equal(RUN(&e, 0x66, 0x8f, 0x01), EMU_OK);
-    assert_int_equal(gpr[REG_RSP], 0xabcd0000);
+    assert_int_equal(fake.gpr[REG_RSP], 0xabcd0000);
 }
 
 static void test_rep(void **state)
@@ -390,16 +338,16 @@ static void test_rep(void **state)
 
     (void)state;
     /* rep stosd over more items than one call does */
-    gpr[REG_RAX] = 0xa1b2c3d4;
-    gpr[REG_RCX] = EMU_REP_MAX + 10;
-    gpr[REG_RDI] = 0x100;
+    fake.gpr[REG_RAX] = 0xa1b2c3d4;
+    fake.gpr[REG_RCX] = EMU_REP_MAX + 10;
+    fake.gpr[REG_RDI] = 0x100;
     assert_int_equal(RUN(&e, 0xf3, 0xab), EMU_OK);
     assert_int_equal(e.rip, 0x100);
-    assert_int_equal(gpr[REG_RCX], 10);
-    assert_int_equal(gpr[REG_RDI], 0x100 + 4 * EMU_REP_MAX);
+    assert_int_equal(fake.gpr[REG_RCX], 10);
+    assert_int_equal(fake.gpr[REG_RDI], 0x100 + 4 * EMU_REP_MAX);
     assert_int_equal(RUN(&e, 0xf3, 0xab), EMU_OK);
     assert_int_equal(e.rip, 0x102);
-    assert_int_equal(gpr[REG_RCX], 0);
+    assert_int_equal(fake.gpr[REG_RCX], 0);
     assert_int_equal(accesses, EMU_REP_MAX + 10);
     for (u32 i = 0; i < EMU_REP_MAX + 10; i++)
         assert_memory_equal(memory + 0x100 + 4 * i, "\xd4\xc3\xb2\xa1", 4);
@@ -407,7 +355,7 @@ static void test_rep(void **state)
 
     /* Exactly as many as one call does. */
     e = start(8);
-    gpr[REG_RCX] = EMU_REP_MAX;
+    fake.gpr[REG_RCX] = EMU_REP_MAX;
     assert_int_equal(RUN(&e, 0xf3, 0xaa), EMU_OK);
     assert_int_equal(e.rip, 0x102);
 
@@ -419,8 +367,8 @@ static void test_rep(void **state)
 
     /* One item with TF; the instruction is over with the last one. */
     e = start(8);
-    rflags |= RFLAGS_TF;
-    gpr[REG_RCX] = 2;
+    fake.rflags |= RFLAGS_TF;
+    fake.gpr[REG_RCX] = 2;
     assert_int_equal(RUN(&e, 0xf3, 0xa4), EMU_OK);
     assert_int_equal(e.rip, 0x100);
     assert_int_equal(RUN(&e, 0xf3, 0xa4), EMU_OK);
@@ -433,25 +381,25 @@ static void test_rep_fault_in_the_middle(void **state)
 
     (void)state;
     no_page = 0x2000;
-    gpr[REG_RSI] = 0x1004;
-    gpr[REG_RDI] = 0x1ffc;
-    gpr[REG_RCX] = 5;
-    rflags |= RFLAGS_DF;
-    segments[SEG_ES].base = 0x7777;                /* ignored in 64-bit mode */
+    fake.gpr[REG_RSI] = 0x1004;
+    fake.gpr[REG_RDI] = 0x1ffc;
+    fake.gpr[REG_RCX] = 5;
+    fake.rflags |= RFLAGS_DF;
+    fake.seg[SEG_ES].base = 0x7777;                /* ignored in 64-bit mode */
     assert_int_equal(RUN(&e, 0xf3, 0xa5), EMU_OK); /* downwards, away from the hole */
-    assert_int_equal(gpr[REG_RDI], 0x1ffc - 5 * 4);
-    assert_int_equal(gpr[REG_RSI], 0x1004 - 5 * 4);
+    assert_int_equal(fake.gpr[REG_RDI], 0x1ffc - 5 * 4);
+    assert_int_equal(fake.gpr[REG_RSI], 0x1004 - 5 * 4);
 
     e = start(8);
     no_page = 0x2000;
-    gpr[REG_RSI] = 0x1000;
-    gpr[REG_RDI] = 0x1ff8;
-    gpr[REG_RCX] = 5;
+    fake.gpr[REG_RSI] = 0x1000;
+    fake.gpr[REG_RDI] = 0x1ff8;
+    fake.gpr[REG_RCX] = 5;
     assert_int_equal(RUN(&e, 0xf3, 0xa5), EMU_FAULT);
     assert_int_equal(e.rip, 0x100);
-    assert_int_equal(gpr[REG_RCX], 3);
-    assert_int_equal(gpr[REG_RSI], 0x1008);
-    assert_int_equal(gpr[REG_RDI], 0x2000);
+    assert_int_equal(fake.gpr[REG_RCX], 3);
+    assert_int_equal(fake.gpr[REG_RSI], 0x1008);
+    assert_int_equal(fake.gpr[REG_RDI], 0x2000);
     assert_int_equal(e.fault.error_code, 2);
     no_page = BIT(60);
     assert_int_equal(RUN(&e, 0xf3, 0xa5), EMU_OK);
@@ -463,20 +411,20 @@ static void test_string_16bit(void **state)
     struct emu e = start(2);
 
     (void)state;
-    segments[SEG_FS].base = 0x1000;
-    segments[SEG_ES].base = 0x2000;
-    gpr[REG_RDI] = 0xbbbb00000001;
-    gpr[REG_RCX] = 0xcccc00000002;
-    rflags |= RFLAGS_DF;
-    gpr[REG_RSI] = 0xaaaa00000001;
+    fake.seg[SEG_FS].base = 0x1000;
+    fake.seg[SEG_ES].base = 0x2000;
+    fake.gpr[REG_RDI] = 0xbbbb00000001;
+    fake.gpr[REG_RCX] = 0xcccc00000002;
+    fake.rflags |= RFLAGS_DF;
+    fake.gpr[REG_RSI] = 0xaaaa00000001;
     memory[0x1001] = 0x11;
     memory[0x1000] = 0x22;
     assert_int_equal(RUN(&e, 0xf3, 0x64, 0xa4), EMU_OK); /* rep movsb es:[di], fs:[si] */
     assert_int_equal(memory[0x2001], 0x11);
     assert_int_equal(memory[0x2000], 0x22);
-    assert_int_equal(gpr[REG_RSI], 0xaaaa0000ffff);
-    assert_int_equal(gpr[REG_RDI], 0xbbbb0000ffff);
-    assert_int_equal(gpr[REG_RCX], 0xcccc00000000);
+    assert_int_equal(fake.gpr[REG_RSI], 0xaaaa0000ffff);
+    assert_int_equal(fake.gpr[REG_RDI], 0xbbbb0000ffff);
+    assert_int_equal(fake.gpr[REG_RCX], 0xcccc00000000);
     assert_int_equal(e.rip, 0x103);
 }
 
@@ -505,12 +453,12 @@ static void test_alignment(void **state)
     struct emu e = start(8);
 
     (void)state;
-    gpr[REG_RCX] = 0x108;
+    fake.gpr[REG_RCX] = 0x108;
     assert_int_equal(RUN(&e, 0x48, 0x0f, 0xc7, 0x09), EMU_FAULT); /* cmpxchg16b [rcx] */
     expect_fault(&e, VEC_GP);
     assert_int_equal(RUN(&e, 0xc5, 0xfc, 0x29, 0x01), EMU_FAULT); /* vmovaps [rcx], ymm0 */
     expect_fault(&e, VEC_GP);
-    gpr[REG_RCX] = 0x110;
+    fake.gpr[REG_RCX] = 0x110;
     assert_int_equal(RUN(&e, 0xc5, 0xfc, 0x29, 0x01), EMU_FAULT);
     expect_fault(&e, VEC_GP);
     assert_int_equal(RUN(&e, 0xc5, 0xf8, 0x29, 0x01), EMU_OK); /* vmovaps [rcx], xmm0 */

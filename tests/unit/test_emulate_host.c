@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* links: vmm/emulate.c vmm/emulate_alu.c vmm/emulate_string.c vmm/emulate_wide.c */
-/* links: arch/x86/decode.c arch/x86/decode_table.c */
+/* links: arch/x86/decode.c arch/x86/decode_table.c tests/unit/fake_vcpu.c */
 /*
  * The emulator against the CPU that runs the test: the same generated 64-bit instruction is executed on the
  * host and emulated on a copy of its memory; registers, flags and memory must be equal.
@@ -16,6 +16,7 @@
 #include <cpuid.h>
 
 #include "arch/x86/regs.h"
+#include "tests/unit/fake_vcpu.h"
 #include "vmm/emulate.h"
 
 /* Addresses that 32-bit addressing reaches too. */
@@ -74,39 +75,8 @@ __asm__(
     "pop %r15; pop %r14; pop %r13; pop %r12; pop %rbp; pop %rbx\n"
     "ret\n");
 
-/* The emulated side. */
-static struct state guest;
+/* The emulated side: the registers are the fake vCPU's. */
 static u8 shadow[DATA_SIZE];
-
-static u64 get_reg(void *ctx, u32 n)
-{
-    assert_true(!ctx && n < 16);
-    return guest.gpr[n];
-}
-
-static void set_reg(void *ctx, u32 n, u64 value)
-{
-    assert_true(!ctx && n < 16);
-    guest.gpr[n] = value;
-}
-
-static u64 get_rflags(void *ctx)
-{
-    assert_null(ctx);
-    return guest.rflags;
-}
-
-static void set_rflags(void *ctx, u64 value)
-{
-    assert_null(ctx);
-    guest.rflags = value;
-}
-
-static void get_segment(void *ctx, u32 seg, struct segment *out)
-{
-    assert_true(!ctx && seg == SEG_GS);
-    *out = (struct segment){0}; /* its base is 0 on the host as well */
-}
 
 static enum emu_result translate(void *ctx, gva_t gva, u32 size, bool write, struct emu_access *out,
                                  struct emu_fault *fault)
@@ -132,20 +102,6 @@ static void store(void *ctx, const struct emu_access *a, u64 value)
     memcpy(shadow + (a->gpa[0] - DATA), &value, a->size[0]);
 }
 
-static void get_vector(void *ctx, u32 n, u32 size, u64 value[4])
-{
-    assert_true(!ctx && n < 16 && (size == 16 || size == 32));
-    memcpy(value, guest.vector[n], size);
-}
-
-static void set_vector(void *ctx, u32 n, u32 size, bool vex, const u64 value[4])
-{
-    assert_true(!ctx && n < 16 && (size == 16 || size == 32));
-    if (vex)
-        memset(guest.vector[n], 0, sizeof(guest.vector[n]));
-    memcpy(guest.vector[n], value, size);
-}
-
 static enum emu_result vector_usable(void *ctx, bool vex, struct emu_fault *fault)
 {
     (void)vex, (void)fault;
@@ -154,13 +110,6 @@ static enum emu_result vector_usable(void *ctx, bool vex, struct emu_fault *faul
 }
 
 static const struct emu_ops ops = {
-    .get_reg = get_reg,
-    .set_reg = set_reg,
-    .get_rflags = get_rflags,
-    .set_rflags = set_rflags,
-    .segment = get_segment,
-    .get_vector = get_vector,
-    .set_vector = set_vector,
     .vector_usable = vector_usable,
     .translate = translate,
     .load = load,
@@ -373,22 +322,29 @@ static void compare(const struct insn *insn, const u8 *bytes, const struct state
     for (u32 i = 0; i < insn->length; i++)
         sprintf(text + 3 * i, "%02x ", bytes[i]);
     for (u32 i = 0; i < 16; i++)
-        if (host->gpr[i] != guest.gpr[i])
+        if (host->gpr[i] != fake.gpr[i])
             fail_msg("%s%s: register %u was %lx, host %lx, emulated %lx", text, insn_op_name(insn->op), i,
-                     before->gpr[i], host->gpr[i], guest.gpr[i]);
-    if ((host->rflags ^ guest.rflags) & mask)
+                     before->gpr[i], host->gpr[i], fake.gpr[i]);
+    if ((host->rflags ^ fake.rflags) & mask)
         fail_msg("%s%s: rflags were %lx, host %lx, emulated %lx", text, insn_op_name(insn->op),
-                 before->rflags, host->rflags, guest.rflags);
-    if (memcmp(host->vector, guest.vector, sizeof(guest.vector)))
+                 before->rflags, host->rflags, fake.rflags);
+    if (memcmp(host->vector, fake.vector_reg, sizeof(fake.vector_reg)))
         fail_msg("%s%s: vector registers differ", text, insn_op_name(insn->op));
     if (memcmp((void *)DATA, shadow, DATA_SIZE))
         fail_msg("%s%s: memory differs", text, insn_op_name(insn->op));
 }
 
+static void give(const struct state *s)
+{
+    memcpy(fake.gpr, s->gpr, sizeof(fake.gpr));
+    memcpy(fake.vector_reg, s->vector, sizeof(fake.vector_reg));
+    fake.rflags = s->rflags;
+}
+
 /* Emulates as often as a guest would come back. */
 static void emulate(const struct insn *insn)
 {
-    struct emu e = {.ops = &ops, .mode = 8, .gva_bits = 48, .rip = CODE};
+    struct emu e = {.ops = &ops, .vcpu = &fake, .mode = 8, .gva_bits = 48, .rip = CODE};
     u32 calls = 0;
 
     do {
@@ -450,7 +406,8 @@ static void test_against_host(void **state)
             memset((void *)MIDDLE, 0, 512);
             memset(shadow + (MIDDLE - DATA), 0, 512);
         }
-        host = guest = before;
+        host = before;
+        give(&before);
         memcpy((void *)CODE, bytes, insn.length);
         memcpy((void *)(CODE + insn.length), jump, sizeof(jump));
         memcpy((void *)(CODE + insn.length + sizeof(jump)), &back, 8);
