@@ -266,6 +266,67 @@ static enum emu_result run_shift(struct emu *e, const struct insn *insn)
     return EMU_OK;
 }
 
+/* SHLD, SHRD. */
+static enum emu_result run_double_shift(struct emu *e, const struct insn *insn)
+{
+    u64 rflags = vcpu_get_rflags(e->vcpu), b = emu_get_reg(e, insn->reg, insn->size);
+    u32 count = insn->form == FORM_RM_REG_CL ? emu_get_reg(e, REG_RCX, 1) : insn->imm;
+    struct emu_access a;
+    enum emu_result r = translate_rm(e, insn, true, &a);
+
+    if (r)
+        return r;
+    store(e, &a, double_shift(insn->op, insn->size, load(e, &a), b, count, &rflags));
+    vcpu_set_rflags(e->vcpu, rflags);
+    return EMU_OK;
+}
+
+/* MUL and IMUL: of the accumulator to twice its size, of a register, or to a register by an immediate. */
+static enum emu_result run_multiply(struct emu *e, const struct insn *insn)
+{
+    u64 rflags = vcpu_get_rflags(e->vcpu), other = insn->imm, low, high;
+    struct emu_access a;
+    enum emu_result r = translate_rm(e, insn, false, &a);
+
+    if (r)
+        return r;
+    if (insn->form != FORM_REG_RM_IMM)
+        other = emu_get_reg(e, insn->form == FORM_RM ? REG_RAX : insn->reg, insn->size);
+    low = multiply(insn->op, insn->size, load(e, &a), other, &high, &rflags);
+    if (insn->form != FORM_RM) {
+        emu_set_reg(e, insn->reg, insn->size, low);
+    } else if (insn->size == 1) {
+        emu_set_reg(e, REG_RAX, 2, high << 8 | low);
+    } else {
+        emu_set_reg(e, REG_RAX, insn->size, low);
+        emu_set_reg(e, REG_RDX, insn->size, high);
+    }
+    vcpu_set_rflags(e->vcpu, rflags);
+    return EMU_OK;
+}
+
+/* BSF, BSR, TZCNT, LZCNT, POPCNT. */
+static enum emu_result run_count(struct emu *e, const struct insn *insn)
+{
+    u64 rflags = vcpu_get_rflags(e->vcpu), old = emu_get_reg(e, insn->reg, insn->size);
+    struct emu_access a;
+    enum emu_result r = translate_rm(e, insn, false, &a);
+
+    if (r)
+        return r;
+    emu_set_reg(e, insn->reg, insn->size, count_bits(insn->op, insn->size, load(e, &a), old, &rflags));
+    vcpu_set_rflags(e->vcpu, rflags);
+    return EMU_OK;
+}
+
+/* A device has no cache line to write back; the address must be good all the same. */
+static enum emu_result run_clflush(struct emu *e, const struct insn *insn)
+{
+    struct emu_access a;
+
+    return translate_rm(e, insn, false, &a);
+}
+
 static enum emu_result run_setcc(struct emu *e, const struct insn *insn)
 {
     struct emu_access a;
@@ -372,9 +433,16 @@ static const handler handlers[INSN_NR_OPS] = {
     [OP_LODS] = emu_string,
     [OP_SCAS] = emu_string,
     [OP_ROL... OP_SAR] = run_shift,
+    [OP_SHLD] = run_double_shift,
+    [OP_SHRD] = run_double_shift,
     [OP_SETCC] = run_setcc,
     [OP_CMOVCC] = run_cmovcc,
+    [OP_MUL] = run_multiply,
+    [OP_IMUL] = run_multiply,
+    [OP_BSF... OP_POPCNT] = run_count,
+    [OP_CLFLUSH] = run_clflush,
     [OP_CMPXCHG8B] = emu_cmpxchg_pair,
+    [OP_MMOV] = emu_vector,
     [OP_VMOV] = emu_vector,
 };
 

@@ -21,7 +21,7 @@ enum emu_result {
 };
 
 struct emu_fault {
-    u32 vector; /* VEC_GP, VEC_SS or VEC_PF; or VEC_UD or VEC_NM, which have no error code */
+    u32 vector; /* VEC_*; the error code counts where the vector has one */
     u32 error_code;
     gva_t cr2; /* for VEC_PF */
 };
@@ -32,9 +32,12 @@ struct emu_access {
     u32 size[2]; /* bytes; size[1] is 0 unless it crosses a page */
 };
 
+/* Whose registers an instruction uses; EMU_AVX: it has a VEX prefix. */
+enum emu_vector { EMU_MMX, EMU_SSE, EMU_AVX };
+
 struct emu_ops {
-    /* Whether the guest may use vector registers now: EMU_OK, or EMU_FAULT and *fault: #UD or #NM. */
-    enum emu_result (*vector_usable)(void *ctx, bool vex, struct emu_fault *fault);
+    /* Whether the guest may use vector registers now: EMU_OK, or EMU_FAULT and *fault: #UD, #NM or #MF. */
+    enum emu_result (*vector_usable)(void *ctx, enum emu_vector kind, struct emu_fault *fault);
     /* Checks and translates size (1 to 32) bytes, for writing (and reading) or for reading. On a fault fills
      * *fault. */
     enum emu_result (*translate)(void *ctx, gva_t gva, u32 size, bool write, struct emu_access *out,

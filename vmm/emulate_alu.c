@@ -191,6 +191,85 @@ u64 shift(u32 op, u32 size, u64 a, u32 count, u64 *rflags)
     return r;
 }
 
+u64 double_shift(u32 op, u32 size, u64 a, u64 b, u32 count, u64 *rflags)
+{
+    const u64 changed = STATUS & ~(u64)RFLAGS_AF;
+    u32 bits = 8 * size, width = size == 2 ? 48 : 2 * bits;
+    u64 top = BIT(bits - 1), mask = top | (top - 1), r, carry, flags;
+    unsigned __int128 x;
+
+    a &= mask;
+    b &= mask;
+    count &= size == 8 ? 63 : 31;
+    if (!count)
+        return a;
+    if (size == 2)
+        x = a << 32 | b << 16 | a;
+    else
+        x = op == OP_SHLD ? (unsigned __int128)a << bits | b : (unsigned __int128)b << bits | a;
+    if (op == OP_SHLD) {
+        r = (u64)(x << count >> (width - bits)) & mask;
+        carry = (u64)(x >> (width - count)) & 1;
+    } else {
+        r = (u64)(x >> count) & mask;
+        carry = (u64)(x >> (count - 1)) & 1;
+    }
+    flags = result_flags(r, top) | (carry ? RFLAGS_CF : 0) | ((a ^ r) & top ? RFLAGS_OF : 0);
+    *rflags = (*rflags & ~changed) | flags;
+    return r;
+}
+
+u64 multiply(u32 op, u32 size, u64 a, u64 b, u64 *high, u64 *rflags)
+{
+    const u64 changed = RFLAGS_CF | RFLAGS_OF;
+    u32 bits = 8 * size, unused = 64 - bits;
+    u64 mask = ~0ull >> unused, low;
+    bool overflow;
+
+    if (op == OP_MUL) {
+        unsigned __int128 r = (unsigned __int128)(a & mask) * (b & mask);
+
+        low = (u64)r & mask;
+        *high = (u64)(r >> bits) & mask;
+        overflow = *high;
+    } else {
+        __int128 r = (__int128)((s64)(a << unused) >> unused) * ((s64)(b << unused) >> unused);
+
+        low = (u64)r & mask;
+        *high = (u64)(r >> bits) & mask;
+        overflow = r != (s64)(low << unused) >> unused;
+    }
+    *rflags = (*rflags & ~changed) | (overflow ? changed : 0);
+    return low;
+}
+
+u64 count_bits(u32 op, u32 size, u64 a, u64 old, u64 *rflags)
+{
+    u32 bits = 8 * size;
+    u64 changed = RFLAGS_ZF, r;
+    bool zero, carry = false;
+
+    a &= ~0ull >> (64 - bits);
+    zero = !a;
+    if (op == OP_POPCNT) {
+        changed = STATUS;
+        for (r = 0; a; a &= a - 1)
+            r++;
+    } else if (op == OP_BSF || op == OP_BSR) {
+        r = zero ? old : (u32)(op == OP_BSF ? __builtin_ctzll(a) : 63 - __builtin_clzll(a));
+    } else {
+        changed |= RFLAGS_CF;
+        carry = zero;
+        if (zero)
+            r = bits;
+        else
+            r = (u32)(op == OP_TZCNT ? __builtin_ctzll(a) : __builtin_clzll(a) - (64 - (int)bits));
+        zero = !r;
+    }
+    *rflags = (*rflags & ~changed) | (zero ? RFLAGS_ZF : 0) | (carry ? RFLAGS_CF : 0);
+    return r;
+}
+
 bool condition_holds(u32 condition, u64 rflags)
 {
     bool less = !(rflags & RFLAGS_SF) != !(rflags & RFLAGS_OF), r;

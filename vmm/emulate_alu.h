@@ -18,6 +18,18 @@ u64 alu(u32 op, u32 size, u64 a, u64 b, u64 *rflags);
  */
 u64 shift(u32 op, u32 size, u64 a, u32 count, u64 *rflags);
 
+/*
+ * SHLD and SHRD: a shifted by count (as above), with bits of b coming in. Undefined: AF, OF unless it is by
+ * 1, all with 16 bits and a count above 16, where the bits of a come in behind those of b.
+ */
+u64 double_shift(u32 op, u32 size, u64 a, u64 b, u32 count, u64 *rflags);
+
+/* MUL and IMUL: the low half of the product, the high half in *high. Only CF and OF are defined. */
+u64 multiply(u32 op, u32 size, u64 a, u64 b, u64 *high, u64 *rflags);
+
+/* BSF to POPCNT of a; old: the destination, which BSF and BSR of 0 leave as it is. Undefined flags stay. */
+u64 count_bits(u32 op, u32 size, u64 a, u64 old, u64 *rflags);
+
 /* Whether condition (0 to 15, as in opcodes) holds. */
 bool condition_holds(u32 condition, u64 rflags);
 

@@ -87,24 +87,35 @@ enum emu_result emu_cmpxchg_pair(struct emu *e, const struct insn *insn)
     return EMU_OK;
 }
 
-/* What is not loaded of the low 16 bytes becomes 0. */
+static enum emu_vector kind_of(const struct insn *insn)
+{
+    if (insn->op == OP_MMOV)
+        return EMU_MMX;
+    return insn->prefixes & INSN_VEX ? EMU_AVX : EMU_SSE;
+}
+
+/* What is not loaded of the low 16 bytes (MMX: of the 8) becomes 0, unless it is half of them. */
 enum emu_result emu_vector(struct emu *e, const struct insn *insn)
 {
-    bool vex = insn->prefixes & INSN_VEX, to_memory = insn->form == FORM_RM_REG;
-    u64 value[4] = {0};
+    enum emu_vector kind = kind_of(insn);
+    bool to_memory = insn->form == FORM_RM_REG;
+    u32 size = kind == EMU_MMX ? 8 : MAX(insn->size, 16u);
+    u64 value[4] = {0}, *from = insn->prefixes & INSN_HIGH ? value + 1 : value;
     struct emu_access a;
-    enum emu_result r = e->ops->vector_usable(e->ctx, vex, &e->fault);
+    enum emu_result r = e->ops->vector_usable(e->ctx, kind, &e->fault);
 
     if (!r)
         r = translate(e, insn, to_memory, insn->prefixes & INSN_ALIGN, &a);
     if (r)
         return r;
     if (to_memory) {
-        vector_get(insn->reg, MAX(insn->size, 16u), value);
-        store(e, &a, insn->size, value);
+        vector_get(insn->reg, size, value);
+        store(e, &a, insn->size, from);
     } else {
-        load(e, &a, insn->size, value);
-        vector_set(insn->reg, MAX(insn->size, 16u), vex, value);
+        if (insn->prefixes & (INSN_LOW | INSN_HIGH))
+            vector_get(insn->reg2, size, value);
+        load(e, &a, insn->size, from);
+        vector_set(insn->reg, size, kind == EMU_AVX, value);
     }
     return EMU_OK;
 }

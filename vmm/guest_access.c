@@ -8,21 +8,26 @@
 #define PAGE_OFFSET(x) ((x) & (PAGE_SIZE - 1))
 
 /* SDM 325462 volume 2, 'Instruction Exception Specification', types 1 to 5, as far as they have these in
- * common. */
-static enum emu_result vector_usable(void *ctx, bool vex, struct emu_fault *fault)
+ * common, and volume 3, 'Exceptions That Can Occur When Executing MMX Instructions'. */
+static enum emu_result vector_usable(void *ctx, enum emu_vector kind, struct emu_fault *fault)
 {
     struct guest_access *g = ctx;
     u64 cr0 = g->walk.cr0, cr4 = g->walk.cr4;
     bool defined;
 
-    if (vex)
+    if (kind == EMU_AVX)
         defined = !g->emu.real && !(vcpu_get_rflags(g->vcpu) & RFLAGS_VM) && (cr4 & CR4_OSXSAVE) &&
                   !(~vector_xcr0() & (XCR0_SSE | XCR0_AVX));
     else
-        defined = !(cr0 & CR0_EM) && (cr4 & CR4_OSFXSR);
-    if (defined && !(cr0 & CR0_TS))
+        defined = !(cr0 & CR0_EM) && (kind == EMU_MMX || (cr4 & CR4_OSFXSR));
+    if (!defined)
+        *fault = (struct emu_fault){.vector = VEC_UD};
+    else if (cr0 & CR0_TS)
+        *fault = (struct emu_fault){.vector = VEC_NM};
+    else if (kind == EMU_MMX && vector_x87_error())
+        *fault = (struct emu_fault){.vector = VEC_MF};
+    else
         return EMU_OK;
-    *fault = (struct emu_fault){.vector = defined ? VEC_NM : VEC_UD};
     return EMU_FAULT;
 }
 
@@ -197,8 +202,6 @@ int guest_access_finish(struct guest_access *g, enum emu_result result)
     case EMU_FAULT:
         if (f->vector == VEC_PF)
             vcpu_inject_page_fault(g->vcpu, f->error_code, f->cr2);
-        else if (f->vector == VEC_UD || f->vector == VEC_NM)
-            vcpu_inject_exception(g->vcpu, f->vector);
         else
             vcpu_inject_exception_error(g->vcpu, f->vector, f->error_code);
         return OK;

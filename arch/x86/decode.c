@@ -16,7 +16,8 @@ struct cursor {
     u8 rex, segment; /* segment: override, or REG_NONE */
     bool size_prefix, addr_prefix;
     bool vex256;                        /* VEX.L */
-    bool bad_vex;                       /* another operand, or a size that there is not */
+    u8 vex_reg;                         /* VEX.vvvv: a second register */
+    bool bad_vex;                       /* an operand or a size that there is not */
     const struct vector_opcode *vector; /* null: no vector move */
 };
 
@@ -108,9 +109,11 @@ static int find_vector(struct cursor *c, u32 map, u8 opcode, u32 prefix, struct 
     for (u32 i = 0; i < NR_VECTOR_OPCODES; i++) {
         const struct vector_opcode *v = &vector_opcodes[i];
 
+        if ((v->flags & OPF_MMX) && (c->insn->prefixes & INSN_VEX))
+            continue;
         if (v->map == map && v->opcode == opcode && v->prefix == prefix) {
             c->vector = v;
-            *out = (struct opcode){OP_VMOV, v->form, v->flags};
+            *out = (struct opcode){v->flags & OPF_MMX ? OP_MMOV : OP_VMOV, v->form, v->flags};
             return OK;
         }
     }
@@ -119,7 +122,7 @@ static int find_vector(struct cursor *c, u32 map, u8 opcode, u32 prefix, struct 
 
 /*
  * 'The VEX Prefix': it has the bits of REX, those of 66, F2 and F3 and the opcode's map in two or three
- * bytes. The fourth register operand must not be used by any instruction that is supported.
+ * bytes. Of the instructions that are supported, only loads of half a register have one operand more.
  */
 static int take_vex(struct cursor *c, bool three, struct opcode *out)
 {
@@ -140,7 +143,11 @@ static int take_vex(struct cursor *c, bool three, struct opcode *out)
     c->vex256 = last & 4;
     if (find_vector(c, map, *c->pos++, last & 3, out))
         return ERR_UNSUPP;
-    c->bad_vex = (last & 0x78) != 0x78 || (c->vex256 && c->vector->size != 16 && !(out->flags & OPF_VEX_LIG));
+    if ((out->flags & (OPF_LOW | OPF_HIGH)) && out->form == FORM_REG_RM)
+        c->vex_reg = (~last >> 3 & 15) & (c->mode == 8 ? 15 : 7);
+    else
+        c->bad_vex = (last & 0x78) != 0x78;
+    c->bad_vex |= (c->vex256 && c->vector->size != 16 && !(out->flags & OPF_VEX_LIG));
     return OK;
 }
 
@@ -184,6 +191,8 @@ static int take_opcode(struct cursor *c, struct opcode *out)
     }
     *out = maps[map][byte];
     c->insn->condition = byte & 15;
+    if ((out->flags & OPF_F3_NEXT) && (c->insn->prefixes & INSN_REP))
+        out->op++;
     if (out->op == OP_NONE && !(out->flags & OPF_GROUP))
         return find_vector(c, map, byte, mandatory_prefix(c), out);
     return OK;
@@ -239,6 +248,10 @@ static void set_vector_sizes(struct cursor *c)
     insn->mem_size = insn->size;
     if (c->vector->flags & OPF_ALIGN)
         insn->prefixes |= INSN_ALIGN;
+    if (c->vector->flags & OPF_LOW)
+        insn->prefixes |= INSN_LOW;
+    if (c->vector->flags & OPF_HIGH)
+        insn->prefixes |= INSN_HIGH;
 }
 
 static bool take_sib(struct cursor *c, u32 mod)
@@ -323,6 +336,20 @@ static bool take_implied(struct cursor *c)
     return take_signed(c, insn->addr_size, &insn->disp);
 }
 
+/* Of the registers of a vector move: REX does not count for MMX, of which there are 8. */
+static void set_vector_registers(struct cursor *c)
+{
+    struct insn *insn = c->insn;
+
+    if (insn->prefixes & (INSN_LOW | INSN_HIGH))
+        insn->reg2 = insn->prefixes & INSN_VEX ? c->vex_reg : insn->reg;
+    if (!(c->vector->flags & OPF_MMX))
+        return;
+    insn->reg &= 7;
+    if (!insn->mem && c->vector->size)
+        insn->rm &= 7;
+}
+
 static int take_modrm(struct cursor *c, struct opcode *o)
 {
     struct insn *insn = c->insn;
@@ -347,7 +374,11 @@ static int take_modrm(struct cursor *c, struct opcode *o)
         set_vector_sizes(c);
     reg |= c->rex & REX_R ? 8 : 0;
     insn->reg = insn->size == 1 ? byte_register(c, reg) : reg;
-    return take_rm(c, modrm) ? OK : ERR_RANGE;
+    if (!take_rm(c, modrm))
+        return ERR_RANGE;
+    if (c->vector)
+        set_vector_registers(c);
+    return OK;
 }
 
 static int take_operands(struct cursor *c, struct opcode *o)
@@ -391,6 +422,10 @@ static int check(const struct cursor *c, const struct opcode *o)
         return ERR_UNSUPP;
     if ((o->flags & OPF_NO_66) && c->size_prefix)
         return ERR_UNSUPP;
+    if ((o->flags & OPF_66_ONLY) && !c->size_prefix)
+        return ERR_UNSUPP;
+    if ((o->flags & OPF_F3_ONLY) && !(insn->prefixes & INSN_REP))
+        return ERR_UNSUPP;
     if ((o->flags & OPF_NOT64) && c->mode == 8)
         return ERR_INVAL;
     if (c->bad_vex || ((o->flags & OPF_MEM) && !insn->mem))
@@ -413,8 +448,12 @@ int decode(struct insn *insn, const u8 *bytes, u32 n, u32 mode)
     struct opcode o;
     int r;
 
-    *insn = (struct insn){
-        .segment = SEG_DS, .base = REG_NONE, .index = REG_NONE, .rm = REG_NONE, .reg = REG_NONE};
+    *insn = (struct insn){.segment = SEG_DS,
+                          .base = REG_NONE,
+                          .index = REG_NONE,
+                          .rm = REG_NONE,
+                          .reg = REG_NONE,
+                          .reg2 = REG_NONE};
     r = take_opcode(&c, &o);
     if (!r)
         r = take_operands(&c, &o);

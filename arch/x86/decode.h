@@ -46,9 +46,20 @@ enum insn_op {
     OP_SHL,
     OP_SHR,
     OP_SAR,
+    OP_SHLD,
+    OP_SHRD,
     OP_SETCC,
     OP_CMOVCC,
+    OP_MUL,
+    OP_IMUL,
+    OP_BSF,
+    OP_TZCNT, /* BSF with F3 */
+    OP_BSR,
+    OP_LZCNT, /* BSR with F3 */
+    OP_POPCNT,
+    OP_CLFLUSH,   /* CLFLUSHOPT and CLWB too */
     OP_CMPXCHG8B, /* size 8: CMPXCHG16B */
+    OP_MMOV,      /* likewise of MMX registers: MOVD, MOVQ, MOVNTQ */
     OP_VMOV,      /* moves of vector registers; reg (and rm) is one, except where rm is a general register */
     OP_PUSH,
     OP_POP,
@@ -70,6 +81,9 @@ enum insn_form {
     FORM_RM,   /* the r/m operand alone */
     FORM_RM_1, /* imm is 1 */
     FORM_RM_CL,
+    FORM_RM_REG_IMM,
+    FORM_RM_REG_CL,
+    FORM_REG_RM_IMM,
     FORM_ACC_MEM, /* accumulator from a direct address (moffs) */
     FORM_MEM_ACC,
     FORM_STRING, /* implied: rSI with the segment, ES:rDI, accumulator, DX */
@@ -83,13 +97,16 @@ enum insn_form {
 #define INSN_REP   BIT(2) /* F3 */
 #define INSN_VEX   BIT(3) /* OP_VMOV: what of the register is not written becomes 0 */
 #define INSN_ALIGN BIT(4) /* OP_VMOV: the memory operand must be aligned to its size */
+#define INSN_LOW   BIT(5) /* OP_VMOV: moves the low half of the 16 bytes; a load takes the other from reg2 */
+#define INSN_HIGH  BIT(6) /* likewise the high half */
 
 struct insn {
-    u8 op;     /* enum insn_op */
-    u8 form;   /* enum insn_form */
-    u8 length; /* in bytes */
-    u8 size;   /* of the operation (MOVZX, MOVSX: of the destination): 1, 2, 4 or 8 bytes; OP_VMOV: 4 to 32 */
-    u8 mem_size;       /* of the r/m operand, in bytes; differs for MOVZX, MOVSX and CMPXCHG8B */
+    u8 op;       /* enum insn_op */
+    u8 form;     /* enum insn_form */
+    u8 length;   /* in bytes */
+    u8 size;     /* of the operation (MOVZX, MOVSX: of the destination): 1, 2, 4 or 8 bytes; OP_VMOV: 4 to 32;
+                    OP_MMOV: 4, 8 */
+    u8 mem_size; /* of the r/m operand, in bytes; differs for MOVZX, MOVSX and CMPXCHG8B */
     u8 addr_size;      /* 2, 4 or 8 bytes */
     u8 prefixes;       /* INSN_* */
     bool mem;          /* the r/m operand is memory: described by the next six; else it is the register rm */
@@ -99,6 +116,7 @@ struct insn {
     u8 scale;          /* shift: 0 to 3 */
     bool rip_relative; /* add the address of the next instruction */
     u8 reg;            /* register operand, or REG_HIGH + n */
+    u8 reg2;           /* with INSN_LOW and INSN_HIGH */
     u8 condition;      /* of SETcc and CMOVcc: 0 to 15 as in the opcode */
     u64 disp;          /* sign-extended; addresses are computed modulo addr_size */
     u64 imm;           /* sign-extended to the operation's size and beyond */

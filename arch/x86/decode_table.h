@@ -27,10 +27,17 @@ enum opcode_flag {
     OPF_ALIGN = 0x20000,     /* vector moves: memory must be aligned to the access's size */
     OPF_VEX_LIG = 0x40000,   /* VEX.L is ignored */
     OPF_REG_OTHER = 0x80000, /* with a register for the memory operand it is another instruction */
+    OPF_MMX = 0x100000,      /* the registers are MMX's; there is no VEX form */
+    OPF_LOW = 0x200000,      /* vector moves: the low half of the register */
+    OPF_HIGH = 0x400000,     /* the high half */
+    OPF_F3_NEXT = 0x800000,  /* F3 makes the next operation (enum insn_op) of it */
+    OPF_F3_ONLY = 0x1000000, /* without F3 it is another instruction */
+    OPF_66_ONLY = 0x2000000, /* likewise 66 */
 };
 
 /* Those that say what makes another instruction, or none, of it. */
-#define OPF_CHECKED (OPF_MEM | OPF_NO_REP | OPF_NO_66 | OPF_ONLY64 | OPF_NOT64 | OPF_REG_OTHER)
+#define OPF_CHECKED \
+    (OPF_MEM | OPF_NO_REP | OPF_NO_66 | OPF_ONLY64 | OPF_NOT64 | OPF_REG_OTHER | OPF_F3_ONLY | OPF_66_ONLY)
 
 enum opcode_group {
     GROUP_1,
@@ -42,6 +49,7 @@ enum opcode_group {
     GROUP_8,
     GROUP_9,
     GROUP_11,
+    GROUP_15,
     NR_GROUPS
 };
 
@@ -68,10 +76,10 @@ struct vector_opcode {
     u8 prefix; /* 0: none, 1: 66, 2: F3, 3: F2, as VEX.pp has them */
     u8 form;   /* FORM_REG_RM or FORM_RM_REG */
     u8 size;   /* bytes; 16: 32 with VEX.L; 0: 4, with REX.W or VEX.W 8 */
-    u32 flags; /* OPF_MEM, OPF_ALIGN, OPF_VEX_LIG */
+    u32 flags; /* OPF_MEM, OPF_ALIGN, OPF_VEX_LIG, OPF_REG_OTHER, OPF_MMX, OPF_LOW, OPF_HIGH */
 };
 
-#define NR_VECTOR_OPCODES 25
+#define NR_VECTOR_OPCODES 38
 
 extern const struct vector_opcode vector_opcodes[NR_VECTOR_OPCODES];
 

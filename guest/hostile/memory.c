@@ -86,6 +86,9 @@ void hostile_wild(void)
     X(compare_exchange, "lock cmpxchgl %%ecx, (%0)")                              \
     X(compare_exchange16, "lock cmpxchg16b (%0)")                                 \
     X(bit_set, "btsl $3, (%0)")                                                   \
+    X(shift_double, "shldl $3, %%eax, (%0)")                                      \
+    X(multiply, "imull $3, (%0), %%eax")                                          \
+    X(scan, "bsfl (%0), %%eax")                                                   \
     X(push, "pushq (%0); popq %%rax")                                             \
     X(pop, "pushq %%rax; popq (%0)")                                              \
     X(rep_stos, "movq %0, %%rdi; movl $16, %%ecx; rep stosl")                     \

@@ -43,7 +43,28 @@ static void test_sse(void)
                  "r"((u64)UNCLAIMED)
                  : "memory");
     expect_words(value, 0xffffffff, 0, "MOVD");
+    asm volatile(
+        "movups (%1), %%xmm0; movlps (%2), %%xmm0; movhps %%xmm0, (%2); movups %%xmm0, (%0)" ::"r"(value),
+        "r"(pattern), "r"((u64)UNCLAIMED)
+        : "memory");
+    expect_words(value, ~0ull, pattern[1], "MOVLPS");
+    asm volatile(
+        "movups (%1), %%xmm0; movhpd (%2), %%xmm0; movlpd %%xmm0, (%2); movups %%xmm0, (%0)" ::"r"(value),
+        "r"(pattern), "r"((u64)UNCLAIMED)
+        : "memory");
+    expect_words(value, pattern[0], ~0ull, "MOVHPD");
     write_cr4(cr4);
+}
+
+static void test_mmx(void)
+{
+    u64 value[2];
+
+    asm volatile("movq (%1), %%mm3; movq %%mm3, (%1); movntq %%mm3, (%1); movq %%mm3, (%0)\n"
+                 "movd (%1), %%mm3; movd %%mm3, (%1); movq %%mm3, 8(%0); emms" ::"r"(value),
+                 "r"((u64)UNCLAIMED)
+                 : "memory");
+    expect_words(value, ~0ull, 0xffffffff, "MOVQ, MOVD");
 }
 
 static void test_avx(void)
@@ -74,6 +95,11 @@ static void test_avx(void)
                  : "memory");
     expect_words(value, ~0ull, ~0ull, "VMOVDQA of 32 bytes");
     expect_words(value + 2, ~0ull, ~0ull, "VMOVDQA of 32 bytes, upper half");
+    asm volatile("vmovups (%1), %%ymm2; vmovhps (%2), %%xmm2, %%xmm9; vmovups %%ymm9, (%0)" ::"r"(value),
+                 "r"(pattern), "r"((u64)UNCLAIMED)
+                 : "memory");
+    expect_words(value, pattern[0], ~0ull, "VMOVHPS");
+    expect_words(value + 2, 0, 0, "VMOVHPS: the upper half is cleared");
     asm volatile("vzeroupper");
     xsetbv(0, xcr0);
     write_cr4(cr4);
@@ -93,6 +119,15 @@ static void test_more_instructions(void)
     expect(!zero && low == 0xffffffff && high == 0xffffffff, "CMPXCHG8B: 0x%llx 0x%llx", (ull)low, (ull)high);
     asm volatile("shll $4, (%1); cmovcl (%1), %k0" : "+r"(a) : "r"((u64)UNCLAIMED) : "memory", "cc");
     expect_equal(a, 0xffffffff, "SHL, CMOVC");
+    asm volatile("shldl $4, %k0, (%1); imull $3, (%1), %k0; clflush (%1)"
+                 : "+r"(a)
+                 : "r"((u64)UNCLAIMED)
+                 : "memory", "cc");
+    expect_equal(a, 0xfffffffd, "SHLD, IMUL");
+    asm volatile("mull (%2)" : "+a"(low), "+d"(high) : "r"((u64)UNCLAIMED) : "cc");
+    expect(low == 1 && high == 0xfffffffe, "MUL: 0x%llx 0x%llx", (ull)low, (ull)high);
+    asm volatile("bsrl (%1), %k0" : "+r"(a) : "r"((u64)UNCLAIMED) : "cc");
+    expect_equal(a, 31, "BSR");
     asm volatile("stc; setc (%0); rorb (%0); incw (%0); negq (%0)" ::"r"((u64)UNCLAIMED) : "memory", "cc");
 }
 
@@ -138,6 +173,7 @@ static void test_code_changes(void)
 }
 
 const struct smoke_test mmio_tests[] = {
-    {"mmio-sse", test_sse},           {"mmio-avx", test_avx}, {"mmio-more", test_more_instructions},
+    {"mmio-sse", test_sse},           {"mmio-mmx", test_mmx},
+    {"mmio-avx", test_avx},           {"mmio-more", test_more_instructions},
     {"mmio-code", test_code_changes}, {NULL, NULL},
 };

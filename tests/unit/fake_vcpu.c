@@ -229,16 +229,31 @@ const char *vcpu_may_report(struct vcpu *v)
 
 void vector_get(u32 n, u32 size, u64 value[4])
 {
+    if (size == 8) {
+        assert_true(n < 8 && !fake.x87_error);
+        value[0] = fake.mmx_reg[n];
+        return;
+    }
     assert_true(n < 16 && (size == 16 || size == 32));
     memcpy(value, fake.vector_reg[n], size);
 }
 
 void vector_set(u32 n, u32 size, bool vex, const u64 value[4])
 {
+    if (size == 8) {
+        assert_true(n < 8 && !fake.x87_error);
+        fake.mmx_reg[n] = value[0];
+        return;
+    }
     assert_true(n < 16 && (size == 16 || size == 32));
     if (vex)
         memset(fake.vector_reg[n], 0, sizeof(fake.vector_reg[n]));
     memcpy(fake.vector_reg[n], value, size);
+}
+
+bool vector_x87_error(void)
+{
+    return fake.x87_error;
 }
 
 u64 vector_xcr0(void)

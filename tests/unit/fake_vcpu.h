@@ -25,7 +25,8 @@ struct vcpu {
     u64 gpr[16], rip, rflags, cr0, cr3, cr4, efer;
     struct segment seg[NR_SEGS];
     u32 cpl;
-    u64 vector_reg[16][4], xcr0;
+    u64 vector_reg[16][4], mmx_reg[8], xcr0;
+    bool x87_error;
     u64 device_value; /* what reads of the device and of ports give */
     /* What the last exit says. */
     bool linear_known, linear_write;

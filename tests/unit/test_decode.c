@@ -33,15 +33,17 @@ static const struct {
     {1, 0xab, 0xab}, {1, 0xb0, 0xb1}, {1, 0xb3, 0xb3}, {1, 0xb6, 0xb7}, {1, 0xba, 0xbb}, {1, 0xbe, 0xc1},
     {1, 0xc3, 0xc3}, {2, 0xf0, 0xf1}, {0, 0xc0, 0xc1}, {0, 0xd0, 0xd3}, {1, 0x40, 0x4f}, {1, 0x90, 0x9f},
     {1, 0xc7, 0xc7}, {1, 0x10, 0x11}, {1, 0x28, 0x29}, {1, 0x2b, 0x2b}, {1, 0x6e, 0x6f}, {1, 0x7e, 0x7f},
-    {1, 0xd6, 0xd6}, {1, 0xe7, 0xe7}, {1, 0xf0, 0xf0}, {2, 0x2a, 0x2a},
+    {1, 0xd6, 0xd6}, {1, 0xe7, 0xe7}, {1, 0xf0, 0xf0}, {2, 0x2a, 0x2a}, {0, 0x69, 0x69}, {0, 0x6b, 0x6b},
+    {1, 0xa4, 0xa5}, {1, 0xac, 0xaf}, {1, 0xb8, 0xb8}, {1, 0xbc, 0xbd}, {1, 0x12, 0x13}, {1, 0x16, 0x17},
+    {2, 0xf9, 0xf9},
 };
 
 /* Mnemonics that share an opcode with others, through ModRM or a prefix, and are not supported. */
 static const char *const unsupported[] = {
-    "mul",     "imul",    "div",     "idiv",   "call",     "jmp",       "call far", "jmp far",
-    "crc32",   "xbegin",  "xabort",  "arpl",   "ud0",      "ud1",       "ud2",      "rdrand",
-    "rdseed",  "rdpid",   "xrstors", "xsavec", "xsaves",   "xrstors64", "xsavec64", "xsaves64",
-    "vmptrld", "vmptrst", "vmclear", "vmxon",  "senduipi", "movntss",   "movntsd",
+    "div",     "idiv",      "call",     "jmp",      "call far", "jmp far", "crc32",   "xbegin",  "xabort",
+    "arpl",    "ud0",       "ud1",      "ud2",      "rdrand",   "rdseed",  "rdpid",   "xrstors", "xsavec",
+    "xsaves",  "xrstors64", "xsavec64", "xsaves64", "vmptrld",  "vmptrst", "vmclear", "vmxon",   "senduipi",
+    "movntss", "movntsd",   "movddup",  "movsldup", "movshdup", "movhlps", "movlhps", "movdq2q", "movq2dq",
 };
 
 /* What OP_VMOV is, and its size in bytes; 0: 4 or 8. With VEX they are called vmov. */
@@ -53,7 +55,8 @@ static const struct {
     {"movups", 16, false}, {"movupd", 16, false}, {"movaps", 16, true},   {"movapd", 16, true},
     {"movdqa", 16, true},  {"movdqu", 16, false}, {"lddqu", 16, false},   {"movntdq", 16, true},
     {"movntps", 16, true}, {"movntpd", 16, true}, {"movntdqa", 16, true}, {"movss", 4, false},
-    {"movsd", 8, false},   {"movd", 4, false},    {"movq", 8, false},
+    {"movsd", 8, false},   {"movd", 4, false},    {"movq", 8, false},     {"movlps", 8, false},
+    {"movlpd", 8, false},  {"movhps", 8, false},  {"movhpd", 8, false},   {"movntq", 8, false},
 };
 
 struct context {
@@ -95,13 +98,18 @@ static void compare_register(const struct context *c, const ZydisDecodedOperand 
     agree(c, op->size == size * 8);
 }
 
+static bool is_vector(const struct insn *insn)
+{
+    return insn->op == OP_VMOV || insn->op == OP_MMOV;
+}
+
 static void compare_rm(const struct context *c, const ZydisDecodedOperand *op)
 {
     const struct insn *insn = &c->insn;
     u64 mask = ~0ull >> (64 - 8 * insn->addr_size);
     bool rip = op->mem.base == ZYDIS_REGISTER_RIP || op->mem.base == ZYDIS_REGISTER_EIP;
 
-    if (!insn->mem && insn->op == OP_VMOV) { /* how much of the register is used, the memory forms show */
+    if (!insn->mem && is_vector(insn)) { /* how much of the register is used, the memory forms show */
         agree(c, ZydisRegisterGetId(op->reg.value) == insn->rm);
         return;
     }
@@ -110,8 +118,10 @@ static void compare_rm(const struct context *c, const ZydisDecodedOperand *op)
         return;
     }
     agree(c, op->type == ZYDIS_OPERAND_TYPE_MEMORY);
-    /* MOVSXD r16, r/m16 has 16 bits in the SDM; Zydis reads 32. */
-    agree(c, op->size == (insn->op == OP_MOVSX && c->z.opcode == 0x63 ? 32 : insn->mem_size * 8));
+    /* CLFLUSH: what counts is the address of a byte. MOVSXD r16, r/m16 has 16 bits in the SDM; Zydis
+     * reads 32. */
+    agree(c, insn->op == OP_CLFLUSH ||
+                 op->size == (insn->op == OP_MOVSX && c->z.opcode == 0x63 ? 32 : insn->mem_size * 8));
     agree(c, register_number(op->mem.base) == insn->base);
     agree(c, register_number(op->mem.index) == insn->index);
     agree(c, insn->index == REG_NONE || op->mem.scale == 1 << insn->scale);
@@ -145,6 +155,26 @@ static void compare_string(const struct context *c)
     }
 }
 
+static void compare_half(const struct context *c, const char *name)
+{
+    u32 half = c->insn.prefixes & (INSN_LOW | INSN_HIGH);
+
+    if (strncmp(name, "movlp", 5) && strncmp(name, "movhp", 5)) {
+        agree(c, !half);
+        return;
+    }
+    agree(c, half == (name[3] == 'l' ? INSN_LOW : INSN_HIGH));
+    if (c->insn.form == FORM_REG_RM)
+        agree(c, ZydisRegisterGetId(c->op[c->insn.prefixes & INSN_VEX ? 1 : 0].reg.value) == c->insn.reg2);
+}
+
+static ZydisRegisterClass register_class(const struct insn *insn)
+{
+    if (insn->op == OP_MMOV)
+        return ZYDIS_REGCLASS_MMX;
+    return insn->size == 32 ? ZYDIS_REGCLASS_YMM : ZYDIS_REGCLASS_XMM;
+}
+
 static void compare_vector(const struct context *c)
 {
     const char *theirs = ZydisMnemonicGetString(c->z.mnemonic);
@@ -160,8 +190,8 @@ static void compare_vector(const struct context *c)
     agree(c, c->insn.mem_size == c->insn.size);
     agree(c, vector_moves[i].aligned == !!(c->insn.prefixes & INSN_ALIGN));
     agree(c, reg->type == ZYDIS_OPERAND_TYPE_REGISTER && ZydisRegisterGetId(reg->reg.value) == c->insn.reg);
-    agree(c, ZydisRegisterGetClass(reg->reg.value) ==
-                 (c->insn.size == 32 ? ZYDIS_REGCLASS_YMM : ZYDIS_REGCLASS_XMM));
+    agree(c, ZydisRegisterGetClass(reg->reg.value) == register_class(&c->insn));
+    compare_half(c, theirs + vex);
 }
 
 static void compare_name(const struct context *c)
@@ -175,11 +205,13 @@ static void compare_name(const struct context *c)
                      !strcmp(theirs + strlen(ours), conditions[c->insn.condition]));
     else if (c->insn.op == OP_CMPXCHG8B)
         agree(c, !strcmp(theirs, c->insn.size == 8 ? "cmpxchg16b" : "cmpxchg8b"));
-    else if (c->insn.op == OP_VMOV)
+    else if (is_vector(&c->insn))
         compare_vector(c);
     else if (c->insn.form == FORM_STRING)
         agree(c, strlen(theirs) == strlen(ours) + 1 && !strncmp(theirs, ours, strlen(ours)));
-    else if (strcmp(theirs, "movnti") && strcmp(theirs, "movsxd"))
+    else if (c->insn.op == OP_CLFLUSH)
+        agree(c, !strcmp(theirs, ours) || !strcmp(theirs, "clflushopt") || !strcmp(theirs, "clwb"));
+    else if (strcmp(theirs, "movnti") && strcmp(theirs, "movdiri") && strcmp(theirs, "movsxd"))
         agree(c, !strcmp(theirs, ours));
     else
         agree(c, !strncmp(theirs, ours, strlen(ours)));
@@ -195,13 +227,27 @@ static void compare(const struct context *c)
     switch (insn->form) {
     case FORM_RM_REG:
         compare_rm(c, &c->op[0]);
-        if (insn->op != OP_VMOV)
+        if (!is_vector(insn))
             compare_register(c, &c->op[1], insn->reg, insn->size);
         break;
-    case FORM_REG_RM:
-        if (insn->op != OP_VMOV)
-            compare_register(c, &c->op[0], insn->reg, insn->size);
+    case FORM_RM_REG_IMM:
+    case FORM_RM_REG_CL:
+        compare_rm(c, &c->op[0]);
+        compare_register(c, &c->op[1], insn->reg, insn->size);
+        if (insn->form == FORM_RM_REG_IMM)
+            compare_immediate(c, &c->op[2]);
+        else
+            compare_register(c, &c->op[2], REG_RCX, 1);
+        break;
+    case FORM_REG_RM_IMM:
+        compare_register(c, &c->op[0], insn->reg, insn->size);
         compare_rm(c, &c->op[1]);
+        compare_immediate(c, &c->op[2]);
+        break;
+    case FORM_REG_RM:
+        if (!is_vector(insn))
+            compare_register(c, &c->op[0], insn->reg, insn->size);
+        compare_rm(c, &c->op[(insn->prefixes & INSN_VEX) && insn->reg2 != REG_NONE ? 2 : 1]);
         break;
     case FORM_RM_IMM:
     case FORM_RM_1:
@@ -248,12 +294,10 @@ static bool is_required(const struct context *c)
 
     if (c->z.encoding != ZYDIS_INSTRUCTION_ENCODING_LEGACY && !vex)
         return false;
-    for (u32 i = 0; i < c->z.operand_count; i++)
-        if (c->op[i].type == ZYDIS_OPERAND_TYPE_REGISTER &&
-            ZydisRegisterGetClass(c->op[i].reg.value) == ZYDIS_REGCLASS_MMX)
-            return false;
     if ((!strcmp(name + vex, "movss") || !strcmp(name + vex, "movsd")) && c->z.raw.modrm.mod == 3)
         return false;
+    if (c->z.opcode_map == ZYDIS_OPCODE_MAP_0F && c->z.opcode == 0xae)
+        return !strncmp(name, "clflush", 7) || !strcmp(name, "clwb");
     if (vex)
         return *name == 'v' && is_vector_move(name + 1);
     for (u32 i = 0; i < ARRAY_SIZE(unsupported); i++)
@@ -398,13 +442,25 @@ static void test_results(void **state)
         {ERR_INVAL, 5, {0xf0, 0xc5, 0xf8, 0x29, 0x00}},
         {ERR_INVAL, 4, {0xf0, 0x0f, 0x29, 0x00}},              /* lock movaps */
         {ERR_INVAL, 4, {0xc5, 0xfd, 0xd6, 0x00}},              /* vmovq of 256 bits */
-        {ERR_UNSUPP, 3, {0x0f, 0x6f, 0x00}},                   /* movq mm0, [rax] */
+        {OK, 3, {0x0f, 0x6f, 0x00}},                           /* movq mm0, [rax] */
+        {ERR_UNSUPP, 4, {0xc5, 0xf8, 0x6f, 0x00}},             /* no VEX form of it */
+        {ERR_UNSUPP, 3, {0x0f, 0x12, 0xc1}},                   /* movhlps */
+        {ERR_INVAL, 4, {0x66, 0x0f, 0x12, 0xc1}},              /* movlpd xmm, xmm */
+        {OK, 4, {0xc5, 0xf0, 0x12, 0x00}},                     /* vmovlps xmm0, xmm1, [rax] */
+        {ERR_INVAL, 4, {0xc5, 0xf0, 0x13, 0x00}},              /* vmovlps [rax], with a third register */
+        {ERR_INVAL, 4, {0xc5, 0xf4, 0x12, 0x00}},              /* vmovlps of 256 bits */
         {ERR_UNSUPP, 4, {0xc5, 0xf8, 0x77, 0x00}},             /* vzeroupper */
         {ERR_UNSUPP, 6, {0x62, 0xf1, 0x7c, 0x48, 0x28, 0x00}}, /* EVEX */
         {OK, 4, {0xf0, 0x0f, 0xc7, 0x08}},                     /* lock cmpxchg8b */
         {ERR_INVAL, 3, {0x0f, 0xc7, 0xc8}},
         {ERR_UNSUPP, 2, {0x0f, 0x0b}},                   /* ud2 */
-        {ERR_UNSUPP, 4, {0xf7, 0x20, 0, 0}},             /* mul */
+        {ERR_UNSUPP, 4, {0xf7, 0x30, 0, 0}},             /* div */
+        {ERR_UNSUPP, 3, {0x0f, 0xae, 0x30}},             /* xsaveopt */
+        {OK, 4, {0x66, 0x0f, 0xae, 0x30}},               /* clwb */
+        {ERR_UNSUPP, 3, {0x0f, 0xae, 0xf8}},             /* sfence */
+        {ERR_INVAL, 4, {0xf0, 0x0f, 0xae, 0x38}},        /* lock clflush */
+        {ERR_UNSUPP, 3, {0x0f, 0xb8, 0x00}},             /* jmpe: popcnt without F3 */
+        {ERR_INVAL, 5, {0xf0, 0x0f, 0xa4, 0x00, 0x01}},  /* lock shld */
         {ERR_UNSUPP, 5, {0xf2, 0x0f, 0x38, 0xf0, 0x00}}, /* crc32 */
         {ERR_INVAL, 3, {0xf0, 0x89, 0x08}},              /* lock mov */
         {ERR_INVAL, 3, {0xf0, 0x03, 0x08}},              /* lock add reg, mem */

@@ -58,9 +58,9 @@ static void store(void *ctx, const struct emu_access *a, u64 value)
     memcpy(memory + a->gpa[0], &value, a->size[0]);
 }
 
-static enum emu_result vector_usable(void *ctx, bool vex, struct emu_fault *fault)
+static enum emu_result vector_usable(void *ctx, enum emu_vector kind, struct emu_fault *fault)
 {
-    (void)vex, (void)fault;
+    (void)kind, (void)fault;
     assert_null(ctx);
     return EMU_OK;
 }
@@ -274,6 +274,13 @@ static void test_fault_changes_nothing(void **state)
         {2, {0xf3, 0xa7}},             /* repe cmps */
         {4, {0x0f, 0x38, 0xf0, 0x01}}, /* movbe eax, [ecx] */
         {3, {0xc1, 0x21, 0x03}},       /* shl [ecx], 3 */
+        {4, {0x0f, 0xa4, 0x01, 0x03}}, /* shld [ecx], eax, 3 */
+        {3, {0x6b, 0x01, 0x03}},       /* imul eax, [ecx], 3 */
+        {2, {0xf7, 0x21}},             /* mul [ecx] */
+        {3, {0x0f, 0xbc, 0x01}},       /* bsf eax, [ecx] */
+        {4, {0x0f, 0xae, 0x79, 0x02}}, /* clflush [ecx+2] */
+        {3, {0x0f, 0x16, 0x01}},       /* movhps xmm0, [ecx] */
+        {3, {0x0f, 0x6f, 0x01}},       /* movq mm0, [ecx] */
         {4, {0x0f, 0x90, 0x41, 0x02}}, /* seto [ecx+2] */
         {3, {0x0f, 0x42, 0x01}},       /* cmovb eax, [ecx] */
         {3, {0x0f, 0xc7, 0x09}},       /* cmpxchg8b [ecx] */
@@ -466,6 +473,26 @@ static void test_alignment(void **state)
     assert_int_equal(accesses, 2 + 4);
 }
 
+/* What the host does not say: the undefined results are those of Intel's CPUs. */
+static void test_undefined_results(void **state)
+{
+    struct emu e = start(4);
+
+    (void)state;
+    fake.gpr[REG_RCX] = 0x100;
+    fake.gpr[REG_RAX] = 0x1234;
+    assert_int_equal(RUN(&e, 0x0f, 0xbc, 0x01), EMU_OK); /* bsf eax, [ecx] */
+    assert_int_equal(fake.gpr[REG_RAX], 0x1234);
+    assert_true(fake.rflags & RFLAGS_ZF);
+    memcpy(memory + 0x100, "\xcd\xab", 2);
+    assert_int_equal(RUN(&e, 0x66, 0x0f, 0xa4, 0x01, 20), EMU_OK); /* shld [ecx], ax, 20 */
+    assert_memory_equal(memory + 0x100, "\x4a\x23", 2);
+    assert_true(fake.rflags & RFLAGS_CF);
+    accesses = 0;
+    assert_int_equal(RUN(&e, 0x0f, 0xae, 0x39), EMU_OK); /* clflush [ecx] touches nothing */
+    assert_int_equal(accesses, 0);
+}
+
 static void test_unsupported(void **state)
 {
     struct emu e = start(8);
@@ -492,6 +519,7 @@ int main(void)
         cmocka_unit_test(test_string_16bit),
         cmocka_unit_test(test_parts),
         cmocka_unit_test(test_alignment),
+        cmocka_unit_test(test_undefined_results),
         cmocka_unit_test(test_unsupported),
     };
 

@@ -279,6 +279,20 @@ static void test_vectors_not_usable(void **state)
         assert_int_equal(fake.nr_events, vector < 0 ? 2 : 0);
         assert_int_equal(fake.advanced, vector < 0);
     }
+    /* MMX has neither CR4 bits nor VEX, but exceptions of the x87. */
+    for (u32 i = 0; i < 8; i++) {
+        bool em = i & 1, ts = i & 2, error = i & 4;
+
+        START(0x0f, 0x6f, 0x0b); /* movq mm1, [rbx] */
+        fake.cr0 |= (em ? CR0_EM : 0) | (ts ? CR0_TS : 0);
+        fake.x87_error = error;
+        fake.gpr[REG_RBX] = DEVICE;
+        fake.device_value = 0x1122334455667788;
+        assert_int_equal(mmio_emulate(&fake, FAKE_DEVICE), OK);
+        assert_int_equal(fake.vector, em ? VEC_UD : ts ? VEC_NM : error ? VEC_MF : -1);
+        assert_int_equal(fake.nr_events, i ? 0 : 1);
+        assert_int_equal(fake.mmx_reg[1], i ? 0 : 0x1122334455667788);
+    }
     /* Aligned moves */
     START(0x0f, 0x28, 0x03);
     fake.cr4 |= CR4_OSFXSR;
