@@ -20,8 +20,9 @@ enum { OP_MOV_TO, OP_MOV_FROM, OP_CLTS, OP_LMSW };
 static bool load_pdptes(struct vcpu *v, u64 cr3)
 {
     u64 pdpte[4];
+    gpa_t at = cr3 & 0xffffffe0;
 
-    if (guest_read(v->vm, cr3 & 0xffffffe0, pdpte, sizeof(pdpte)))
+    if (vcpu_physical(v, &at, WALK_READ) || guest_read(v->vm, at, pdpte, sizeof(pdpte)))
         return false;
     for (u32 i = 0; i < 4; i++) {
         if ((pdpte[i] & PTE_P) && (pdpte[i] & PDPTE_RESERVED(v->cpuid->maxphyaddr)))

@@ -37,6 +37,8 @@ static int walk_read(void *ctx, gpa_t gpa, u32 size, u64 *value)
     u32 shift = 8 * (gpa % 8);
 
     *value = 0;
+    if (vcpu_physical(g->vcpu, &gpa, WALK_READ))
+        return ERR_BUSY;
     if (guest_read(vcpu_vm(g->vcpu), gpa, value, size))
         return ERR_RANGE;
     if (g->trace && g->nr_trace < g->max_trace)
@@ -50,6 +52,8 @@ static int walk_update(void *ctx, gpa_t gpa, u32 size, u64 old, u64 new)
 {
     struct guest_access *g = ctx;
 
+    if (vcpu_physical(g->vcpu, &gpa, WALK_WRITE))
+        return ERR_BUSY;
     return guest_update(vcpu_vm(g->vcpu), gpa, size, old, new);
 }
 
@@ -66,7 +70,7 @@ enum emu_result guest_translate(struct guest_access *g, gva_t gva, u32 access, g
     switch (walk(&g->walk, gva, access, &w)) {
     case OK:
         *out = w.gpa;
-        return EMU_OK;
+        return vcpu_physical(g->vcpu, out, access) ? EMU_RETRY : EMU_OK;
     case ERR_FAULT:
         *fault = (struct emu_fault){VEC_PF, w.error_code, gva};
         return EMU_FAULT;

@@ -42,6 +42,13 @@ void vcpu_advance(struct vcpu *v, u64 rip);
  */
 int guest_update(struct vm *vm, gpa_t gpa, u32 size, u64 old, u64 new);
 
+/*
+ * Where the vCPU's physical address *gpa is in the VM: the same, but for a guest of the guest. access:
+ * WALK_*. ERR_BUSY: its hypervisor does not allow the access, and will see an exit before the next
+ * instruction.
+ */
+int vcpu_physical(struct vcpu *v, gpa_t *gpa, u32 access);
+
 /* The VM's name, for a message about something that it does; null when there have been many of them. */
 const char *vcpu_may_report(struct vcpu *v);
 

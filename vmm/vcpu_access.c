@@ -115,6 +115,11 @@ void vcpu_advance(struct vcpu *v, u64 rip)
     instruction_done();
 }
 
+int vcpu_physical(struct vcpu *v, gpa_t *gpa, u32 access)
+{
+    return likely(!v->nested || !v->nested->in_l2) ? OK : nested_physical(v, gpa, access);
+}
+
 int guest_update(struct vm *vm, gpa_t gpa, u32 size, u64 old, u64 new)
 {
     u64 now = 0;

@@ -42,6 +42,16 @@ struct vmcs_ref {
     bool irq_window, nmi_window;
 };
 
+/* What is not in vmcs02's own exit information, when an exit is made by Nidus. */
+struct nested_exit_info {
+    u32 reason;
+    u64 qualification;
+    u32 interruption_info, interruption_error;
+    u32 idt_info, idt_error;
+    u64 guest_physical, guest_linear;
+    u32 instruction_length, instruction_info;
+};
+
 /* Of a vCPU whose VM has nested = on; null in the others. */
 struct nested {
     bool vmx_on; /* in VMX operation */
@@ -49,19 +59,21 @@ struct nested {
     gpa_t vmxon_pointer, current;
     /* The contents of the current VMCS: while it is current the copy in L1's memory is out of date. */
     struct vmcs12 vmcs12;
-    struct vmcs_ref other;     /* vmcs01 while L2 runs, else vmcs02 */
-    bool vmcs02_made;          /* it has been set up once */
-    struct shadow_ept *shadow; /* shadow_ept.c */
-    void *msr_bitmap;          /* of vmcs02 */
-    u16 vpid12;                /* whose translations vmcs02's VPID holds */
-    bool flush_vpid;           /* they are to be dropped before the next entry */
-    bool injects;              /* the coming entry delivers an event that L1 injects */
-    bool exit_soon;            /* ...and an exit to L1 is due right behind it */
-    bool tsc_moved;            /* L2 has written the VM's TSC: vmcs01's offset is out of date */
-    bool init;                 /* an INIT that VMX operation holds back */
-    struct vtimer halt_timer;  /* ends the halt of an L2 whose preemption timer runs */
-    bool mtf;                  /* L1 has injected a pending MTF VM exit */
-    u64 timer_end;             /* host TSC at which L2's preemption timer ends; ~0: it has none */
+    struct vmcs_ref other;       /* vmcs01 while L2 runs, else vmcs02 */
+    bool vmcs02_made;            /* it has been set up once */
+    struct shadow_ept *shadow;   /* shadow_ept.c */
+    void *msr_bitmap;            /* of vmcs02 */
+    u16 vpid12;                  /* whose translations vmcs02's VPID holds */
+    bool flush_vpid;             /* they are to be dropped before the next entry */
+    bool injects;                /* the coming entry delivers an event that L1 injects */
+    bool exit_soon;              /* ...and an exit to L1 is due right behind it */
+    struct nested_exit_info due; /* an exit that the emulation of an instruction has met, if is_due */
+    bool is_due;
+    bool tsc_moved;           /* L2 has written the VM's TSC: vmcs01's offset is out of date */
+    bool init;                /* an INIT that VMX operation holds back */
+    struct vtimer halt_timer; /* ends the halt of an L2 whose preemption timer runs */
+    bool mtf;                 /* L1 has injected a pending MTF VM exit */
+    u64 timer_end;            /* host TSC at which L2's preemption timer ends; ~0: it has none */
 };
 
 /* --- nested.c: the two VMCSs --- */
@@ -127,16 +139,6 @@ bool nested_enter(struct vcpu *v);
 
 /* --- exit12.c: VM exits from L2 to L1 --- */
 
-/* What is not in vmcs02's own exit information, when an exit is made by Nidus. */
-struct nested_exit_info {
-    u32 reason;
-    u64 qualification;
-    u32 interruption_info, interruption_error;
-    u32 idt_info, idt_error;
-    u64 guest_physical, guest_linear;
-    u32 instruction_length, instruction_info;
-};
-
 /* L2 exits to L1 as the CPU's exit just now says. */
 void nested_reflect(struct vcpu *v);
 /* The same, but for the exit qualification. */
@@ -152,6 +154,9 @@ void nested_abort(struct vcpu *v, u32 indicator);
 
 /* Called by entry.S in place of vmx_exit(). */
 bool nested_l2_exit(struct vcpu *v);
+
+/* What vcpu_physical() of vmm/mmio_host.h is to L2. */
+int nested_physical(struct vcpu *v, gpa_t *gpa, u32 access);
 
 /* --- pending.c: what may be an exit to L1 between two entries --- */
 

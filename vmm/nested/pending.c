@@ -103,6 +103,11 @@ static bool next_exit(struct vcpu *v, struct nested_exit_info *x)
         exception_exit(v, x);
         return true;
     }
+    if (v->nested->is_due) {
+        v->nested->is_due = false;
+        *x = v->nested->due;
+        return true;
+    }
     if (event_under_way(v))
         return false;
     if (v->nested->mtf) {

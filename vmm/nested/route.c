@@ -8,6 +8,7 @@
 #include "lib/log.h"
 #include "vmm/exit.h"
 #include "vmm/fail.h"
+#include "vmm/mmio_host.h"
 #include "vmm/nested/nested.h"
 
 #define V12(v, field) VMCS(&(v)->nested->vmcs12.image, field)
@@ -88,12 +89,35 @@ static bool own_ept_violation(struct vcpu *v)
     case SHADOW_MISCONFIG:
         return reflect_misconfiguration(v, gpa2);
     case SHADOW_DEVICE:
-        return exit_memory(v, gpa2);
+        return exit_memory(v, gpa1);
     case SHADOW_NO_MEMORY:
         break;
     }
     vm_crash(v, "no memory for the shadow page tables of L2's guest-physical 0x%lx", gpa2);
     return false;
+}
+
+int nested_physical(struct vcpu *v, gpa_t *gpa, u32 access)
+{
+    const u64 kind = access & WALK_FETCH ? EPT_EXEC : access & WALK_WRITE ? EPT_WRITE : EPT_READ;
+    struct nested_exit_info x = {.reason = EXIT_REASON_EPT_VIOLATION, .guest_physical = *gpa};
+    gpa_t gpa2 = *gpa;
+
+    if (!(secondary12(v) & PROC2_ENABLE_EPT))
+        return OK;
+    switch (shadow_ept_translate(v, gpa2, kind, gpa, &x.qualification)) {
+    case SHADOW_MISCONFIG:
+        x.reason = EXIT_REASON_EPT_MISCONFIGURATION;
+        break;
+    case SHADOW_VIOLATION:
+        break;
+    default:
+        return OK;
+    }
+    v->nested->due = x;
+    v->nested->is_due = true;
+    __atomic_fetch_or(&v->requests, REQ_KICK, __ATOMIC_RELAXED);
+    return ERR_BUSY;
 }
 
 /* --- the table --- */
