@@ -85,6 +85,7 @@
 #define MSR_IA32_MTRR_DEF_TYPE     0x2ff
 #define MSR_IA32_TSC_DEADLINE      0x6e0
 #define MSR_IA32_X2APIC_FIRST      0x800
+#define MSR_IA32_X2APIC_TPR        0x808
 #define MSR_IA32_X2APIC_LAST       0x8ff
 #define MSR_IA32_XSS               0xda0
 #define MSR_IA32_EFER              0xc0000080

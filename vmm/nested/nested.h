@@ -176,7 +176,8 @@ bool nested_own_cr(struct vcpu *v);
 /* Would the access exit by vmcs12's controls? msr: RDMSR or WRMSR. port: size 1, 2 or 4 bytes. */
 bool nested_msr_exits(struct vcpu *v, u32 msr, bool write);
 bool nested_port_exits(struct vcpu *v, u16 port, u32 size);
-/* Fills vmcs02's MSR bitmap: an access exits if L1's or the VM's own bitmap says so. */
+/* Fills vmcs02's MSR bitmap: an access exits if L1's or the VM's own bitmap says so. With 'virtualize x2APIC
+ * mode' in vmcs12 L1's alone speaks of the TPR: vmcs02 is to have the control too. */
 void nested_merge_msr_bitmap(struct vcpu *v);
 
 /* --- msr_lists.c: MSR-load and MSR-store areas in L1's memory --- */

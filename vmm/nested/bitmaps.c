@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: MIT */
+/* L1's bitmaps for L2: SDM 326019, 'MSR-Bitmap Address', 'I/O-Bitmap Addresses', and 'Instructions That Cause
+ * VM Exits Conditionally'. */
+#include "arch/x86/regs.h"
+#include "lib/string.h"
+#include "vmm/vm.h"
+
+#define MSR_HIGH_FIRST  0xc0000000u
+#define MSRS            0x2000u /* in each quarter of the bitmap */
+#define QUARTER_HIGH    1024u   /* bytes from the quarter of the low MSRs to that of the high ones */
+#define HALF_WRITE      2048u   /* and from RDMSR's to WRMSR's */
+#define PORTS_IN_BITMAP 0x8000u
+
+static bool has_primary(const struct vcpu *v, u64 control)
+{
+    return VMCS(&v->nested->vmcs12.image, PRIMARY_CONTROLS) & control;
+}
+
+static bool has_secondary(const struct vcpu *v, u64 control)
+{
+    return has_primary(v, PROC_ACTIVATE_SECONDARY) &&
+           VMCS(&v->nested->vmcs12.image, SECONDARY_CONTROLS) & control;
+}
+
+/* The byte of L1's bitmap that has the bit. */
+static u8 bitmap_byte(struct vcpu *v, gpa_t bitmap, u32 bit)
+{
+    u8 byte;
+
+    return guest_read(v->vm, bitmap + bit / 8, &byte, 1) ? 0xff : byte;
+}
+
+bool nested_msr_exits(struct vcpu *v, u32 msr, bool write)
+{
+    gpa_t quarter = VMCS(&v->nested->vmcs12.image, MSR_BITMAPS) + (write ? HALF_WRITE : 0);
+
+    if (!has_primary(v, PROC_USE_MSR_BITMAPS))
+        return true;
+    if (msr >= MSR_HIGH_FIRST) {
+        msr -= MSR_HIGH_FIRST;
+        quarter += QUARTER_HIGH;
+    }
+    return msr >= MSRS || bitmap_byte(v, quarter, msr) >> msr % 8 & 1;
+}
+
+static u8 port_byte(struct vcpu *v, u32 port)
+{
+    const struct vmcs_image *vmcs12 = &v->nested->vmcs12.image;
+
+    if (port < PORTS_IN_BITMAP)
+        return bitmap_byte(v, VMCS(vmcs12, IO_BITMAP_A), port);
+    return bitmap_byte(v, VMCS(vmcs12, IO_BITMAP_B), port - PORTS_IN_BITMAP);
+}
+
+bool nested_port_exits(struct vcpu *v, u16 port, u32 size)
+{
+    u32 end = port + size;
+    u8 byte = 0;
+
+    if (!has_primary(v, PROC_USE_IO_BITMAPS))
+        return has_primary(v, PROC_UNCONDITIONAL_IO_EXITING);
+    if (end > 2 * PORTS_IN_BITMAP)
+        return true; /* wraps around */
+    for (u32 p = port; p < end; p++) {
+        if (p == port || p % 8 == 0)
+            byte = port_byte(v, p);
+        if (byte >> p % 8 & 1)
+            return true;
+    }
+    return false;
+}
+
+/*
+ * In x2APIC mode that the CPU virtualizes, L2's TPR is in the virtual-APIC page and not the VM's: the CPU
+ * alone may serve it ('Virtualizing MSR-Based APIC Accesses').
+ */
+#define X2APIC_TPR_WORD (MSR_IA32_X2APIC_TPR / 64)
+#define X2APIC_TPR_BIT  BIT(MSR_IA32_X2APIC_TPR % 64)
+
+void nested_merge_msr_bitmap(struct vcpu *v)
+{
+    const u64 *own = (const u64 *)v->vm->msr_bitmap;
+    u64 *merged = v->nested->msr_bitmap;
+    bool tpr = has_secondary(v, PROC2_VIRTUALIZE_X2APIC);
+
+    /* L1 may write to its page meanwhile: each bit is read once. */
+    if (!has_primary(v, PROC_USE_MSR_BITMAPS) ||
+        guest_read(v->vm, VMCS(&v->nested->vmcs12.image, MSR_BITMAPS), merged, PAGE_SIZE)) {
+        memset(merged, 0xff, PAGE_SIZE);
+        return;
+    }
+    for (u32 i = 0; i < PAGE_SIZE / sizeof(u64); i++) {
+        bool tpr_word = i % (HALF_WRITE / sizeof(u64)) == X2APIC_TPR_WORD;
+
+        merged[i] |= tpr && tpr_word ? own[i] & ~X2APIC_TPR_BIT : own[i];
+    }
+}
