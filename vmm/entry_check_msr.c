@@ -3,14 +3,6 @@
 #include "vmm/entry_rules.h"
 #include "arch/x86/regs.h"
 
-/* 'Format of an MSR Entry'. */
-struct msr_entry {
-    u32 index, reserved;
-    u64 value;
-};
-
-#define MSR_IA32_SMM_MONITOR_CTL 0x9b
-
 enum msr_row { MSR_COUNT, MSR_RESERVED, MSR_SEGMENT_BASE, MSR_X2APIC, MSR_SMM, MSR_REFUSED };
 
 const char *const entry_msr_rows[] = {
@@ -25,7 +17,7 @@ const char *const entry_msr_rows[] = {
 const u32 entry_nr_msr_rows = ARRAY_SIZE(entry_msr_rows);
 
 /* The row that an entry breaks; -1: none. */
-static int broken_row(const struct entry_env *env, const struct msr_entry *e)
+static int broken_row(const struct entry_env *env, const struct vmx_msr_entry *e)
 {
     if (e->reserved)
         return MSR_RESERVED;
@@ -56,8 +48,8 @@ bool entry_check_msrs(const struct entry_case *c, struct entry_verdict *out)
     u32 most = VMX_MISC_MSR_LIST_MAX(env->caps->misc);
     paddr_t at = VMCS(c->v, ENTRY_MSR_LOAD_ADDR);
 
-    for (u32 number = 1; number <= count; number++, at += sizeof(struct msr_entry)) {
-        struct msr_entry e;
+    for (u32 number = 1; number <= count; number++, at += sizeof(struct vmx_msr_entry)) {
+        struct vmx_msr_entry e;
         int row;
 
         if (number > most)

@@ -68,6 +68,8 @@
 #define MSR_IA32_SPEC_CTRL         0x48
 #define MSR_IA32_PRED_CMD          0x49
 #define MSR_IA32_BIOS_SIGN_ID      0x8b
+#define MSR_IA32_SMM_MONITOR_CTL   0x9b
+#define MSR_IA32_SMBASE            0x9e
 #define MSR_IA32_UMWAIT_CONTROL    0xe1
 #define MSR_IA32_MTRRCAP           0xfe
 #define MSR_IA32_ARCH_CAPABILITIES 0x10a

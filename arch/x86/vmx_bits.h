@@ -139,6 +139,12 @@ enum vmx_activity { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_W
 #define EPTP_ACCESSED_DIRTY    BIT(6)
 #define EPTP_SHADOW_STACK      BIT(7)
 
+/* 'Format of an MSR Entry': of the MSR-load and MSR-store areas. */
+struct vmx_msr_entry {
+    u32 index, reserved;
+    u64 value;
+};
+
 /* Capability MSRs ('VMX Capability Reporting Facility'). */
 #define MSR_IA32_FEATURE_CONTROL         0x3a
 #define MSR_IA32_VMX_BASIC               0x480

@@ -180,12 +180,15 @@ bool nested_port_exits(struct vcpu *v, u16 port, u32 size);
  * mode' in vmcs12 L1's alone speaks of the TPR: vmcs02 is to have the control too. */
 void nested_merge_msr_bitmap(struct vcpu *v);
 
-/* --- msr_lists.c: MSR-load and MSR-store areas in L1's memory --- */
+/* --- msr_lists.c: MSR-load and MSR-store areas in L1's memory. They move the VM's MSRs, and fields of the
+ * current VMCS: after one that was loaded IA32_TSC may have moved v->tsc_offset, from which the TSC offsets
+ * of vmcs01 and vmcs02 follow --- */
 
-/* VM entry's MSR-load area, all rows of which have passed the checks but for what WRMSR says: 0, or the
- * number of the entry (from 1) that fails. */
+/* VM entry's MSR-load area, once vmcs02 is current and holds L2's state. All rows of it have passed the
+ * checks but for what WRMSR says: 0, or the number of the entry (from 1) that fails. */
 u32 nested_load_entry_msrs(struct vcpu *v);
-/* VM exit's areas; false: VMX abort. */
+/* VM exit's areas; false: VMX abort. The first while vmcs02 is still current, the second once vmcs01 is and
+ * holds L1's host state. */
 bool nested_store_exit_msrs(struct vcpu *v);
 bool nested_load_exit_msrs(struct vcpu *v);
 
