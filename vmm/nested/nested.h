@@ -59,6 +59,7 @@ struct nested {
     gpa_t vmxon_pointer, current;
     /* The contents of the current VMCS: while it is current the copy in L1's memory is out of date. */
     struct vmcs12 vmcs12;
+    u64 fields[(VMCS_NR_FIELDS + 63) / 64]; /* that exist for L1: bit enum vmcs_index; since VMXON */
     struct vmcs_ref other;       /* vmcs01 while L2 runs, else vmcs02 */
     bool vmcs02_made;            /* it has been set up once */
     struct shadow_ept *shadow;   /* shadow_ept.c */
