@@ -236,6 +236,21 @@ static bool refused(struct vcpu *v, u32 reason)
     return false;
 }
 
+static bool own(struct vcpu *v, const struct route *r, u32 reason)
+{
+    return r->own ? r->own(v) : vmx_exit_handle(v, reason);
+}
+
+/* An instruction that Nidus has carried out is one that L1's monitor trap flag counts. */
+static bool own_stepped(struct vcpu *v, const struct route *r, u32 reason)
+{
+    u64 rip = vmread(GUEST_RIP);
+    bool resume = own(v, r, reason);
+
+    v->nested->mtf = vmread(GUEST_RIP) != rip;
+    return resume && !v->nested->mtf;
+}
+
 bool nested_l2_exit(struct vcpu *v)
 {
     u32 reason = (u32)vmread(EXIT_REASON);
@@ -251,5 +266,5 @@ bool nested_l2_exit(struct vcpu *v)
         nested_reflect(v);
         return false;
     }
-    return r->own ? r->own(v) : vmx_exit_handle(v, reason);
+    return V12(v, PRIMARY_CONTROLS) & PROC_MONITOR_TRAP_FLAG ? own_stepped(v, r, reason) : own(v, r, reason);
 }

@@ -89,6 +89,10 @@ bool nested_vmxoff(struct vcpu *v)
     nested_vmcs12_release(v);
     n->vmxon_pointer = NO_VMCS;
     n->vmx_on = false;
+    if (n->init) {
+        n->init = false;
+        vcpu_init_signal(v);
+    }
     return nested_succeed(v);
 }
 
