@@ -9,7 +9,8 @@ PYTHON ?= /usr/bin/python3
 all: kernel efi guests ## build everything
 .DEFAULT_GOAL := all
 
-cflags := -std=gnu11 -O2 -g -Wall -Wextra -Werror -I. -MMD -MP \
+optimize := -Os
+cflags = -std=gnu11 $(optimize) -g -Wall -Wextra -Werror -I. -MMD -MP \
 	-ffreestanding -fno-stack-protector -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
 	-fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fno-strict-aliasing -fcf-protection=none -ffunction-sections -fdata-sections
 ldflags := --gc-sections -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments -T linker.ld
@@ -17,10 +18,12 @@ ldflags := --gc-sections -nostdlib -static -z max-page-size=4096 -z noexecstack 
 kernel_sources := $(wildcard lib/*.[cS] arch/x86/*.[cS] drivers/*.[cS] vmm/*.[cS] vmm/dev/*.[cS] vmm/nested/*.[cS] boot/*.[cS])
 kernel_objects := $(addprefix $(BUILD)/kernel/,$(addsuffix .o,$(kernel_sources)))
 
-# What runs at start, in failures and in messages is built for size; exits, devices and the scheduler for speed.
-cold_sources := $(wildcard boot/*.c drivers/*.c vmm/load*.c vmm/entry_*.c vmm/vmcs_*.c vmm/guest_acpi.c vmm/aml.c vmm/config.c \
-	vmm/fail.c vmm/audit.c vmm/cpuid_table.c vmm/cpuid_leaves.c lib/format.c lib/log.c lib/text.c arch/x86/vmx_*.c arch/x86/smp.c vmm/nested/caps.c)
-$(cold_sources:%=$(BUILD)/kernel/%.o): cflags := $(patsubst -O2,-Os,$(cflags))
+# Built for speed: what exits go through, and the devices that are used all the time. The rest is built for size.
+hot_sources := $(wildcard lib/string.c vmm/exit*.c vmm/event*.c vmm/bus.c vmm/mmio*.c vmm/emulate*.c vmm/guest_access.c vmm/vcpu_access.c \
+	vmm/walk.c vmm/run.c vmm/sched.c vmm/timer.c vmm/vcpu.c vmm/msr.c vmm/msr_*.c vmm/dev/lapic*.c vmm/dev/irq.c vmm/dev/pit.c \
+	vmm/dev/uart.c vmm/dev/ioapic.c vmm/nested/*.c vmm/entry_check.c arch/x86/decode.c arch/x86/trap.c arch/x86/apic.c)
+cold_sources := $(wildcard vmm/nested/caps.c vmm/nested/vmxon.c vmm/nested/invalidate.c)
+$(filter-out $(cold_sources:%=$(BUILD)/kernel/%.o),$(hot_sources:%=$(BUILD)/kernel/%.o)): optimize := -O2 -fno-align-loops -fno-align-jumps
 
 $(BUILD)/kernel/%.c.o: %.c Makefile
 	@mkdir -p $(@D)
