@@ -288,7 +288,8 @@ struct check {
     u32 outcome;
 };
 
-/* With all checks from one on made to fail it is that one that tells. prepare may be null. */
+/* With all checks from one on made to fail it is that one that tells; and each fails alone. prepare may be
+ * null. */
 static inline void expect_order(u32 reason, void (*prepare)(void), const struct check *checks, u32 nr,
                                 u32 good)
 {
@@ -299,6 +300,13 @@ static inline void expect_order(u32 reason, void (*prepare)(void), const struct 
         for (u32 i = nr; i-- > first;)
             checks[i].spoil();
         assert_int_equal(run(), first < nr ? checks[first].outcome : good);
+    }
+    for (u32 i = 0; i < nr; i++) {
+        start(reason);
+        if (prepare)
+            prepare();
+        checks[i].spoil();
+        assert_int_equal(run(), checks[i].outcome);
     }
 }
 

@@ -23,9 +23,9 @@
 #define SIZE64   (2u << 7)
 #define SEG(n)   ((u32)(n) << 15)
 #define INDEX(n) ((u32)(n) << 18)
-#define NO_INDEX (1u << 22)
+#define NO_INDEX (1u << 22 | INDEX(REG_RDI) | 3) /* with what is undefined then */
 #define BASE(n)  ((u32)(n) << 23)
-#define NO_BASE  (1u << 27)
+#define NO_BASE  (1u << 27 | BASE(REG_RDI))
 #define NEITHER  (NO_INDEX | NO_BASE)
 /* What is undefined in it. */
 #define NOISE (0xfu << 11 | 1u << 2)
@@ -43,6 +43,7 @@ u64 vcpu_vmread(struct vcpu *v, u32 field)
 static void start(void)
 {
     fake_start();
+    fake.gpr[REG_RDI] = 0x1234567;
     fake_map(DATA, 0x3000);
     fake_map(DATA + PAGE_SIZE, 0x2000);
     fake_map(DEVICE, FAKE_DEVICE);
@@ -54,6 +55,7 @@ static void start(void)
 static void start32(void)
 {
     fake_start32();
+    fake.gpr[REG_RDI] = 0x1234567;
     fake.seg[SEG_FS] = (struct segment){0x2000, 0xff, SEG_AR_DB | 0x93};
     displacement = 0;
 }

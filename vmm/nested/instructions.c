@@ -5,8 +5,8 @@
  * give #UD are known to the CPU before it makes the exit, the privilege level is not.
  *
  * VMCALL is not among them: in VMX root operation too it is a hypercall of Nidus, so that a hypervisor finds
- * the one below it as any other guest does (KVM and Xen have it the same way, as L0 and as L1). The error
- * that the SDM has for it there, number 1, is therefore never given.
+ * the one below it as any other guest does; KVM and Xen serve theirs the same way. The VMfail that the SDM
+ * has for it there, number 1, is therefore never given.
  */
 #include "vmm/nested/instructions.h"
 #include "arch/x86/vmx.h"
