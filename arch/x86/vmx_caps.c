@@ -7,37 +7,73 @@
 /* A control that must be available for a capability MSR to exist: its bit in the allowed-1 half. */
 #define ALLOWED1(control) ((u64)(control) << 32)
 
+/* Each MSR, and the one whose bits (any of them) say that it exists; no bits: it always does. */
+static const struct {
+    u32 msr;
+    u16 member, depends; /* offsets in struct vmx_caps */
+    u64 bits;
+} msrs[] = {
+#define AT(member) offsetof(struct vmx_caps, member)
+#define ALWAYS(msr, member)   \
+    {                         \
+        msr, AT(member), 0, 0 \
+    }
+#define WHERE(msr, member, on, bits)  \
+    {                                 \
+        msr, AT(member), AT(on), bits \
+    }
+    ALWAYS(MSR_IA32_FEATURE_CONTROL, feature_control),
+    ALWAYS(MSR_IA32_VMX_BASIC, basic),
+    ALWAYS(MSR_IA32_VMX_PINBASED_CTLS, pin),
+    ALWAYS(MSR_IA32_VMX_PROCBASED_CTLS, proc),
+    ALWAYS(MSR_IA32_VMX_EXIT_CTLS, exit),
+    ALWAYS(MSR_IA32_VMX_ENTRY_CTLS, entry),
+    ALWAYS(MSR_IA32_VMX_MISC, misc),
+    ALWAYS(MSR_IA32_VMX_CR0_FIXED0, cr0_fixed0),
+    ALWAYS(MSR_IA32_VMX_CR0_FIXED1, cr0_fixed1),
+    ALWAYS(MSR_IA32_VMX_CR4_FIXED0, cr4_fixed0),
+    ALWAYS(MSR_IA32_VMX_CR4_FIXED1, cr4_fixed1),
+    ALWAYS(MSR_IA32_VMX_VMCS_ENUM, vmcs_enum),
+    WHERE(MSR_IA32_VMX_PROCBASED_CTLS2, proc2, proc, ALLOWED1(PROC_ACTIVATE_SECONDARY)),
+    WHERE(MSR_IA32_VMX_EPT_VPID_CAP, ept_vpid, proc2, ALLOWED1(PROC2_ENABLE_EPT | PROC2_ENABLE_VPID)),
+    WHERE(MSR_IA32_VMX_TRUE_PINBASED_CTLS, true_pin, basic, VMX_BASIC_TRUE_CONTROLS),
+    WHERE(MSR_IA32_VMX_TRUE_PROCBASED_CTLS, true_proc, basic, VMX_BASIC_TRUE_CONTROLS),
+    WHERE(MSR_IA32_VMX_TRUE_EXIT_CTLS, true_exit, basic, VMX_BASIC_TRUE_CONTROLS),
+    WHERE(MSR_IA32_VMX_TRUE_ENTRY_CTLS, true_entry, basic, VMX_BASIC_TRUE_CONTROLS),
+    WHERE(MSR_IA32_VMX_VMFUNC, vmfunc, proc2, ALLOWED1(PROC2_ENABLE_VM_FUNCTIONS)),
+    WHERE(MSR_IA32_VMX_PROCBASED_CTLS3, proc3, proc, ALLOWED1(PROC_ACTIVATE_TERTIARY)),
+    WHERE(MSR_IA32_VMX_EXIT_CTLS2, exit2, exit, ALLOWED1(EXITCTL_ACTIVATE_SECONDARY)),
+#undef ALWAYS
+#undef WHERE
+};
+
+static u64 member(const struct vmx_caps *c, u16 at)
+{
+    return *(const u64 *)((const char *)c + at);
+}
+
+static bool exists(const struct vmx_caps *c, u32 row)
+{
+    return !msrs[row].bits || member(c, msrs[row].depends) & msrs[row].bits;
+}
+
 void vmx_caps_read(struct vmx_caps *c, u64 (*rdmsr)(u32 msr))
 {
     memset(c, 0, sizeof(*c));
-    c->feature_control = rdmsr(MSR_IA32_FEATURE_CONTROL);
-    c->basic = rdmsr(MSR_IA32_VMX_BASIC);
-    c->pin = rdmsr(MSR_IA32_VMX_PINBASED_CTLS);
-    c->proc = rdmsr(MSR_IA32_VMX_PROCBASED_CTLS);
-    c->exit = rdmsr(MSR_IA32_VMX_EXIT_CTLS);
-    c->entry = rdmsr(MSR_IA32_VMX_ENTRY_CTLS);
-    c->misc = rdmsr(MSR_IA32_VMX_MISC);
-    c->cr0_fixed0 = rdmsr(MSR_IA32_VMX_CR0_FIXED0);
-    c->cr0_fixed1 = rdmsr(MSR_IA32_VMX_CR0_FIXED1);
-    c->cr4_fixed0 = rdmsr(MSR_IA32_VMX_CR4_FIXED0);
-    c->cr4_fixed1 = rdmsr(MSR_IA32_VMX_CR4_FIXED1);
-    c->vmcs_enum = rdmsr(MSR_IA32_VMX_VMCS_ENUM);
-    if (c->proc & ALLOWED1(PROC_ACTIVATE_SECONDARY))
-        c->proc2 = rdmsr(MSR_IA32_VMX_PROCBASED_CTLS2);
-    if (c->proc2 & ALLOWED1(PROC2_ENABLE_EPT | PROC2_ENABLE_VPID))
-        c->ept_vpid = rdmsr(MSR_IA32_VMX_EPT_VPID_CAP);
-    if (c->basic & VMX_BASIC_TRUE_CONTROLS) {
-        c->true_pin = rdmsr(MSR_IA32_VMX_TRUE_PINBASED_CTLS);
-        c->true_proc = rdmsr(MSR_IA32_VMX_TRUE_PROCBASED_CTLS);
-        c->true_exit = rdmsr(MSR_IA32_VMX_TRUE_EXIT_CTLS);
-        c->true_entry = rdmsr(MSR_IA32_VMX_TRUE_ENTRY_CTLS);
+    for (u32 i = 0; i < ARRAY_SIZE(msrs); i++)
+        if (exists(c, i))
+            *(u64 *)((char *)c + msrs[i].member) = rdmsr(msrs[i].msr);
+}
+
+bool vmx_caps_get(const struct vmx_caps *c, u32 msr, u64 *value)
+{
+    for (u32 i = 0; i < ARRAY_SIZE(msrs); i++) {
+        if (msrs[i].msr != msr)
+            continue;
+        *value = member(c, msrs[i].member);
+        return exists(c, i);
     }
-    if (c->proc2 & ALLOWED1(PROC2_ENABLE_VM_FUNCTIONS))
-        c->vmfunc = rdmsr(MSR_IA32_VMX_VMFUNC);
-    if (c->proc & ALLOWED1(PROC_ACTIVATE_TERTIARY))
-        c->proc3 = rdmsr(MSR_IA32_VMX_PROCBASED_CTLS3);
-    if (c->exit & ALLOWED1(EXITCTL_ACTIVATE_SECONDARY))
-        c->exit2 = rdmsr(MSR_IA32_VMX_EXIT_CTLS2);
+    return false;
 }
 
 /* Where the allowed settings of each word are. width 32: allowed-0 low, allowed-1 high; 64: allowed-1 alone.
@@ -47,7 +83,6 @@ static const struct {
     u8 width;
     const char *plain_msr, *precise_msr;
 } words[VMX_NR_WORDS] = {
-#define AT(member) offsetof(struct vmx_caps, member)
     [VMX_WORD_PIN] = {AT(pin), AT(true_pin), 32, "IA32_VMX_PINBASED_CTLS", "IA32_VMX_TRUE_PINBASED_CTLS"},
     [VMX_WORD_PROC] = {AT(proc), AT(true_proc), 32, "IA32_VMX_PROCBASED_CTLS",
                        "IA32_VMX_TRUE_PROCBASED_CTLS"},
@@ -61,9 +96,7 @@ static const struct {
 
 static u64 word_msr_value(const struct vmx_caps *c, enum vmx_word word)
 {
-    u16 at = c->basic & VMX_BASIC_TRUE_CONTROLS ? words[word].precise : words[word].plain;
-
-    return *(const u64 *)((const char *)c + at);
+    return member(c, c->basic & VMX_BASIC_TRUE_CONTROLS ? words[word].precise : words[word].plain);
 }
 
 u64 vmx_allowed0(const struct vmx_caps *caps, enum vmx_word word)

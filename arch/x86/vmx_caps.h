@@ -25,6 +25,8 @@ struct vmx_caps {
 /* Reads only the MSRs that exist (SDM appendix 'VMX Capability Reporting Facility'). CPUID must report VMX.
  */
 void vmx_caps_read(struct vmx_caps *caps, u64 (*rdmsr)(u32 msr));
+/* What RDMSR of a capability MSR, or of IA32_FEATURE_CONTROL, gives; false: it does not exist. */
+bool vmx_caps_get(const struct vmx_caps *caps, u32 msr, u64 *value);
 
 /* Allowed-0 settings: the bits of a control word that must be 1. Taken from the TRUE MSRs where they exist.
  */

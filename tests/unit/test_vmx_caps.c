@@ -118,6 +118,31 @@ static void test_read_newest_cpu(void **state)
     assert_int_equal(c.exit2, 0x28);
 }
 
+/* RDMSR gives what was read, and what is not there does not exist. */
+static void test_get(void **state)
+{
+    static const struct msr msrs[] = {OLD_MSRS(HIGH(PROC_ACTIVATE_SECONDARY), 0, VMX_BASIC_TRUE_CONTROLS),
+                                      {MSR_IA32_VMX_PROCBASED_CTLS2, HIGH(PROC2_ENABLE_RDTSCP)},
+                                      {MSR_IA32_VMX_TRUE_PINBASED_CTLS, 0x22},
+                                      {MSR_IA32_VMX_TRUE_PROCBASED_CTLS, 0x23},
+                                      {MSR_IA32_VMX_TRUE_EXIT_CTLS, 0x24},
+                                      {MSR_IA32_VMX_TRUE_ENTRY_CTLS, 0x25}};
+    struct vmx_caps c;
+    u32 found = 0;
+
+    (void)state;
+    read_caps(&c, msrs, ARRAY_SIZE(msrs));
+    for (u32 index = 0; index < 0x600; index++) {
+        u64 value;
+
+        if (!vmx_caps_get(&c, index, &value))
+            continue;
+        assert_int_equal(fake_rdmsr(index), value);
+        found++;
+    }
+    assert_int_equal(found, ARRAY_SIZE(msrs));
+}
+
 static void test_allowed_settings(void **state)
 {
     struct vmx_caps c = {
@@ -254,7 +279,7 @@ int main(void)
         cmocka_unit_test(test_read_first_cpu),  cmocka_unit_test(test_read_secondary_only),
         cmocka_unit_test(test_read_newest_cpu), cmocka_unit_test(test_allowed_settings),
         cmocka_unit_test(test_field_exists),    cmocka_unit_test(test_field_exists_otherwise),
-        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_names),           cmocka_unit_test(test_get),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
