@@ -114,8 +114,9 @@ static bool irq_waits(struct vcpu *v)
     return !l1_wants(v, VI_PIN_BASED_CONTROLS, PIN_EXTERNAL_INTERRUPT_EXITING) && vcpu_irq_pending(v) >= 0;
 }
 
-static void load_cpu(struct events_cpu *cpu)
+static void load_cpu(const struct vcpu *v, struct events_cpu *cpu)
 {
+    cpu->init_blocked = vcpu_in_vmx_root(v);
     cpu->interrupts_enabled = vmread(GUEST_RFLAGS) & RFLAGS_IF;
     cpu->protected_mode = vmread(GUEST_CR0) & CR0_PE;
 }
@@ -209,7 +210,7 @@ void vcpu_deliver_events(struct vcpu *v)
 
     if (!l1_injects && (v->events.due || v->events.nmi_pending || cpu.interrupt)) {
         load(v);
-        load_cpu(&cpu);
+        load_cpu(v, &cpu);
         deliver(v, &cpu);
     }
     set_windows(v, &cpu);
@@ -220,7 +221,7 @@ bool vcpu_wakes(struct vcpu *v)
     struct events_cpu cpu = {.interrupt = irq_waits(v)};
 
     load(v);
-    load_cpu(&cpu);
+    load_cpu(v, &cpu);
     return events_wake(&v->events, &cpu);
 }
 

@@ -224,8 +224,7 @@ static bool has_triple_fault(const struct events *ev, const struct events_cpu *c
 
 static bool has_init(const struct events *ev, const struct events_cpu *cpu)
 {
-    (void)cpu;
-    return ev->init;
+    return ev->init && !cpu->init_blocked;
 }
 
 static bool has_exception(const struct events *ev, const struct events_cpu *cpu)

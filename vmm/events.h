@@ -116,6 +116,7 @@ struct events_cpu {
     bool interrupts_enabled; /* RFLAGS.IF */
     bool interrupt;          /* an interrupt controller asks */
     bool protected_mode;     /* CR0.PE: exceptions have error codes */
+    bool init_blocked;       /* in VMX root operation INIT stays pending */
 };
 
 /* The event that is to be taken now. Changes nothing but that EVENT_DEBUG_TRAP is announced, not made. */

@@ -56,18 +56,78 @@ bool exit_change_paging(struct vcpu *v, bool on)
     return true;
 }
 
+/* SDM, 'Operations that Invalidate TLBs and Paging-Structure Caches': VM entry leaves what is cached. */
+static void flush_translations(void)
+{
+    if (vmx_has(&vmx_features, VF_VPID))
+        invvpid_single((u16)vmread(VPID));
+}
+
+/* Cache control, and what Nidus or the CPU keep as it is. In VMX root operation also what must stay 1: SDM,
+ * 'Restrictions on VMX Operation'. */
+u64 vcpu_cr0_mask(const struct vcpu *v)
+{
+    u64 own = CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_WP | CR0_AM | (u64)CR0_PG;
+
+    if (vcpu_in_vmx_root(v))
+        own &= ~vmx_cr0_required(&v->vm->nested_caps);
+    return ~own;
+}
+
+void vcpu_vmx_operation_changed(struct vcpu *v)
+{
+    u64 mask = vmread(CR0_GUEST_HOST_MASK);
+
+    vmwrite(CR0_READ_SHADOW, (vmread(CR0_READ_SHADOW) & mask) | (vmread(GUEST_CR0) & ~mask));
+    vmwrite(CR0_GUEST_HOST_MASK, vcpu_cr0_mask(v));
+}
+
 /* SDM, 'Control Registers', and MOV to CR in volume 2. False: #GP. */
 static bool write_guest_cr0(struct vcpu *v, u64 value)
 {
     u64 old = vmread(GUEST_CR0);
 
+    if (vcpu_in_vmx_root(v) && ~value & vmx_cr0_required(&v->vm->nested_caps))
+        return false;
     if (value >> 32 || ((value & CR0_PG) && !(value & CR0_PE)) || ((value & CR0_NW) && !(value & CR0_CD)))
         return false;
     value = (value & CR0_DEFINED) | CR0_ET;
-    if (((value ^ old) & CR0_PG) && !exit_change_paging(v, value & CR0_PG))
-        return false;
+    if ((value ^ old) & CR0_PG) {
+        if (!exit_change_paging(v, value & CR0_PG))
+            return false;
+        flush_translations();
+    }
     vmwrite(CR0_READ_SHADOW, value);
     vmwrite(GUEST_CR0, (value & ~(u64)(CR0_CD | CR0_NW)) | CR0_NE);
+    return true;
+}
+
+/* The value may be loaded: SDM volume 2, MOV to control registers, and 'Restrictions on VMX Operation'. */
+static bool cr4_valid(const struct vcpu *v, u64 value, u64 old)
+{
+    bool long_mode = vmread(GUEST_IA32_EFER) & EFER_LMA;
+
+    if ((value & ~v->cpuid->cr4_allowed) || (vcpu_in_vmx(v) && ~value & CR4_VMXE) ||
+        (long_mode && !(value & CR4_PAE)))
+        return false;
+    return !(value & ~old & CR4_PCIDE) || (long_mode && !(vmread(GUEST_CR3) & 0xfff));
+}
+
+/* Exits are for VMXE and for what CPUID does not show; the other bits may change with it. False: #GP. */
+static bool write_guest_cr4(struct vcpu *v, u64 value)
+{
+    const u64 reload = CR4_PSE | CR4_PAE | CR4_PGE | CR4_SMEP;
+    u64 old = (vmread(GUEST_CR4) & ~(u64)CR4_VMXE) | (vmread(CR4_READ_SHADOW) & CR4_VMXE);
+    bool pae_paging = vmread(GUEST_CR0) & CR0_PG && value & CR4_PAE && !(vmread(GUEST_IA32_EFER) & EFER_LMA);
+
+    if (!cr4_valid(v, value, old))
+        return false;
+    if (pae_paging && (value ^ old) & reload && !load_pdptes(v, vmread(GUEST_CR3)))
+        return false;
+    vmwrite(CR4_READ_SHADOW, value);
+    vmwrite(GUEST_CR4, value | CR4_VMXE);
+    if ((value ^ old) & ~(u64)CR4_VMXE)
+        flush_translations();
     return true;
 }
 
@@ -86,10 +146,11 @@ static bool mov_to(struct vcpu *v, u32 cr, u64 value)
     switch (cr) {
     case 0:
         return write_guest_cr0(v, value);
+    case 4:
+        return write_guest_cr4(v, value);
     case 8:
         return write_guest_cr8(v, value);
     default:
-        /* CR4: what the guest may set it sets without an exit. */
         return false;
     }
 }

@@ -34,32 +34,24 @@ static void start_at(struct vcpu *v, u8 vector)
     v->activity = VCPU_ACTIVE;
 }
 
-/* SDM, 'Restrictions on VMX Operation': INIT waits for VMXOFF, or makes an exit of L2. */
-static void init_arrived(struct vcpu *v)
-{
-    if (v->nested && v->nested->vmx_on)
-        v->nested->init = true;
-    else
-        v->events.init = true;
-}
-
 static void take_requests(struct vcpu *v)
 {
     const u64 all = REQ_KICK | REQ_INIT | REQ_SIPI | REQ_NMI | REQ_NMI2 | REQ_POLL;
     u64 requests = __atomic_fetch_and(&v->requests, ~all, __ATOMIC_ACQ_REL);
     int vector;
 
-    if (likely(!(requests & ~(u64)REQ_KICK)))
+    if (likely(!(requests & ~(u64)REQ_KICK) && !v->events.init))
         return;
     if (requests & (REQ_NMI | REQ_NMI2))
         vcpu_nmi_arrived(v, requests & REQ_NMI2 ? 2 : 1);
     if (requests & REQ_INIT)
-        init_arrived(v);
+        v->events.init = true;
     if (requests & REQ_SIPI) {
         v->events.sipi = true;
         v->events.sipi_vector = __atomic_load_n(&v->sipi_vector, __ATOMIC_ACQUIRE);
     }
-    if (events_take_init(&v->events))
+    /* SDM, 'Restrictions on VMX Operation': blocked in VMX root operation; else it is a VM exit there. */
+    if (!vcpu_in_vmx(v) && events_take_init(&v->events))
         take_init(v);
     vector = events_take_sipi(&v->events, v->activity == VCPU_WAIT_SIPI);
     if (vector >= 0)

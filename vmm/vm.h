@@ -83,6 +83,17 @@ struct vcpu {
 
 #define CPU_NONE (~0u)
 
+/* In VMX operation as the guest sees it; in VMX root operation. */
+static inline bool vcpu_in_vmx(const struct vcpu *v)
+{
+    return v->nested && v->nested->vmx_on;
+}
+
+static inline bool vcpu_in_vmx_root(const struct vcpu *v)
+{
+    return vcpu_in_vmx(v) && !v->nested->in_l2;
+}
+
 /* A piece of guest RAM and the memory behind it. */
 struct vm_extent {
     gpa_t gpa;
@@ -175,6 +186,13 @@ static inline u16 vcpu_vpid(const struct vcpu *v, bool l2)
 u64 vmx_enter(struct vcpu *v);
 /* --- exit.c --- */
 bool vmx_exit(struct vcpu *v);
+
+/* --- exit_cr.c --- */
+
+/* Bits of CR0 that the guest cannot change without an exit: the guest/host mask of vmcs01. */
+u64 vcpu_cr0_mask(const struct vcpu *v);
+/* v->nested->vmx_on has changed, vmcs01 is current: the mask follows. */
+void vcpu_vmx_operation_changed(struct vcpu *v);
 
 /* --- run.c, sched.c --- */
 

@@ -53,16 +53,15 @@ static u64 tsc_offset(struct vcpu *v)
     return v->tsc_offset;
 }
 
-/* Bits that the guest cannot change without an exit: what it must not have, and cache control. */
 u64 vmcs_cr0_mask(struct vcpu *v)
 {
-    (void)v;
-    return ~(u64)(CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_WP | CR0_AM | CR0_PG);
+    return vcpu_cr0_mask(v);
 }
 
+/* CR4.VMXE is always 1 in truth: the guest has its own in the read shadow. */
 u64 vmcs_cr4_mask(struct vcpu *v)
 {
-    return ~v->cpuid->cr4_allowed;
+    return ~v->cpuid->cr4_allowed | CR4_VMXE;
 }
 
 static u64 host_cr0(struct vcpu *v)

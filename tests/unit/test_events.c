@@ -530,6 +530,7 @@ static void test_breakpoints(void **state)
 
 static void test_init_and_sipi(void **state)
 {
+    struct events_cpu cpu = {.init_blocked = true};
     struct events ev;
 
     (void)state;
@@ -540,6 +541,9 @@ static void test_init_and_sipi(void **state)
     events_request_nmi(&ev, 1);
     ev.init = ev.sipi = true;
     ev.sipi_vector = 0x9a;
+    assert_int_equal(events_next(&ev, &cpu), EVENT_EXCEPTION); /* INIT waits */
+    cpu.init_blocked = false;
+    assert_int_equal(events_next(&ev, &cpu), EVENT_INIT);
     assert_true(events_take_init(&ev));
     assert_int_equal(events_take_sipi(&ev, true), 0x9a);
     expect_nothing(&ev);

@@ -71,7 +71,6 @@ struct nested {
     struct nested_exit_info due; /* an exit that the emulation of an instruction has met, if is_due */
     bool is_due;
     bool tsc_moved;           /* L2 has written the VM's TSC: vmcs01's offset is out of date */
-    bool init;                /* an INIT that VMX operation holds back */
     struct vtimer halt_timer; /* ends the halt of an L2 whose preemption timer runs */
     bool mtf;                 /* L1 has injected a pending MTF VM exit */
     u64 timer_end;            /* host TSC at which L2's preemption timer ends; ~0: it has none */

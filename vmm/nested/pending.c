@@ -94,8 +94,8 @@ static bool next_exit(struct vcpu *v, struct nested_exit_info *x)
         x->reason = EXIT_REASON_TRIPLE_FAULT;
         return true;
     }
-    if (v->nested->init) {
-        v->nested->init = false;
+    if (ev->init) {
+        ev->init = false;
         x->reason = EXIT_REASON_INIT;
         return true;
     }

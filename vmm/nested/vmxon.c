@@ -77,6 +77,7 @@ bool nested_vmxon(struct vcpu *v)
     n->vmxon_pointer = address;
     n->current = NO_VMCS;
     n->vmx_on = true;
+    vcpu_vmx_operation_changed(v);
     return nested_succeed(v);
 }
 
@@ -89,10 +90,7 @@ bool nested_vmxoff(struct vcpu *v)
     nested_vmcs12_release(v);
     n->vmxon_pointer = NO_VMCS;
     n->vmx_on = false;
-    if (n->init) {
-        n->init = false;
-        vcpu_init_signal(v);
-    }
+    vcpu_vmx_operation_changed(v);
     return nested_succeed(v);
 }
 
