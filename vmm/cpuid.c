@@ -139,6 +139,8 @@ static void choose_features(struct features *f, const struct features *cpu, cons
     for (u32 i = 0; i < CPUID_NR_FEATURES; i++) {
         u32 policy = cpuid_features[i].policy;
 
+        if (policy == CPUID_ASK && config->nested)
+            policy = CPUID_HOST;
         if (policy == CPUID_ON || policy == CPUID_RUN || (policy == CPUID_HOST && has(cpu, i)))
             add(f, i);
     }
@@ -224,6 +226,7 @@ static void note_features(struct guest_cpuid *c, const struct features *f)
     c->has_flush_cmd = has(f, CF_L1D_FLUSH);
     c->has_arch_capabilities = has(f, CF_ARCH_CAPABILITIES);
     c->has_umwait = has(f, CF_WAITPKG);
+    c->has_vmx = has(f, CF_VMX);
 }
 
 static void note_cpu(struct guest_cpuid *c, const struct features *cpu)

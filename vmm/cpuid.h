@@ -45,7 +45,7 @@ struct guest_cpuid {
     u64 nested_hidden;     /* BIT(enum vmx_name): what `hide =` takes of the VMX that the VM is offered */
     u32 maxphyaddr, linear_bits;
     bool has_x2apic, has_tsc_deadline, has_tsc_adjust, has_rdtscp, has_mtrr, has_pat, has_mca, has_xsaves,
-        has_spec_ctrl, has_pred_cmd, has_flush_cmd, has_arch_capabilities, has_umwait;
+        has_spec_ctrl, has_pred_cmd, has_flush_cmd, has_arch_capabilities, has_umwait, has_vmx;
     /* The CPU has the MSR, whatever the VM sees: it is switched with vCPUs. */
     bool cpu_tsc_aux, cpu_spec_ctrl, cpu_umwait;
 };

@@ -13,7 +13,7 @@ enum cpuid_feature {
 };
 
 enum cpuid_reg { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
-enum cpuid_policy { CPUID_HOST, CPUID_ON, CPUID_RUN, CPUID_OFF };
+enum cpuid_policy { CPUID_HOST, CPUID_ON, CPUID_RUN, CPUID_ASK, CPUID_OFF };
 
 struct cpuid_feature_row {
     const char *name;

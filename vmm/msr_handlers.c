@@ -186,6 +186,19 @@ int msr_arch_capabilities_read(struct vcpu *v, const struct msr_row *row, u32 ms
     return OK;
 }
 
+int msr_feature_control_read(struct vcpu *v, const struct msr_row *row, u32 msr, u64 *value)
+{
+    UNUSED(row), UNUSED(msr);
+    *value = v->cpuid->has_vmx ? v->vm->nested_caps.feature_control : FEATURE_CONTROL_LOCKED;
+    return OK;
+}
+
+int msr_vmx_read(struct vcpu *v, const struct msr_row *row, u32 msr, u64 *value)
+{
+    UNUSED(row);
+    return vmx_caps_get(&v->vm->nested_caps, msr, value) ? OK : ERR_INVAL;
+}
+
 /* --- local APIC --- */
 
 int msr_apic_base_read(struct vcpu *v, const struct msr_row *row, u32 msr, u64 *value)

@@ -44,7 +44,7 @@ msr_write_fn msr_command_write; /* done by the CPU, nothing is kept */
 msr_read_fn msr_tsc_read;
 msr_write_fn msr_tsc_write, msr_tsc_adjust_write;
 msr_write_fn msr_efer_write, msr_spec_ctrl_write, msr_misc_enable_write, msr_debugctl_write;
-msr_read_fn msr_platform_info_read, msr_arch_capabilities_read;
+msr_read_fn msr_platform_info_read, msr_arch_capabilities_read, msr_feature_control_read, msr_vmx_read;
 msr_read_fn msr_apic_base_read, msr_x2apic_read, msr_tsc_deadline_read;
 msr_write_fn msr_apic_base_write, msr_x2apic_write, msr_tsc_deadline_write;
 

@@ -57,7 +57,7 @@ struct vcpu *vcpu_create(struct vm *vm, u32 id)
     *(u16 *)v->fpu = FPU_FCW;
     *(u32 *)((u8 *)v->fpu + FPU_MXCSR) = MXCSR_INIT;
     vcpu_msrs_reset(&v->msrs, v->cpuid);
-    if (vm->config->nested && nested_create(v)) {
+    if (vm->cpuid.has_vmx && nested_create(v)) {
         vcpu_destroy(v);
         return NULL;
     }

@@ -338,7 +338,7 @@ static bool build(struct vm *vm)
     u64 free = frames_available();
 
     guest_cpuid_build(&vm->cpuid, &env, vm->config);
-    if (vm->config->nested)
+    if (vm->cpuid.has_vmx)
         nested_caps_build(&vm->nested_caps, &vmx_caps, &vm->cpuid);
     vm->msr_bitmap = pool_alloc(&vm->owner, 1);
     if (vm->msr_bitmap)

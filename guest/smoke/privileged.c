@@ -170,16 +170,72 @@ static void test_syscall(void)
     wrmsr(MSR_EFER, efer);
 }
 
+#define MSR_FEATURE_CONTROL 0x3au
+#define MSR_VMX_BASIC       0x480u
+#define MSR_VMX_PROC        0x482u
+#define MSR_VMX_EXIT        0x483u
+#define MSR_VMX_PROC2       0x48bu
+#define MSR_VMX_LAST        0x493u
+
+DEFINE_ATTEMPT(do_rdmsr, rdmsr(*(const u32 *)arg))
+DEFINE_ATTEMPT(do_wrmsr, wrmsr(*(const u32 *)arg, 0))
+
+/* SDM, 'VMX Capability Reporting Facility': which of the MSRs there are. */
+static bool vmx_msr_exists(u32 msr)
+{
+    u64 proc = rdmsr(MSR_VMX_PROC), proc2 = proc >> 63 ? rdmsr(MSR_VMX_PROC2) >> 32 : 0;
+
+    if (msr < MSR_VMX_PROC2)
+        return true;
+    switch (msr) {
+    case MSR_VMX_PROC2:
+        return proc >> 63;
+    case 0x48c: /* EPT, VPID */
+        return proc2 & (BIT(1) | BIT(5));
+    case 0x491: /* VM functions */
+        return proc2 & BIT(13);
+    case 0x492: /* tertiary controls */
+        return proc & BIT(32 + 17);
+    case MSR_VMX_LAST: /* secondary VM-exit controls */
+        return rdmsr(MSR_VMX_EXIT) >> 63;
+    default: /* TRUE controls */
+        return rdmsr(MSR_VMX_BASIC) & BIT(55);
+    }
+}
+
 /* nested=on or off on the command line says what the hypervisor was told. */
+static bool told_nested(void)
+{
+    if (!option("nested"))
+        smoke_skip("no nested= on the command line");
+    return option("nested");
+}
+
 static void test_vmx(void)
 {
     bool vmx = cpuid(1, 0).ecx & BIT(5);
 
-    if (!option("nested")) {
-        smoke_skip("no nested= on the command line");
+    if (!told_nested())
         return;
-    }
     expect(vmx == option_is("nested", "on"), "VMX in CPUID is %d", vmx);
+    for (u32 msr = MSR_VMX_BASIC; msr <= MSR_VMX_LAST; msr++) {
+        int vector = try_call(do_rdmsr, &msr);
+
+        expect(vector == (vmx && vmx_msr_exists(msr) ? X_NONE : X_GP), "RDMSR of 0x%x: vector %d", msr,
+               vector);
+        expect_vector(X_GP, do_wrmsr, &msr, "WRMSR to a VMX capability MSR");
+    }
+}
+
+/* IA32_FEATURE_CONTROL is locked; where there is VMX, it is on outside of SMX. */
+static void test_vmx_feature_control(void)
+{
+    u32 msr = MSR_FEATURE_CONTROL;
+
+    if (!told_nested())
+        return;
+    expect_equal(rdmsr(msr), option_is("nested", "on") ? 5 : 1, "IA32_FEATURE_CONTROL");
+    expect_vector(X_GP, do_wrmsr, &msr, "WRMSR to IA32_FEATURE_CONTROL");
 }
 
 const struct smoke_test privileged_tests[] = {
@@ -191,5 +247,6 @@ const struct smoke_test privileged_tests[] = {
     {"privileged-enumerated", test_enumerated},
     {"privileged-syscall", test_syscall},
     {"privileged-vmx", test_vmx},
+    {"privileged-vmx-lock", test_vmx_feature_control},
     {NULL, NULL},
 };

@@ -60,6 +60,14 @@ def test_hidden_features(boot, hide, without):
     assert without is None or f"ok {without}" not in result.lines
 
 
+@pytest.mark.parametrize("hide, vmx", [("HLE", "on"), ("EPT,TRUE_CONTROLS", "on"), ("SECONDARY_CONTROLS", "on"), ("VMX", "off")])
+def test_vmx_is_shown(boot, hide, vmx):
+    """CPUID, CR4.VMXE and the capability MSRs."""
+    result = boot(vm("one", "smoke", nested="on", hide=hide, cmdline=f"nested={vmx}"))
+    assert result.status == 0
+    assert "ok privileged-vmx" in result.lines and "ok privileged-vmx-lock" in result.lines
+
+
 @pytest.mark.parametrize("size", ["1M", "2M", "17M", "300M"])
 def test_sizes_of_memory(boot, size):
     """hello is at 1 MiB and does not fit into 1 MiB."""

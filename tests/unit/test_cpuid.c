@@ -253,7 +253,7 @@ static void test_each_row_alone(void **state)
     (void)state;
     guest_cpuid_build(&guest, &env, &config);
     for (u32 f = 0; f < CPUID_NR_FEATURES; f++) {
-        assert_int_equal(shown(f), cpuid_features[f].policy != CPUID_OFF);
+        assert_int_equal(shown(f), cpuid_features[f].policy != CPUID_OFF && f != CF_VMX);
         for (u32 g = 0; g < f; g++) {
             assert_string_not_equal(cpuid_features[f].name, cpuid_features[g].name);
             assert_false(cpuid_features[f].leaf == cpuid_features[g].leaf &&
@@ -359,13 +359,24 @@ static void test_names(void **state)
             assert_string_not_equal(cpuid_features[f].name, cpuid_vmx_names[i]);
 }
 
-static void test_nested_is_not_there_yet(void **state)
+static void test_nested(void **state)
 {
     (void)state;
+    guest_cpuid_build(&guest, &env, &config);
+    assert_false(shown(CF_VMX) || guest.has_vmx);
+    assert_int_equal(guest.cr4_allowed & CR4_VMXE, 0);
     config.nested = true;
     guest_cpuid_build(&guest, &env, &config);
-    assert_false(shown(CF_VMX));
+    assert_true(shown(CF_VMX) && guest.has_vmx);
+    assert_int_equal(guest.cr4_allowed & CR4_VMXE, CR4_VMXE);
+    hide("VMX");
+    guest_cpuid_build(&guest, &env, &config);
+    assert_false(shown(CF_VMX) || guest.has_vmx);
     assert_int_equal(guest.cr4_allowed & CR4_VMXE, 0);
+    config.nr_hide = 0;
+    cpu.kind = BARE;
+    guest_cpuid_build(&guest, &env, &config);
+    assert_false(shown(CF_VMX));
 }
 
 /* --- VMX controls --- */
@@ -637,7 +648,7 @@ int main(void)
         cmocka_unit_test_setup(test_hide_xsave, start),
         cmocka_unit_test_setup(test_hide_several_and_any_spelling, start),
         cmocka_unit_test_setup(test_names, start),
-        cmocka_unit_test_setup(test_nested_is_not_there_yet, start),
+        cmocka_unit_test_setup(test_nested, start),
         cmocka_unit_test_setup(test_vmx_controls, start),
         cmocka_unit_test_setup(test_hidden_instructions_take_their_control, start),
         cmocka_unit_test_setup(test_control_bits, start),

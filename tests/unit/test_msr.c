@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* links: vmm/msr.c vmm/msr_table.c vmm/msr_handlers.c vmm/msr_memtype.c lib/format.c */
+/* links: arch/x86/vmx_caps.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -332,10 +333,13 @@ static void test_features_bring_msrs(void **state)
         {offsetof(struct guest_cpuid, has_spec_ctrl), 0x48},
         {offsetof(struct guest_cpuid, has_arch_capabilities), 0x10a},
         {offsetof(struct guest_cpuid, has_umwait), 0xe1},
+        {offsetof(struct guest_cpuid, has_vmx), 0x480},
+        {offsetof(struct guest_cpuid, has_vmx), 0x48a},
     };
 
     (void)state;
     low.x2apic_msr = 0x803;
+    c->has_vmx = true;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         bool *has = (bool *)((u8 *)c + rows[i].feature);
 
@@ -407,6 +411,35 @@ static void test_fixed(void **state)
     }
     assert_true(wr(0x79, 0x123456));
     assert_int_equal(rd(0x79), GUARD);
+}
+
+/* What L1 is offered can be read, and not be written. */
+static void test_vmx(void **state)
+{
+    const u64 secondary = (u64)PROC_ACTIVATE_SECONDARY << 32, ept = (u64)PROC2_ENABLE_EPT << 32;
+
+    (void)state;
+    c->has_vmx = true;
+    vm.nested_caps = (struct vmx_caps){.feature_control = 5, .basic = 0x80, .vmcs_enum = 0x8a};
+    assert_int_equal(rd(0x3a), 5);
+    assert_int_equal(rd(0x480), 0x80);
+    assert_int_equal(rd(0x48a), 0x8a);
+    for (u32 msr = 0x48b; msr <= 0x494; msr++)
+        assert_int_equal(rd(msr), GUARD);
+    vm.nested_caps.proc = secondary;
+    vm.nested_caps.proc2 = ept;
+    vm.nested_caps.ept_vpid = 0x8c;
+    vm.nested_caps.basic |= VMX_BASIC_TRUE_CONTROLS;
+    vm.nested_caps.true_entry = 0x90;
+    assert_int_equal(rd(0x48b), ept);
+    assert_int_equal(rd(0x48c), 0x8c);
+    assert_int_equal(rd(0x48d), 0);
+    assert_int_equal(rd(0x490), 0x90);
+    for (u32 msr = 0x491; msr <= 0x494; msr++)
+        assert_int_equal(rd(msr), GUARD);
+    for (u32 msr = 0x480; msr <= 0x494; msr++)
+        assert_false(wr(msr, 0));
+    assert_false(wr(0x3a, 5));
 }
 
 /* Each bit of 64 alone: taken or refused. */
@@ -695,6 +728,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_unknown_is_said_once, start, stop),
         cmocka_unit_test_setup_teardown(test_neighbours_are_unknown, start, stop),
         cmocka_unit_test_setup_teardown(test_fixed, start, stop),
+        cmocka_unit_test_setup_teardown(test_vmx, start, stop),
         cmocka_unit_test_setup_teardown(test_valid_bits, start, stop),
         cmocka_unit_test_setup_teardown(test_live_and_vmcs, start, stop),
         cmocka_unit_test_setup_teardown(test_commands, start, stop),
