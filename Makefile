@@ -22,7 +22,7 @@ kernel_objects := $(addprefix $(BUILD)/kernel/,$(addsuffix .o,$(kernel_sources))
 hot_sources := $(wildcard lib/string.c vmm/exit*.c vmm/event*.c vmm/bus.c vmm/mmio*.c vmm/emulate*.c vmm/guest_access.c vmm/vcpu_access.c \
 	vmm/walk.c vmm/run.c vmm/sched.c vmm/timer.c vmm/vcpu.c vmm/msr.c vmm/msr_*.c vmm/dev/lapic*.c vmm/dev/irq.c vmm/dev/pit.c \
 	vmm/dev/uart.c vmm/dev/ioapic.c vmm/nested/*.c vmm/entry_check.c arch/x86/decode.c arch/x86/trap.c arch/x86/apic.c)
-cold_sources := $(wildcard vmm/nested/caps.c vmm/nested/vmxon.c vmm/nested/invalidate.c)
+cold_sources := $(wildcard vmm/exit_task.c vmm/nested/caps.c vmm/nested/vmxon.c vmm/nested/invalidate.c)
 $(filter-out $(cold_sources:%=$(BUILD)/kernel/%.o),$(hot_sources:%=$(BUILD)/kernel/%.o)): optimize := -O2 -fno-align-loops -fno-align-jumps
 
 $(BUILD)/kernel/%.c.o: %.c Makefile

@@ -39,15 +39,15 @@ static enum emu_result segment_fault(struct emu *e, u32 seg)
 }
 
 /* SDM 325462 volume 3, 'Limit Checking' and 'Type Checking'. The access is [offset, offset + size). */
-static bool segment_allows(const struct emu *e, const struct segment *s, u64 offset, u32 size, bool write)
+bool emu_segment_allows(bool real, const struct segment *s, u64 offset, u32 size, bool write)
 {
     u64 last = offset + size - 1;
 
     if (s->access & SEG_AR_UNUSABLE)
         return false;
-    if (!e->real && (s->access & SEG_TYPE_CODE) && (write || !(s->access & SEG_TYPE_WRITE)))
+    if (!real && (s->access & SEG_TYPE_CODE) && (write || !(s->access & SEG_TYPE_WRITE)))
         return false;
-    if (!e->real && !(s->access & SEG_TYPE_CODE) && write && !(s->access & SEG_TYPE_WRITE))
+    if (!real && !(s->access & SEG_TYPE_CODE) && write && !(s->access & SEG_TYPE_WRITE))
         return false;
     if (!(s->access & SEG_TYPE_CODE) && (s->access & SEG_TYPE_DOWN))
         return offset > s->limit && last <= (s->access & SEG_AR_DB ? 0xffffffff : 0xffff);
@@ -76,7 +76,7 @@ enum emu_result emu_translate(struct emu *e, u32 seg, u64 offset, u32 size, bool
             return segment_fault(e, seg);
     } else {
         vcpu_segment(e->vcpu, seg, &s);
-        if (!segment_allows(e, &s, offset, size, write))
+        if (!emu_segment_allows(e->real, &s, offset, size, write))
             return segment_fault(e, seg);
         gva = (u32)(s.base + offset);
     }

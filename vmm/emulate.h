@@ -71,6 +71,9 @@ u64 emu_get_reg(struct emu *e, u32 n, u32 size);
 void emu_set_reg(struct emu *e, u32 n, u32 size, u64 value);
 u64 emu_size_mask(u32 size);
 
+/* Segmentation's checks outside of 64-bit mode; real: as in struct emu. */
+bool emu_segment_allows(bool real, const struct segment *s, u64 offset, u32 size, bool write);
+
 /* Segmentation, then translation, of size bytes at seg:offset. EMU_OK, EMU_FAULT, EMU_RETRY or EMU_UNSUPP. */
 enum emu_result emu_translate(struct emu *e, u32 seg, u64 offset, u32 size, bool write,
                               struct emu_access *out);

@@ -144,12 +144,6 @@ static bool exit_misconfiguration(struct vcpu *v)
     return false;
 }
 
-static bool exit_task_switch(struct vcpu *v)
-{
-    fail_dump(v, "hardware task switch: not supported");
-    return false;
-}
-
 /* A failed VM entry, or a reason without a handler. */
 COLD static bool exit_unknown(struct vcpu *v, u32 reason)
 {

@@ -10,6 +10,7 @@
 bool exit_cr_access(struct vcpu *v);
 bool exit_xsetbv(struct vcpu *v);
 bool exit_io(struct vcpu *v);
+bool exit_task_switch(struct vcpu *v);
 bool exit_exception(struct vcpu *v);
 bool exit_ept_violation(struct vcpu *v);
 /* An EPT violation at gpa without a look at moves that are remembered. */

@@ -193,10 +193,16 @@ void guest_access_init(struct guest_access *g, struct vcpu *v)
     g->emu.rip = vcpu_get_rip(v);
 }
 
+void guest_raise(struct vcpu *v, const struct emu_fault *f)
+{
+    if (f->vector == VEC_PF)
+        vcpu_inject_page_fault(v, f->error_code, f->cr2);
+    else
+        vcpu_inject_exception_error(v, f->vector, f->error_code);
+}
+
 int guest_access_finish(struct guest_access *g, enum emu_result result)
 {
-    const struct emu_fault *f = &g->emu.fault;
-
     switch (result) {
     case EMU_OK:
         vcpu_advance(g->vcpu, g->emu.rip);
@@ -204,10 +210,7 @@ int guest_access_finish(struct guest_access *g, enum emu_result result)
             vcpu_debug_trap(g->vcpu, g->matched);
         return OK;
     case EMU_FAULT:
-        if (f->vector == VEC_PF)
-            vcpu_inject_page_fault(g->vcpu, f->error_code, f->cr2);
-        else
-            vcpu_inject_exception_error(g->vcpu, f->vector, f->error_code);
+        guest_raise(g->vcpu, &g->emu.fault);
         return OK;
     case EMU_RETRY:
         return OK;

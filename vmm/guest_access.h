@@ -33,6 +33,9 @@ void guest_access_init(struct guest_access *g, struct vcpu *v);
 enum emu_result guest_translate(struct guest_access *g, gva_t gva, u32 access, gpa_t *out,
                                 struct emu_fault *fault);
 
+/* The fault goes to the vCPU. */
+void guest_raise(struct vcpu *v, const struct emu_fault *f);
+
 /*
  * After the emulation: RIP, or the fault, goes to the vCPU. OK; ERR_UNSUPP: result was EMU_UNSUPP, nothing is
  * done.

@@ -21,8 +21,6 @@
 #define AR_TSS    0x8b
 #define AR_NONE   0x10000
 
-enum { SEG_LDTR = NR_SEGS, SEG_TR }; /* go on behind the others */
-
 _Static_assert(offsetof(struct vcpu, launched) == 128, "entry.S");
 _Static_assert(offsetof(struct vcpu, host_rsp) == 136, "entry.S");
 
@@ -245,6 +243,12 @@ static void forget_translations(struct vcpu *v)
     }
     if (v->nested)
         shadow_ept_moved(v);
+}
+
+void vcpu_flush_tlb(struct vcpu *v)
+{
+    if (vmx_has(&vmx_features, VF_VPID))
+        invvpid_single(vcpu_vpid(v, false));
 }
 
 void vcpu_load(struct vcpu *v)

@@ -170,6 +170,8 @@ void vcpu_reset(struct vcpu *v);
 void vcpu_set_start(struct vcpu *v, const struct start_state *s);
 /* Makes its VMCS current on this CPU and loads the registers that are not in it. */
 void vcpu_load(struct vcpu *v);
+/* Its VMCS is current. What this CPU has cached of its page tables is forgotten, as by a new CR3. */
+void vcpu_flush_tlb(struct vcpu *v);
 /* The opposite: registers saved, VMCS cleared so that another CPU may take it. */
 void vcpu_unload(struct vcpu *v);
 

@@ -18,5 +18,7 @@ enum {
     NR_REGS
 };
 enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, NR_SEGS };
+/* In the VMCS they go on behind the others. */
+enum { SEG_LDTR = NR_SEGS, SEG_TR, NR_ALL_SEGS };
 
 #endif

@@ -54,6 +54,7 @@
 #define RFLAGS_IF    0x200
 #define RFLAGS_DF    0x400
 #define RFLAGS_OF    0x800
+#define RFLAGS_NT    0x4000
 #define RFLAGS_RF    0x10000
 #define RFLAGS_VM    0x20000
 #define RFLAGS_AC    0x40000

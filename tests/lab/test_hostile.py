@@ -11,7 +11,7 @@ KINDS = {
     "triple": ("", CRASH), "idt": ("", CRASH), "stack": ("", CRASH), "cr3": ("", CRASH), "edge": ("", SURVIVE),
     "nowhere": ("", SURVIVE), "wild": ("stride=0x1000000", SURVIVE), "mmio": ("", SURVIVE), "msrs": ("random=2000", SURVIVE),
     "ports": ("", SURVIVE), "vmx": ("", SURVIVE), "vmcall": ("", SURVIVE), "insns": ("count=10000", SURVIVE),
-    "cr": ("", SURVIVE), "tss": ("", CRASH), "int1": ("", SURVIVE), "pfloop": ("", SURVIVE), "irqstorm": ("divisor=120", SURVIVE),
+    "cr": ("", SURVIVE), "tss": ("", SURVIVE), "int1": ("", SURVIVE), "pfloop": ("", SURVIVE), "irqstorm": ("divisor=120", SURVIVE),
     "hog": ("rounds=2", SURVIVE),
 }
 
