@@ -14,6 +14,7 @@
 #define AR_BUSY        2u
 #define AR_CONFORMING  SEG_TYPE_DOWN
 #define AR_V86         0xf3u
+#define AR_DPL(n)      ((u32)(n) << 5)
 #define AR_ANY_CODE    (u32)(SEG_AR_G | SEG_AR_DB | 0x9b)
 
 enum { SYSTEM_TSS16 = 1, SYSTEM_LDT = 2, SYSTEM_TSS32 = 9 }; /* types; a busy TSS has AR_BUSY too */
@@ -341,7 +342,8 @@ static void load_v86(struct task_cpu *cpu)
 
 /*
  * Segments before their descriptors are looked at: when one is faulty, the exception finds it, and those
- * behind it, so. Of CS only the selector counts then, but VM entry asks for one that can be used.
+ * behind it, so. Of CS only the selector counts then, but VM entry asks for one that can be used. Until there
+ * is a stack, CPL is 3: an exception takes the stack that the TSS has for its handler's privilege level.
  */
 static void start_segments(struct task *t)
 {
@@ -356,8 +358,8 @@ static void start_segments(struct task *t)
         load_v86(cpu);
         return;
     }
-    cpu->seg[SEG_SS].access |= t->cpl << 5;
-    cpu->seg[SEG_CS] = (struct segment){.limit = ~0u, .access = AR_ANY_CODE | t->cpl << 5};
+    cpu->seg[SEG_SS].access |= AR_DPL(3);
+    cpu->seg[SEG_CS] = (struct segment){.limit = ~0u, .access = AR_ANY_CODE | AR_DPL(3)};
 }
 
 static void commit(struct task *t)
@@ -448,6 +450,8 @@ static enum emu_result load_segment(struct task *t, u32 seg, u32 absent)
         put_access(t, &d, AR_ACCESSED, 0);
     }
     t->cpu->seg[seg] = d.seg;
+    if (seg == SEG_SS)
+        t->cpu->seg[SEG_CS].access = AR_ANY_CODE | AR_DPL(t->cpl);
     return EMU_OK;
 }
 
@@ -455,7 +459,7 @@ static enum emu_result load_segments(struct task *t)
 {
     static const struct {
         u8 seg, absent;
-    } order[] = {{SEG_CS, VEC_NP}, {SEG_SS, VEC_SS}, {SEG_DS, VEC_NP},
+    } order[] = {{SEG_SS, VEC_SS}, {SEG_CS, VEC_NP}, {SEG_DS, VEC_NP},
                  {SEG_ES, VEC_NP}, {SEG_FS, VEC_NP}, {SEG_GS, VEC_NP}};
     enum emu_result r = load_ldt(t);
 

@@ -19,6 +19,15 @@ struct mode32 {
  * trap_init_cpu(). */
 void mode32_run(struct mode32 *m);
 
+/* SDM, '32-Bit Task-State Segment (TSS)'. */
+struct tss32 {
+    u32 link, esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi;
+    u32 es, cs, ss, ds, fs, gs, ldt, trap_iomap;
+};
+
+/* A system descriptor in the GDT; access: its byte, as 0x89 for a 32-bit TSS. */
+void mode32_descriptor(u16 selector, const void *base, u32 limit, u8 access);
+
 /* The 32-bit IDT gets a task gate for vector; selector 0: an ordinary gate again. */
 void mode32_task_gate(u8 vector, u16 selector);
 

@@ -7,26 +7,11 @@
 #define CR0_PLAIN ((u32)(CR0_PE | BIT(4) | BIT(5)))
 #define ROUNDS    100
 
-/* SDM, '32-Bit Task-State Segment (TSS)'. */
-struct tss32 {
-    u32 link, esp0, ss0, esp1, ss1, esp2, ss2, cr3, eip, eflags, eax, ecx, edx, ebx, esp, ebp, esi, edi;
-    u32 es, cs, ss, ds, fs, gs, ldt, trap_iomap;
-};
-
 extern void code32_task_call(void), code32_task_gate(void), code32_task_bad(void);
 extern u8 task_b[];
-extern u64 gdt[];
 
 static struct tss32 tss_a, tss_b;
 static u8 stack_b[1024] __aligned(16);
-
-static void set_tss(u32 selector, const struct tss32 *tss)
-{
-    u64 base = (u64)tss;
-
-    gdt[selector >> 3] =
-        (sizeof(*tss) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
-}
 
 static void prepare(void)
 {
@@ -39,8 +24,8 @@ static void prepare(void)
                            .es = SEL_DATA,
                            .trap_iomap = sizeof(tss_b) << 16};
     tss_a = (struct tss32){.trap_iomap = sizeof(tss_a) << 16};
-    set_tss(SEL_TSS_A, &tss_a);
-    set_tss(SEL_TSS_B, &tss_b);
+    mode32_descriptor(SEL_TSS_A, &tss_a, sizeof(tss_a) - 1, 0x89);
+    mode32_descriptor(SEL_TSS_B, &tss_b, sizeof(tss_b) - 1, 0x89);
 }
 
 static void switch_tasks(void (*fn)(void), const char *what)

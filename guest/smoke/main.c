@@ -93,10 +93,10 @@ static void run(const struct smoke_test *t)
 
 void guest_main(void)
 {
-    const struct smoke_test *const groups[] = {
-        exception_tests, privileged_tests, control_tests, cpuid_tests,  msr_tests,
-        port_tests,      memory_tests,     mmio_tests,    paging_tests, mode_tests,
-        time_tests,      interrupt_tests,  apic_tests,    event_tests};
+    const struct smoke_test *const groups[] = {exception_tests, privileged_tests, control_tests, cpuid_tests,
+                                               msr_tests,       port_tests,       memory_tests,  mmio_tests,
+                                               paging_tests,    mode_tests,       task_tests,    time_tests,
+                                               interrupt_tests, apic_tests,       event_tests};
 
     pic_init();
     for (u32 i = 0; i < ARRAY_SIZE(groups); i++) {

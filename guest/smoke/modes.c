@@ -21,7 +21,6 @@ extern void code32_exchange(void), code32_read(void), code32_write(void), code32
 extern const u8 real_begin[], real_end[];
 extern const u32 v86_word_offset;
 extern u8 tss32[104];
-extern u64 gdt[];
 
 static u32 page[1024] __aligned(4096);
 static u32 work[2];
@@ -166,12 +165,10 @@ static void test_real(void)
 static void test_v86(void)
 {
     struct mode32 m = {.cr0 = CR0_PLAIN, .fn = code32_v86, .arg = LOW_CODE >> 4};
-    u64 base = (u64)tss32;
     u32 word;
 
     copy_low_code();
-    gdt[SEL_TSS32 >> 3] =
-        (sizeof(tss32) - 1) | (base & 0xffffff) << 16 | 0x89ull << 40 | (base >> 24 & 0xff) << 56;
+    mode32_descriptor(SEL_TSS32, tss32, sizeof(tss32) - 1, 0x89);
     mode32_run(&m);
     trap_init_cpu(0);
     memcpy(&word, (const void *)(u64)(LOW_CODE + v86_word_offset), sizeof(word));

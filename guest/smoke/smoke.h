@@ -48,6 +48,6 @@ int user_call(void (*code)(void));
 
 extern const struct smoke_test exception_tests[], privileged_tests[], control_tests[], cpuid_tests[],
     msr_tests[], port_tests[], memory_tests[], time_tests[], interrupt_tests[], apic_tests[], paging_tests[],
-    mode_tests[], mmio_tests[], event_tests[];
+    mode_tests[], task_tests[], mmio_tests[], event_tests[];
 
 #endif
