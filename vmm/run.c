@@ -81,16 +81,14 @@ static bool in_l2(const struct vcpu *v)
 }
 
 /*
- * When the CPU must come back by itself: the vCPU's own timers, those of sleepers, the end of the slice. With
- * several CPUs that is so without a rival too: Bochs 3.0 does not make a VM exit for another CPU's IPI while
- * the guest that it was entered with has RFLAGS.IF = 0.
+ * When the CPU must come back by itself: the vCPU's own timers, those of sleepers, the end of the slice. That
+ * too without a rival: Bochs 3.0 does not make a VM exit for an interrupt (another CPU's IPI, a key) while
+ * the guest that was entered with RFLAGS.IF = 0 keeps it so.
  */
 static void arm(struct vmm_cpu *c, struct vcpu *v, u64 now)
 {
-    u64 until = MIN(v->deadline, sched_wake_due(c, now));
+    u64 until = MIN(MIN(v->deadline, sched_wake_due(c, now)), v->slice_end);
 
-    if (sched_contended(c) || nr_cpus > 1)
-        until = MIN(until, v->slice_end);
     /* A timer that is always due already must leave the guest some instructions. */
     until = MAX(until, now + us_to_ticks(MIN_RUN_US));
     if (in_l2(v))
@@ -116,6 +114,8 @@ static enum outcome prepare(struct vmm_cpu *c, struct vcpu *v)
     u64 now = rdtsc();
     bool ready;
 
+    if (now >= v->slice_end)
+        irq_take_pending(); /* see arm() */
     take_requests(v);
     if (now >= v->slice_end) {
         if (sched_contended(c))

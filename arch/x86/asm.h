@@ -146,6 +146,12 @@ static inline void irq_enable_and_halt(void)
     asm volatile("sti; hlt; cli" : : : "memory");
 }
 
+/* Takes the interrupts that are pending. The NOP is in STI's shadow. */
+static inline void irq_take_pending(void)
+{
+    asm volatile("sti; nop; cli" : : : "memory");
+}
+
 static inline void stac(void)
 {
     asm volatile(".byte 0x0f, 0x01, 0xcb" : : : "memory");

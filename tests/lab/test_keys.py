@@ -5,23 +5,42 @@ import os
 import shutil
 import subprocess
 
+import pytest
 from pexpect import fdpexpect
 
 from conftest import RUN
 from sections import vm
 
 
-def test_keys_choose_the_vm(images, tmp_path):
-    """CPU 0, which takes the console's interrupts, idles: Bochs holds them while a guest has interrupts off."""
-    conf = tmp_path / "two.conf"
-    conf.write_text(vm("one", cmdline="idle=2000000", memory="16M", pin=0) +
-                    vm("two", cmdline="count=100000 work=300000", memory="16M", pin=1))
-    shutil.copyfile(images.guest("hello"), tmp_path / "hello.elf")
-    keys, terminal = os.openpty()
-    process = subprocess.Popen([RUN, conf, "--image", images.elf, "--emulator", "bochs", "--cpus", "2", "--timeout", "60"],
-                               stdin=terminal, stdout=terminal, stderr=terminal)
-    os.close(terminal)
-    child = fdpexpect.fdspawn(keys, timeout=60)
+@pytest.fixture
+def at_terminal(images, tmp_path):
+    """at_terminal(configuration, cpus): the process of scripts/run, and what pexpect has of its terminal."""
+
+    def start(configuration, cpus):
+        conf = tmp_path / "test.conf"
+        conf.write_text(configuration)
+        shutil.copyfile(images.guest("hello"), tmp_path / "hello.elf")
+        keys, terminal = os.openpty()
+        process = subprocess.Popen([RUN, conf, "--image", images.elf, "--emulator", "bochs", "--cpus", str(cpus),
+                                    "--timeout", "60"], stdin=terminal, stdout=terminal, stderr=terminal)
+        os.close(terminal)
+        return process, fdpexpect.fdspawn(keys, timeout=60)
+
+    return start
+
+
+def stop(process, child):
+    child.send("\x01x")
+    child.expect("stopped by the keyboard")
+    assert process.wait(20) == 130
+
+
+@pytest.mark.parametrize("cpus, pins", [(1, ({}, {})), (2, ({"pin": 0}, {"pin": 1})), (2, ({"pin": 1}, {"pin": 0}))],
+                         ids=["one CPU", "CPU 0 idles", "CPU 0 works"])
+def test_keys_choose_the_vm(at_terminal, cpus, pins):
+    """CPU 0 takes the console's interrupts. The VM that works has its own off."""
+    process, child = at_terminal(vm("one", cmdline="idle=2000000", memory="16M", **pins[0]) +
+                                 vm("two", cmdline="count=100000 work=300000", memory="16M", **pins[1]), cpus)
     child.expect(r"\none\| hello from")
     child.expect(r"\ntwo\| hello: count \d")
     child.send("\x1dn")
@@ -41,6 +60,13 @@ def test_keys_choose_the_vm(images, tmp_path):
     child.expect(r"\ntwo\| hello: count \d")
     child.send("\x1d?")
     child.expect(r"\nnidus: console: Ctrl-\] and n: the next VM")
-    child.send("\x01x")
-    child.expect("stopped by the keyboard")
-    assert process.wait(20) == 130
+    stop(process, child)
+
+
+def test_keys_reach_nidus_past_a_vm_with_interrupts_off(at_terminal):
+    """One CPU, and one vCPU that has neither exits nor a timer."""
+    process, child = at_terminal(vm("one", cmdline="spin", memory="16M"), 1)
+    child.expect(r"\nhello: spin\r")
+    child.send("\x1d?")
+    child.expect(r"\nnidus: console: Ctrl-\] and n: the next VM")
+    stop(process, child)
