@@ -85,6 +85,8 @@ void guest_main(void)
     if (option("idle"))
         idle(option_number("idle", 0));
     count(option_number("count", 0), option_number("work", 1000000));
+    if (option("time"))
+        printf("hello: the TSC is %llu\n", (ull)rdtsc());
     if (option("exit")) {
         printf("hello: port 0xf4 gets %llu\n", (ull)option_number("exit", 0));
         guest_fail((u32)option_number("exit", 0));
