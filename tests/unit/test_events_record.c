@@ -279,7 +279,7 @@ static void check_entry(const struct model *m, const struct events_entry *e, u32
 /* False: triple fault. */
 static bool step(struct model *m)
 {
-    struct events_cpu cpu = {m->enabled, m->irq, true};
+    struct events_cpu cpu = {.interrupts_enabled = m->enabled, .interrupt = m->irq, .protected_mode = true};
     enum event_kind kind = events_next(&m->ev, &cpu);
     struct events_regs before = m->regs;
     struct events_entry e = {0};
