@@ -41,6 +41,7 @@ static struct {
     bool written;       /* to it */
     s32 vector;
     u32 crashes, entered, invalidated, invalidated_all;
+    u32 changes; /* of VMX operation, to or fro */
     u64 eptp;
 } low;
 
@@ -131,6 +132,12 @@ void vcpu_inject_page_fault(struct vcpu *v, u32 error_code, gva_t address)
 {
     (void)address;
     vcpu_inject_exception_error(v, VEC_PF, error_code);
+}
+
+void vcpu_vmx_operation_changed(struct vcpu *v)
+{
+    assert_ptr_equal(v, &vcpu);
+    low.changes++;
 }
 
 void vcpu_skip_instruction(struct vcpu *v)

@@ -60,14 +60,14 @@ struct nested {
     /* The contents of the current VMCS: while it is current the copy in L1's memory is out of date. */
     struct vmcs12 vmcs12;
     u64 fields[(VMCS_NR_FIELDS + 63) / 64]; /* that exist for L1: bit enum vmcs_index; since VMXON */
-    struct vmcs_ref other;       /* vmcs01 while L2 runs, else vmcs02 */
-    bool vmcs02_made;            /* it has been set up once */
-    struct shadow_ept *shadow;   /* shadow_ept.c */
-    void *msr_bitmap;            /* of vmcs02 */
-    u16 vpid12;                  /* whose translations vmcs02's VPID holds */
-    bool flush_vpid;             /* they are to be dropped before the next entry */
-    bool injects;                /* the coming entry delivers an event that L1 injects */
-    bool exit_soon;              /* ...and an exit to L1 is due right behind it */
+    struct vmcs_ref other;                  /* vmcs01 while L2 runs, else vmcs02 */
+    bool vmcs02_made;                       /* it has been set up once */
+    struct shadow_ept *shadow;              /* shadow_ept.c */
+    void *msr_bitmap;                       /* of vmcs02 */
+    u16 vpid12;                             /* whose translations vmcs02's VPID holds */
+    bool flush_vpid;                        /* they are to be dropped before the next entry */
+    bool injects;                           /* the coming entry delivers an event that L1 injects */
+    bool exit_soon;                         /* ...and an exit to L1 is due right behind it */
     struct nested_exit_info due; /* an exit that the emulation of an instruction has met, if is_due */
     bool is_due;
     bool tsc_moved;           /* L2 has written the VM's TSC: vmcs01's offset is out of date */
