@@ -4,8 +4,15 @@
 #include "arch/x86/regs.h"
 
 static const struct entry_table *const tables[] = {
-    &entry_control_rules, &entry_event_rules,   &entry_host_rules,
-    &entry_guest_rules,   &entry_segment_rules, &entry_nonregister_rules,
+    &entry_control_rules, &entry_event_rules,  &entry_host_rules,    &entry_guest_rules,
+    &entry_rip_rules,     &entry_rflags_rules, &entry_segment_rules, &entry_nonregister_rules,
+};
+
+/* By enum entry_part: which of the tables look at such a field. */
+static const u8 parts[] = {
+    [ENTRY_ALL] = 0xff,
+    [ENTRY_RIP] = BIT(4),
+    [ENTRY_EVENTS] = BIT(1) | BIT(4) | BIT(5) | BIT(6) | BIT(7),
 };
 
 /* Bytes of IA32_PAT that are no memory type, as a mask of those bytes. */
@@ -122,14 +129,16 @@ static void controls_in_effect(struct entry_case *c)
         c->word[VMX_WORD_EXIT2] = VMCS(v, SECONDARY_EXIT_CONTROLS);
 }
 
-enum entry_stage entry_check(const struct vmcs_image *vmcs, const struct entry_env *env,
-                             struct entry_verdict *out)
+enum entry_stage entry_check_part(const struct vmcs_image *vmcs, const struct entry_env *env,
+                                  enum entry_part part, struct entry_verdict *out)
 {
     struct entry_case c = {.v = vmcs, .env = env};
 
     controls_in_effect(&c);
     *out = (struct entry_verdict){.stage = ENTRY_OK, .field = VMCS_NR_FIELDS};
     for (size_t t = 0; t < ARRAY_SIZE(tables); t++) {
+        if (!(parts[part] >> t & 1))
+            continue;
         for (u32 i = 0; i < tables[t]->nr; i++) {
             if (!check_rule(&c, &tables[t]->rules[i], out)) {
                 out->stage = tables[t]->stage;
@@ -137,8 +146,15 @@ enum entry_stage entry_check(const struct vmcs_image *vmcs, const struct entry_e
             }
         }
     }
-    entry_check_msrs(&c, out);
+    if (part == ENTRY_ALL)
+        entry_check_msrs(&c, out);
     return out->stage;
+}
+
+enum entry_stage entry_check(const struct vmcs_image *vmcs, const struct entry_env *env,
+                             struct entry_verdict *out)
+{
+    return entry_check_part(vmcs, env, ENTRY_ALL, out);
 }
 
 const char *entry_check_row(u32 number)

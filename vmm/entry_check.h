@@ -61,6 +61,14 @@ struct entry_verdict {
 enum entry_stage entry_check(const struct vmcs_image *vmcs, const struct entry_env *env,
                              struct entry_verdict *out);
 
+/* Fields that may have changed since a VMCS passed entry_check(): any, RIP, or besides RIP RFLAGS,
+ * interruptibility and event injection. */
+enum entry_part { ENTRY_ALL, ENTRY_RIP, ENTRY_EVENTS };
+
+/* Only the checks that these fields can fail, but for those of memory: the rest is as it was. */
+enum entry_stage entry_check_part(const struct vmcs_image *vmcs, const struct entry_env *env,
+                                  enum entry_part part, struct entry_verdict *out);
+
 /* The text of each row, in order, for tests and documentation; null beyond the last. */
 const char *entry_check_row(u32 number);
 

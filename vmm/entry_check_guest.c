@@ -126,8 +126,14 @@ static const struct entry_rule rules[] = {
     DATA("guest IDTR limit: bits 31:16 are 0", GUEST_IDTR_LIMIT, ZERO, ALWAYS, BITS(31, 16)),
 
     /* Checks on Guest RIP, RFLAGS, and SSP */
+};
+
+static const struct entry_rule rip_rules[] = {
     TEST("guest RIP: bits 63:32 are 0 outside of 64-bit mode", GUEST_RIP, ALWAYS, rip_32bit_ok),
     TEST("guest RIP: bits beyond the linear-address width are all the same", GUEST_RIP, ALWAYS, rip_64bit_ok),
+};
+
+static const struct entry_rule rflags_rules[] = {
     DATA("guest RFLAGS: bits 63:22, 15, 5 and 3 are 0", GUEST_RFLAGS, ZERO, ALWAYS,
          BITS(63, 22) | BIT(15) | BIT(5) | BIT(3)),
     DATA("guest RFLAGS: bit 1 is 1", GUEST_RFLAGS, SET, ALWAYS, RFLAGS_FIXED),
@@ -138,3 +144,5 @@ static const struct entry_rule rules[] = {
 };
 
 const struct entry_table entry_guest_rules = {ENTRY_GUEST_STATE, rules, ARRAY_SIZE(rules)};
+const struct entry_table entry_rip_rules = {ENTRY_GUEST_STATE, rip_rules, ARRAY_SIZE(rip_rules)};
+const struct entry_table entry_rflags_rules = {ENTRY_GUEST_STATE, rflags_rules, ARRAY_SIZE(rflags_rules)};

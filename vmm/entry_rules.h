@@ -50,7 +50,7 @@ struct entry_table {
 };
 
 extern const struct entry_table entry_control_rules, entry_event_rules, entry_host_rules, entry_guest_rules,
-    entry_segment_rules, entry_nonregister_rules;
+    entry_rip_rules, entry_rflags_rules, entry_segment_rules, entry_nonregister_rules;
 
 /* The VM-entry MSR-load area: fills *out and returns false when an entry is bad. */
 bool entry_check_msrs(const struct entry_case *c, struct entry_verdict *out);

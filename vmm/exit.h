@@ -36,4 +36,8 @@ static inline bool vcpu_can_resume(const struct vcpu *v)
     return likely(!__atomic_load_n(&v->requests, __ATOMIC_RELAXED)) && !v->events.due && vcpu_in_time(v);
 }
 
+/* The vCPU goes on with another VMCS, whose preemption timer is to end when it did. False: the slow path has
+ * to look. */
+bool vcpu_continue(struct vcpu *v);
+
 #endif

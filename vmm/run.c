@@ -10,6 +10,7 @@
 #include "vmm/dev/irq.h"
 #include "vmm/dev/lapic.h"
 #include "vmm/dev/platform.h"
+#include "vmm/exit.h"
 #include "vmm/fail.h"
 #include "vmm/sched.h"
 #include "vmm/timer.h"
@@ -80,6 +81,13 @@ static bool in_l2(const struct vcpu *v)
     return v->nested && v->nested->in_l2;
 }
 
+static u64 timer_value(u64 until, u64 now)
+{
+    u64 ticks = until > now ? (until - now) >> VMX_MISC_TIMER_SHIFT(vmx_caps.misc) : 0;
+
+    return MIN(ticks, 0xffffffffu);
+}
+
 /*
  * When the CPU must come back by itself: the vCPU's own timers, those of sleepers, the end of the slice. That
  * too without a rival: Bochs 3.0 does not make a VM exit for an interrupt (another CPU's IPI, a key) while
@@ -91,18 +99,34 @@ static void arm(struct vmm_cpu *c, struct vcpu *v, u64 now)
 
     /* A timer that is always due already must leave the guest some instructions. */
     until = MAX(until, now + us_to_ticks(MIN_RUN_US));
-    if (in_l2(v))
+    if (in_l2(v)) {
+        v->nested->until01 = until;
         until = v->nested->exit_soon ? now : MIN(until, v->nested->timer_end);
-    v->until = until;
-    if (vmx_has(&vmx_features, VF_PREEMPTION_TIMER)) {
-        u64 ticks = until > now ? (until - now) >> (vmx_caps.misc & 31) : 0;
-
-        vmwrite(PREEMPTION_TIMER_VALUE, MIN(ticks, 0xffffffffu));
-    } else if (until != ~0ull) {
-        apic_timer_set(until);
-    } else {
-        apic_timer_stop();
     }
+    v->until = until;
+    if (vmx_has(&vmx_features, VF_PREEMPTION_TIMER))
+        vmwrite(PREEMPTION_TIMER_VALUE, timer_value(until, now));
+    else if (until != ~0ull)
+        apic_timer_set(until);
+    else
+        apic_timer_stop();
+}
+
+bool vcpu_continue(struct vcpu *v)
+{
+    struct nested *n = v->nested;
+    u64 now = rdtsc();
+
+    if (n->in_l2) {
+        n->until01 = v->until;
+        v->until = MIN(v->until, n->timer_end);
+    } else {
+        v->until = n->until01;
+    }
+    if (now >= v->until || !vmx_has(&vmx_features, VF_PREEMPTION_TIMER))
+        return false;
+    vmwrite(PREEMPTION_TIMER_VALUE, timer_value(v->until, now));
+    return likely(!__atomic_load_n(&v->requests, __ATOMIC_RELAXED)) && !v->events.due;
 }
 
 enum outcome { GO_ON, BLOCK, YIELD, END };

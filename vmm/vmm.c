@@ -91,7 +91,7 @@ void vmm_start(const struct config *config, u32 problems, const struct vmm_file 
     nr_vms = config->nr_vms;
     if (problems)
         raise_status(2);
-    if (vmcs_setup_init())
+    if (vmcs_setup_init() || nested_shadow_init())
         panic("no memory for MSR and I/O bitmaps");
     /* One more than there are, so that nothing ends while VMs are being started. */
     live_vms = config->nr_vms + 1;

@@ -5,12 +5,20 @@
 #include "arch/x86/vmx.h"
 #include "lib/log.h"
 #include "vmm/entry_check.h"
+#include "vmm/exit.h"
 #include "vmm/mmio_host.h"
 #include "vmm/nested/nested.h"
 #include "vmm/vm.h"
 #include "vmm/vmcs_dump.h"
 
+#define DEBUGCTL_VALID (BIT(0) | BIT(1)) /* LBR, BTF */
+
 #define V12(v, field) VMCS(&(v)->nested->vmcs12.image, field)
+
+static u64 secondary12(struct vcpu *v)
+{
+    return V12(v, PRIMARY_CONTROLS) & PROC_ACTIVATE_SECONDARY ? V12(v, SECONDARY_CONTROLS) : 0;
+}
 
 static bool read_l1(void *ctx, paddr_t address, void *to, size_t size)
 {
@@ -26,7 +34,7 @@ static void l1_cpu(struct vcpu *v, struct entry_env *env)
         .linear_bits = (u8)v->cpuid->linear_bits,
         .long_mode = vmread(GUEST_IA32_EFER) & EFER_LMA,
         .efer_valid = v->cpuid->efer_allowed | EFER_LMA,
-        .debugctl_valid = BIT(0) | BIT(1),
+        .debugctl_valid = DEBUGCTL_VALID,
         .current_vmcs = v->nested->current,
         .read = read_l1,
         .ctx = v,
@@ -46,17 +54,19 @@ static void trace(struct vcpu *v, const struct entry_verdict *why)
 /* A page that vmcs02 would be given must be RAM of L1's. To L1 it is as if the address were too wide. */
 static bool pages_exist(struct vcpu *v)
 {
-    u64 proc2 = V12(v, PRIMARY_CONTROLS) & PROC_ACTIVATE_SECONDARY ? V12(v, SECONDARY_CONTROLS) : 0;
     paddr_t pa;
 
     return (!(V12(v, PRIMARY_CONTROLS) & PROC_USE_TPR_SHADOW) ||
             nested_page(v, V12(v, VIRTUAL_APIC_ADDRESS), &pa)) &&
-           (!(proc2 & PROC2_VIRTUALIZE_APIC_ACCESSES) || nested_page(v, V12(v, APIC_ACCESS_ADDRESS), &pa));
+           (!(secondary12(v) & PROC2_VIRTUALIZE_APIC_ACCESSES) ||
+            nested_page(v, V12(v, APIC_ACCESS_ADDRESS), &pa));
 }
 
 /* 'VM-Entry Failures During or After Loading Guest State' */
 static bool late_failure(struct vcpu *v, u32 reason, u64 qualification)
 {
+    /* vmcs02 does not have this exit. */
+    nested_shadow(v, false);
     V12(v, EXIT_REASON) = reason | EXIT_REASON_ENTRY_FAILURE;
     V12(v, EXIT_QUALIFICATION) = qualification;
     nested_load_host(v);
@@ -91,7 +101,24 @@ static void start(struct vcpu *v)
     n->vmcs12.launched = 1;
 }
 
-bool nested_enter(struct vcpu *v)
+/* --- an entry with everything that is in vmcs12 --- */
+
+/*
+ * Whether the next entry may be a quick one, as long as L1 changes no other fields: nothing depends on L1's
+ * memory, but for what every entry looks at, or on registers of L1's.
+ */
+static bool may_be_quick(struct vcpu *v)
+{
+    const u64 entry = ENTRYCTL_LOAD_EFER | ENTRYCTL_LOAD_PAT | ENTRYCTL_LOAD_DEBUG_CONTROLS;
+    bool pae = V12(v, GUEST_CR0) & CR0_PG && V12(v, GUEST_CR4) & CR4_PAE &&
+               !(V12(v, ENTRY_CONTROLS) & ENTRYCTL_IA32E_MODE_GUEST);
+
+    return (V12(v, ENTRY_CONTROLS) & entry) == entry && !V12(v, ENTRY_MSR_LOAD_COUNT) && !pae &&
+           !(V12(v, PRIMARY_CONTROLS) & PROC_USE_TPR_SHADOW && V12(v, TPR_THRESHOLD)) &&
+           V12(v, VMCS_LINK_POINTER) == ~0ull && V12(v, GUEST_ACTIVITY_STATE) == ACTIVITY_ACTIVE;
+}
+
+static bool enter_whole(struct vcpu *v)
 {
     struct entry_env env;
     struct entry_verdict why;
@@ -101,6 +128,7 @@ bool nested_enter(struct vcpu *v)
                               .debugctl = vmread(GUEST_IA32_DEBUGCTL)};
     u32 failed;
 
+    nested_sync(v);
     l1_cpu(v, &env);
     if (entry_check(&v->nested->vmcs12.image, &env, &why) != ENTRY_OK)
         trace(v, &why);
@@ -117,6 +145,85 @@ bool nested_enter(struct vcpu *v)
         nested_switch(v, false);
         return late_failure(v, EXIT_REASON_ENTRY_FAILURE_MSR_LOADING, failed);
     }
+    v->nested->checked = may_be_quick(v);
+    v->nested->quick = 0;
     start(v);
     return false;
+}
+
+/* --- a quick one --- */
+
+/* In struct nested.quick: what L1 has written of nested_quick[] by VMWRITEs that made exits. */
+#define WROTE_PLACE BIT(0) /* RIP or RSP */
+#define WROTE_EVENT BIT(1)
+
+void nested_quick_written(struct nested *n, u32 index)
+{
+    n->quick |= index == VI_GUEST_RIP || index == VI_GUEST_RSP ? WROTE_PLACE : WROTE_EVENT;
+}
+
+/* L1 has written to vmcs02 itself. Which checks the changes need. */
+static enum entry_part take_from_shadow(struct vcpu *v)
+{
+    u64 flags = vmread(GUEST_RFLAGS), blocking = vmread(GUEST_INTERRUPTIBILITY_STATE),
+        info = vmread(ENTRY_INTERRUPTION_INFO);
+    bool same = flags == V12(v, GUEST_RFLAGS) && blocking == V12(v, GUEST_INTERRUPTIBILITY_STATE);
+
+    V12(v, GUEST_RIP) = vmread(GUEST_RIP);
+    V12(v, ENTRY_INTERRUPTION_INFO) = info;
+    if (likely(same && !(info & INTR_INFO_VALID)))
+        return ENTRY_RIP;
+    V12(v, GUEST_RFLAGS) = flags;
+    V12(v, GUEST_INTERRUPTIBILITY_STATE) = blocking;
+    V12(v, ENTRY_EXCEPTION_ERROR_CODE) = vmread(ENTRY_EXCEPTION_ERROR_CODE);
+    V12(v, ENTRY_INSTRUCTION_LENGTH) = vmread(ENTRY_INSTRUCTION_LENGTH);
+    return ENTRY_EVENTS;
+}
+
+/* The same where it has written to vmcs12. start() does what is injected. */
+static enum entry_part take_from_vmcs12(struct vcpu *v)
+{
+    u32 wrote = v->nested->quick;
+
+    v->nested->quick = 0;
+    if (wrote & WROTE_PLACE) {
+        vmwrite(GUEST_RIP, V12(v, GUEST_RIP));
+        vmwrite(GUEST_RSP, V12(v, GUEST_RSP));
+    }
+    if (!(wrote & WROTE_EVENT))
+        return ENTRY_RIP;
+    vmwrite(GUEST_RFLAGS, V12(v, GUEST_RFLAGS));
+    vmwrite(GUEST_INTERRUPTIBILITY_STATE, V12(v, GUEST_INTERRUPTIBILITY_STATE));
+    return ENTRY_EVENTS;
+}
+
+static bool still_good(struct vcpu *v, enum entry_part part)
+{
+    struct entry_env env = {.caps = &v->vm->nested_caps,
+                            .physical_bits = (u8)v->cpuid->maxphyaddr,
+                            .linear_bits = (u8)v->cpuid->linear_bits,
+                            .debugctl_valid = DEBUGCTL_VALID};
+    struct entry_verdict why;
+
+    return entry_check_part(&v->nested->vmcs12.image, &env, part, &why) == ENTRY_OK;
+}
+
+static bool enter_quick(struct vcpu *v)
+{
+    bool waits = v->irq_window || v->nmi_window || v->events.nmi_pending || v->events.due;
+    bool shadowing = v->nested->shadowing;
+
+    nested_switch(v, true);
+    if (unlikely(!still_good(v, shadowing ? take_from_shadow(v) : take_from_vmcs12(v)))) {
+        nested_switch(v, false);
+        return enter_whole(v);
+    }
+    vmcs02_refresh(v);
+    start(v);
+    return !waits && v->activity == VCPU_ACTIVE && vcpu_continue(v);
+}
+
+bool nested_enter(struct vcpu *v)
+{
+    return likely(v->nested->checked) ? enter_quick(v) : enter_whole(v);
 }

@@ -3,6 +3,7 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/vmx.h"
 #include "vmm/dev/irq.h"
+#include "vmm/exit.h"
 #include "vmm/nested/nested.h"
 #include "vmm/vm.h"
 
@@ -200,6 +201,7 @@ static void save_information(struct vcpu *v, const struct nested_exit_info *x)
     V12(v, EXIT_INSTRUCTION_INFO) = x->instruction_info;
     save_event(v, x->idt_info, x->idt_error);
     V12(v, ENTRY_INTERRUPTION_INFO) &= ~INTR_INFO_VALID;
+    nested_publish(v);
 }
 
 void nested_exit_with(struct vcpu *v, const struct nested_exit_info *x)
@@ -217,21 +219,22 @@ void nested_exit_with(struct vcpu *v, const struct nested_exit_info *x)
                        .blocking = nmi_blocking(v, x)};
     v->nested->injects = v->nested->exit_soon = v->nested->mtf = false;
     nested_switch(v, false);
+    nested_shadow(v, true);
     if (stored)
         load_host_from(v, &l2);
     else
         nested_abort(v, ABORT_SAVING_MSRS);
 }
 
-void nested_reflect_as(struct vcpu *v, u64 qualification)
+/* With everything that vmcs02 says of the exit. */
+static bool reflect_whole(struct vcpu *v, u64 qualification)
 {
-    u32 info = (u32)vmread(EXIT_INTERRUPTION_INFO), idt = (u32)vmread(IDT_VECTORING_INFO);
     struct nested_exit_info x = {
         .reason = (u32)vmread(EXIT_REASON),
         .qualification = qualification,
-        .interruption_info = info,
+        .interruption_info = (u32)vmread(EXIT_INTERRUPTION_INFO),
         .interruption_error = (u32)vmread(EXIT_INTERRUPTION_ERROR_CODE),
-        .idt_info = idt,
+        .idt_info = (u32)vmread(IDT_VECTORING_INFO),
         .idt_error = (u32)vmread(IDT_VECTORING_ERROR_CODE),
         .guest_physical = vmread(GUEST_PHYSICAL_ADDRESS),
         .guest_linear = vmread(GUEST_LINEAR_ADDRESS),
@@ -240,9 +243,42 @@ void nested_reflect_as(struct vcpu *v, u64 qualification)
     };
 
     nested_exit_with(v, &x);
+    return false;
 }
 
-void nested_reflect(struct vcpu *v)
+/* Of the state, what the next entry is compared with; all else stays in vmcs02. */
+static void keep(struct vcpu *v, struct kept *l2)
 {
-    nested_reflect_as(v, vmread(EXIT_QUALIFICATION));
+    u64 blocking = vmread(GUEST_INTERRUPTIBILITY_STATE);
+    bool virtual_nmis = V12(v, PIN_BASED_CONTROLS) & PIN_VIRTUAL_NMIS;
+
+    V12(v, GUEST_RIP) = vmread(GUEST_RIP);
+    V12(v, GUEST_RFLAGS) = vmread(GUEST_RFLAGS);
+    V12(v, GUEST_INTERRUPTIBILITY_STATE) = blocking;
+    V12(v, GUEST_ACTIVITY_STATE) = v->activity == VCPU_HALTED ? ACTIVITY_HLT : ACTIVITY_ACTIVE;
+    V12(v, ENTRY_INTERRUPTION_INFO) &= ~INTR_INFO_VALID;
+    *l2 = (struct kept){.cr0 = vmcs02_cr0(v),
+                        .efer = vmread(GUEST_IA32_EFER),
+                        .pat = vmread(GUEST_IA32_PAT),
+                        .blocking = virtual_nmis ? 0 : (u32)blocking & INTERRUPTIBILITY_NMI};
+}
+
+bool nested_reflect(struct vcpu *v)
+{
+    struct kept l2;
+
+    if (unlikely(v->events.due || V12(v, EXIT_MSR_STORE_COUNT)))
+        return reflect_whole(v, vmread(EXIT_QUALIFICATION));
+    keep(v, &l2);
+    save_timer(v);
+    v->nested->synced = false;
+    nested_switch(v, false);
+    nested_shadow(v, true);
+    load_host_from(v, &l2);
+    return vcpu_continue(v);
+}
+
+bool nested_reflect_as(struct vcpu *v, u64 qualification)
+{
+    return reflect_whole(v, qualification);
 }

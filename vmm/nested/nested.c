@@ -22,6 +22,7 @@ int nested_create(struct vcpu *v)
     v->nested = n;
     n->vmxon_pointer = n->current = NO_VMCS;
     n->timer_end = ~0ull;
+    n->synced = true;
     n->other.cpu = CPU_NONE;
     n->other.region = pool_alloc(owner, 1);
     n->msr_bitmap = pool_alloc(owner, 1);
@@ -68,7 +69,15 @@ static void make_vmcs02(struct vcpu *v)
     vmwrite(HOST_RIP, (u64)nested_exit_entry);
     vmwrite(MSR_BITMAPS, pool_pa(v->nested->msr_bitmap));
     vmwrite(VPID, vcpu_vpid(v, true));
+    v->nested->eptp02 = v->vm->eptp;
     v->nested->vmcs02_made = true;
+}
+
+/* SDM, 'Shadow VMCS': what a VMCS is may change while it is clear. */
+static void make_shadow(void *region, bool shadow)
+{
+    vmclear(pool_pa(region));
+    *(u32 *)region = VMX_BASIC_REVISION(vmx_caps.basic) | (shadow ? (u32)BIT(31) : 0);
 }
 
 void nested_switch(struct vcpu *v, bool l2)
@@ -81,19 +90,23 @@ void nested_switch(struct vcpu *v, bool l2)
         return;
     exchange(v);
     n->in_l2 = l2;
+    if (nested_can_shadow()) {
+        make_shadow(l2 ? v->vmcs : n->other.region, !l2);
+        *(l2 ? &v->launched : &n->other.launched) = 0;
+    }
     if (cpu == CPU_NONE)
         vmclear(pool_pa(v->vmcs));
     if (!vmptrld(pool_pa(v->vmcs)))
         log_error("VMPTRLD failed");
-    if (l2 && !n->vmcs02_made)
+    if (unlikely(l2 && !n->vmcs02_made))
         make_vmcs02(v);
-    if (cpu != v->vmcs_cpu)
+    if (unlikely(cpu != v->vmcs_cpu))
         vmcs_set_cpu();
     /* entry.S may go on with this VMCS without a look at its HOST_RSP. */
-    if (seen != host_rsp)
+    if (unlikely(seen != host_rsp))
         vmwrite(HOST_RSP, host_rsp);
     v->host_rsp = host_rsp;
-    if (!l2 && n->tsc_moved) {
+    if (unlikely(!l2 && n->tsc_moved)) {
         vmwrite(TSC_OFFSET, v->tsc_offset);
         n->tsc_moved = false;
     }

@@ -60,14 +60,25 @@ struct nested {
     /* The contents of the current VMCS: while it is current the copy in L1's memory is out of date. */
     struct vmcs12 vmcs12;
     u64 fields[(VMCS_NR_FIELDS + 63) / 64]; /* that exist for L1: bit enum vmcs_index; since VMXON */
-    struct vmcs_ref other;                  /* vmcs01 while L2 runs, else vmcs02 */
-    bool vmcs02_made;                       /* it has been set up once */
-    struct shadow_ept *shadow;              /* shadow_ept.c */
-    void *msr_bitmap;                       /* of vmcs02 */
-    u16 vpid12;                             /* whose translations vmcs02's VPID holds */
-    bool flush_vpid;                        /* they are to be dropped before the next entry */
-    bool injects;                           /* the coming entry delivers an event that L1 injects */
-    bool exit_soon;                         /* ...and an exit to L1 is due right behind it */
+    /*
+     * What the newest exit left of L2 stays in vmcs02 until somebody asks: vmcs12 has it if synced. checked:
+     * vmcs12 has passed all checks and vmcs02 has what it says; only fields of nested_quick[] may have
+     * changed since. shadowing: vmcs02 is L1's shadow VMCS, which L1 reads and writes without exits; fields
+     * of nested_quick[] are then newer in it.
+     */
+    bool synced, checked, shadowing;
+    u8 quick;                    /* entry.c: which of those L1 has written by way of an exit */
+    u64 eptp02;                  /* as vmcs02 has it */
+    u64 tsc_offset01;            /* Nidus's offset when vmcs02 was filled */
+    u64 until01;                 /* struct vcpu's until, less what L2's preemption timer makes of it */
+    struct vmcs_ref other;       /* vmcs01 while L2 runs, else vmcs02 */
+    bool vmcs02_made;            /* it has been set up once */
+    struct shadow_ept *shadow;   /* shadow_ept.c */
+    void *msr_bitmap;            /* of vmcs02 */
+    u16 vpid12;                  /* whose translations vmcs02's VPID holds */
+    bool flush_vpid;             /* they are to be dropped before the next entry */
+    bool injects;                /* the coming entry delivers an event that L1 injects */
+    bool exit_soon;              /* ...and an exit to L1 is due right behind it */
     struct nested_exit_info due; /* an exit that the emulation of an instruction has met, if is_due */
     bool is_due;
     bool tsc_moved;           /* L2 has written the VM's TSC: vmcs01's offset is out of date */
@@ -81,10 +92,32 @@ struct nested {
 /* ERR_NOMEM. */
 int nested_create(struct vcpu *v);
 void nested_destroy(struct vcpu *v);
-/* Loads vmcs02 (l2) or vmcs01. */
+/* Loads vmcs02 (l2) or vmcs01. Where the CPU has VMCS shadowing, vmcs02 can be entered while it is loaded,
+ * and be L1's shadow VMCS while it is not. */
 void nested_switch(struct vcpu *v, bool l2);
 /* The vCPU leaves the CPU: the VMCS that is not loaded must not stay in it. */
 void nested_unload(struct vcpu *v);
+
+/* --- sync.c: vmcs12 and vmcs02 --- */
+
+/* Fields that L1 writes on almost every entry: RIP, RSP, RFLAGS, interruptibility and event injection. */
+#define NESTED_NR_QUICK 7
+extern const u16 nested_quick[NESTED_NR_QUICK]; /* enum vmcs_index */
+bool nested_is_quick(u32 index);
+/* Does an L1 of this CPU read vmcs02 as its shadow VMCS? */
+bool nested_can_shadow(void);
+/* ERR_NOMEM; once. */
+int nested_shadow_init(void);
+/* vmcs02, which is not loaded, is L1's shadow VMCS from now on, or no longer. vmcs01 is loaded. */
+void nested_shadow(struct vcpu *v, bool on);
+/* Everything of L2 that is in vmcs02 only goes to vmcs12. */
+void nested_sync(struct vcpu *v);
+/* vmcs12's exit information is of Nidus's making: vmcs02, which is loaded, gets it too, for L1 to read there.
+ */
+void nested_publish(struct vcpu *v);
+void nested_quick_written(struct nested *n, u32 index);
+/* L1 has written a field of vmcs12 by a VMWRITE that made an exit. */
+void nested_written(struct vcpu *v, u32 index);
 
 /* --- caps.c: what L1 is offered --- */
 
@@ -115,8 +148,13 @@ void nested_vmfail(struct vcpu *v, enum vmx_instruction_error error);
 struct vmcs01_state {
     u64 efer, pat, dr7, debugctl;
 };
+/* State of L2 that is the same in vmcs12 and vmcs02: enum vmcs_index. */
+extern const u16 vmcs02_same[];
+extern const u32 vmcs02_nr_same;
 /* With vmcs02 loaded: everything that vmcs12 says. */
 void vmcs02_fill(struct vcpu *v, const struct vmcs01_state *l1);
+/* With vmcs02 loaded, after a whole entry: what may be different though vmcs12 is the same. */
+void vmcs02_refresh(struct vcpu *v);
 /* With vmcs02 loaded: L2's state as it is into vmcs12. */
 void vmcs02_save(struct vcpu *v);
 u64 vmcs02_tsc_offset(struct vcpu *v);
@@ -139,10 +177,10 @@ bool nested_enter(struct vcpu *v);
 
 /* --- exit12.c: VM exits from L2 to L1 --- */
 
-/* L2 exits to L1 as the CPU's exit just now says. */
-void nested_reflect(struct vcpu *v);
+/* L2 exits to L1 as the CPU's exit just now says. true: L1 can go on at once. */
+bool nested_reflect(struct vcpu *v);
 /* The same, but for the exit qualification. */
-void nested_reflect_as(struct vcpu *v, u64 qualification);
+bool nested_reflect_as(struct vcpu *v, u64 qualification);
 /* L2 exits to L1 with this. */
 void nested_exit_with(struct vcpu *v, const struct nested_exit_info *x);
 /* Loads L1's host state into vmcs01, which is loaded: the end of an exit, and of an entry that fails late. */

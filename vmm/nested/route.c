@@ -84,8 +84,7 @@ static bool own_ept_violation(struct vcpu *v)
         vcpu_requeue_event(v, q & EPT_QUAL_UNBLOCKED_NMI);
         return vcpu_can_resume(v);
     case SHADOW_VIOLATION:
-        nested_reflect_as(v, reflect);
-        return false;
+        return nested_reflect_as(v, reflect);
     case SHADOW_MISCONFIG:
         return reflect_misconfiguration(v, gpa2);
     case SHADOW_DEVICE:
@@ -231,7 +230,10 @@ static bool refused(struct vcpu *v, u32 reason)
     V12(v, EXIT_REASON) = x.reason;
     V12(v, EXIT_QUALIFICATION) = x.qualification;
     v->nested->injects = v->nested->exit_soon = v->nested->mtf = false;
+    v->nested->checked = false;
+    v->nested->synced = true;
     nested_switch(v, false);
+    nested_shadow(v, false);
     nested_load_host(v);
     return false;
 }
@@ -262,9 +264,7 @@ bool nested_l2_exit(struct vcpu *v)
     if (unlikely(reason >= VMX_NR_EXIT_REASONS || !r->known))
         return vmx_exit_handle(v, reason);
     v->exits[reason]++;
-    if (wanted(v, r)) {
-        nested_reflect(v);
-        return false;
-    }
+    if (wanted(v, r))
+        return nested_reflect(v);
     return V12(v, PRIMARY_CONTROLS) & PROC_MONITOR_TRAP_FLAG ? own_stepped(v, r, reason) : own(v, r, reason);
 }

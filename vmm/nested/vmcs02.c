@@ -17,7 +17,7 @@
     VI_GUEST_##name##_SELECTOR, VI_GUEST_##name##_BASE, VI_GUEST_##name##_LIMIT, \
         VI_GUEST_##name##_ACCESS_RIGHTS
 
-static const u16 same[] = {
+const u16 vmcs02_same[] = {
     SEGMENT(ES),
     SEGMENT(CS),
     SEGMENT(SS),
@@ -40,6 +40,8 @@ static const u16 same[] = {
     VI_GUEST_INTERRUPTIBILITY_STATE,
     VI_GUEST_PENDING_DEBUG_EXCEPTIONS,
 };
+
+const u32 vmcs02_nr_same = ARRAY_SIZE(vmcs02_same);
 
 /* Controls of L1's that mean the same in vmcs02, whatever Nidus wants. */
 static const u16 taken_over[] = {
@@ -131,10 +133,12 @@ static void fill_pages(struct vcpu *v)
 static void fill_translation(struct vcpu *v)
 {
     struct nested *n = v->nested;
-    bool ept = secondary12(v) & PROC2_ENABLE_EPT;
+    u64 eptp = secondary12(v) & PROC2_ENABLE_EPT ? shadow_ept_use(v, V12(v, EPT_POINTER)) : v->vm->eptp;
     u16 vpid = secondary12(v) & PROC2_ENABLE_VPID ? (u16)V12(v, VPID) : 0;
 
-    vmwrite(EPT_POINTER, ept ? shadow_ept_use(v, V12(v, EPT_POINTER)) : v->vm->eptp);
+    if (eptp != n->eptp02)
+        vmwrite(EPT_POINTER, eptp);
+    n->eptp02 = eptp;
     /* SDM, 'Invalidation of Cached Translations': without a VPID every entry and exit drops them. */
     if (vmx_has(&vmx_features, VF_VPID) && (n->flush_vpid || !vpid || vpid != n->vpid12))
         invvpid_single(vcpu_vpid(v, true));
@@ -154,6 +158,7 @@ static void fill_controls(struct vcpu *v)
     for (u32 i = 0; i < ARRAY_SIZE(taken_over); i++)
         put(taken_over[i], v->nested->vmcs12.image.f[taken_over[i]]);
     vmwrite(TSC_OFFSET, vmcs02_tsc_offset(v));
+    v->nested->tsc_offset01 = v->tsc_offset;
     nested_merge_msr_bitmap(v);
     fill_pages(v);
     fill_translation(v);
@@ -239,8 +244,8 @@ static void fill_state(struct vcpu *v, const struct vmcs01_state *l1)
 {
     bool debug = has(v, VI_ENTRY_CONTROLS, ENTRYCTL_LOAD_DEBUG_CONTROLS);
 
-    for (u32 i = 0; i < ARRAY_SIZE(same); i++)
-        vmwrite(vmcs_field_encoding(same[i]), v->nested->vmcs12.image.f[same[i]]);
+    for (u32 i = 0; i < vmcs02_nr_same; i++)
+        vmwrite(vmcs_field_encoding(vmcs02_same[i]), v->nested->vmcs12.image.f[vmcs02_same[i]]);
     vmwrite(CR0_GUEST_HOST_MASK, cr0_own(v) | V12(v, CR0_GUEST_HOST_MASK));
     vmwrite(CR4_GUEST_HOST_MASK, vmcs_cr4_mask(v) | V12(v, CR4_GUEST_HOST_MASK));
     vmcs02_set_cr0(v, V12(v, GUEST_CR0));
@@ -262,6 +267,16 @@ void vmcs02_fill(struct vcpu *v, const struct vmcs01_state *l1)
     vmwrite(ENTRY_INTERRUPTION_INFO, 0);
 }
 
+void vmcs02_refresh(struct vcpu *v)
+{
+    if (unlikely(v->nested->tsc_offset01 != v->tsc_offset)) {
+        vmwrite(TSC_OFFSET, vmcs02_tsc_offset(v));
+        v->nested->tsc_offset01 = v->tsc_offset;
+    }
+    nested_merge_msr_bitmap(v);
+    fill_translation(v);
+}
+
 /* SDM, 'Saving Guest State'. */
 void vmcs02_save(struct vcpu *v)
 {
@@ -269,8 +284,8 @@ void vmcs02_save(struct vcpu *v)
     bool ia32e = vmread(ENTRY_CONTROLS) & ENTRYCTL_IA32E_MODE_GUEST;
     u64 cr0 = vmcs02_cr0(v), cr4 = vmcs02_cr4(v);
 
-    for (u32 i = 0; i < ARRAY_SIZE(same); i++)
-        image->f[same[i]] = vmread(vmcs_field_encoding(same[i]));
+    for (u32 i = 0; i < vmcs02_nr_same; i++)
+        image->f[vmcs02_same[i]] = vmread(vmcs_field_encoding(vmcs02_same[i]));
     VMCS(image, GUEST_CR0) = cr0;
     VMCS(image, GUEST_CR4) = cr4;
     if (secondary12(v) & PROC2_UNRESTRICTED_GUEST || V12(v, ENTRY_CONTROLS) & ENTRYCTL_IA32E_MODE_GUEST)

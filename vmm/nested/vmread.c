@@ -9,6 +9,7 @@
 #define HOT __attribute__((section(".text.hot")))
 
 #define TYPE_READ_ONLY 1
+#define TYPE_GUEST     2
 #define WIDTH_64       1
 
 /* An encoding without the bits that are 0 in all of them: width, type and 6 bits of index. */
@@ -57,6 +58,16 @@ void nested_fields_clean(struct nested *n)
         n->vmcs12.image.f[i] &= exists(n, i) ? width_mask[widths[i]] : 0;
 }
 
+/* Guest state, exit information, and the VM-entry controls, of which an exit changes some. */
+static inline void fresh(struct vcpu *v, u64 encoding)
+{
+    u32 type = VMCS_ENC_TYPE(encoding);
+
+    if (unlikely(!v->nested->synced) && (type == TYPE_READ_ONLY || type == TYPE_GUEST ||
+                                         encoding == ENTRY_CONTROLS || encoding == ENTRY_INTERRUPTION_INFO))
+        nested_sync(v);
+}
+
 /* Null: L1 has no such field. Only 64-bit fields have a high half. */
 static inline u64 *find(struct nested *n, u64 encoding)
 {
@@ -100,6 +111,7 @@ HOT bool nested_vmread(struct vcpu *v)
     field = find(v->nested, encoding);
     if (unlikely(!field))
         return nested_fail(v, VMX_ERROR_UNSUPPORTED_COMPONENT);
+    fresh(v, encoding);
     value = encoding & VMCS_ENC_HIGH ? *field >> 32 : *field;
     if (unlikely(!(info & OPERAND_REGISTER))) {
         r = nested_operand_write(v, &value, size);
@@ -150,6 +162,8 @@ HOT bool nested_vmwrite(struct vcpu *v)
         return nested_fail(v, VMX_ERROR_UNSUPPORTED_COMPONENT);
     if (!writable(v, encoding))
         return nested_fail(v, VMX_ERROR_VMWRITE_READ_ONLY);
+    fresh(v, encoding);
     put(field, encoding, value);
+    nested_written(v, (u32)(field - v->nested->vmcs12.image.f));
     return nested_succeed(v);
 }

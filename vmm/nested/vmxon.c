@@ -104,6 +104,8 @@ void nested_vmcs12_release(struct vcpu *v)
 
     if (n->current == NO_VMCS)
         return;
+    nested_sync(v);
+    nested_shadow(v, false);
     guest_write(v->vm, n->current + skip, (u8 *)&n->vmcs12 + skip, sizeof(n->vmcs12) - skip);
     n->current = NO_VMCS;
 }
@@ -167,6 +169,7 @@ static bool load(struct vcpu *v, u64 address, u32 revision)
     nested_fields_clean(n);
     n->vmcs12.revision = revision;
     n->current = address;
+    n->checked = false;
     return true;
 }
 

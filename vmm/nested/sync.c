@@ -1,0 +1,160 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One VMCS is vmcs02 while L2 runs and L1's shadow VMCS while L1 runs, so that an exit to L1 copies next to
+ * nothing: L1 reads what the CPU has left there. Whatever else wants to know L2's state calls nested_sync()
+ * first.
+ */
+#include "arch/x86/asm.h"
+#include "arch/x86/vmx.h"
+#include "arch/x86/vmx_names.h"
+#include "lib/string.h"
+#include "vmm/nested/nested.h"
+#include "vmm/vm.h"
+
+const u16 nested_quick[NESTED_NR_QUICK] = {
+    VI_GUEST_RIP,
+    VI_GUEST_RSP,
+    VI_GUEST_RFLAGS,
+    VI_GUEST_INTERRUPTIBILITY_STATE,
+    VI_ENTRY_INTERRUPTION_INFO,
+    VI_ENTRY_EXCEPTION_ERROR_CODE,
+    VI_ENTRY_INSTRUCTION_LENGTH,
+};
+
+/* Exit information: the same in vmcs02 and vmcs12. */
+static const u16 information[] = {
+    VI_EXIT_REASON,
+    VI_EXIT_QUALIFICATION,
+    VI_EXIT_INTERRUPTION_INFO,
+    VI_EXIT_INTERRUPTION_ERROR_CODE,
+    VI_IDT_VECTORING_INFO,
+    VI_IDT_VECTORING_ERROR_CODE,
+    VI_EXIT_INSTRUCTION_LENGTH,
+    VI_EXIT_INSTRUCTION_INFO,
+    VI_GUEST_LINEAR_ADDRESS,
+    VI_GUEST_PHYSICAL_ADDRESS,
+};
+
+static u8 *read_bitmap, *write_bitmap; /* of VMREAD and VMWRITE: what is 1 makes an exit */
+
+bool nested_is_quick(u32 index)
+{
+    for (u32 i = 0; i < NESTED_NR_QUICK; i++)
+        if (nested_quick[i] == index)
+            return true;
+    return false;
+}
+
+/* Exits that Nidus makes up write to fields that are read-only. */
+bool nested_can_shadow(void)
+{
+    return read_bitmap;
+}
+
+static void let_through(u8 *bitmap, u32 index)
+{
+    u32 encoding = vmcs_field_encoding(index);
+
+    bitmap[encoding / 8] &= ~(1u << encoding % 8);
+}
+
+int nested_shadow_init(void)
+{
+    if (!vmx_has(&vmx_features, VF_VMCS_SHADOWING) || !(vmx_caps.misc & VMX_MISC_VMWRITE_ANY))
+        return OK;
+    read_bitmap = pool_alloc(&pool_owner, 1);
+    write_bitmap = pool_alloc(&pool_owner, 1);
+    if (!read_bitmap || !write_bitmap)
+        return ERR_NOMEM;
+    memset(read_bitmap, 0xff, PAGE_SIZE);
+    memset(write_bitmap, 0xff, PAGE_SIZE);
+    for (u32 i = 0; i < ARRAY_SIZE(information); i++)
+        let_through(read_bitmap, information[i]);
+    for (u32 i = 0; i < vmcs02_nr_same; i++)
+        let_through(read_bitmap, vmcs02_same[i]);
+    for (u32 i = 0; i < NESTED_NR_QUICK; i++) {
+        let_through(read_bitmap, nested_quick[i]);
+        let_through(write_bitmap, nested_quick[i]);
+    }
+    return OK;
+}
+
+void nested_shadow(struct vcpu *v, bool on)
+{
+    struct nested *n = v->nested;
+    u64 controls;
+
+    if (n->shadowing == on || !nested_can_shadow())
+        return;
+    n->shadowing = on;
+    controls = vmread(SECONDARY_CONTROLS);
+    vmwrite(SECONDARY_CONTROLS, on ? controls | PROC2_VMCS_SHADOWING : controls & ~PROC2_VMCS_SHADOWING);
+    vmwrite(VMCS_LINK_POINTER, on ? pool_pa(n->other.region) : ~0ull);
+    vmwrite(VMREAD_BITMAP_ADDRESS, pool_pa(read_bitmap));
+    vmwrite(VMWRITE_BITMAP_ADDRESS, pool_pa(write_bitmap));
+}
+
+static void read_fields(struct vcpu *v, const u16 *index, u32 nr)
+{
+    for (u32 i = 0; i < nr; i++)
+        v->nested->vmcs12.image.f[index[i]] = vmread(vmcs_field_encoding(index[i]));
+}
+
+static void read_all(struct vcpu *v)
+{
+    vmcs02_save(v);
+    read_fields(v, information, ARRAY_SIZE(information));
+    read_fields(v, nested_quick, NESTED_NR_QUICK);
+}
+
+void nested_sync(struct vcpu *v)
+{
+    struct nested *n = v->nested;
+    bool other = !n->in_l2;
+
+    if (n->synced && !n->shadowing)
+        return;
+    if (other)
+        vmptrld(pool_pa(n->other.region));
+    if (n->synced)
+        read_fields(v, nested_quick, NESTED_NR_QUICK);
+    else
+        read_all(v);
+    n->synced = true;
+    if (other)
+        vmptrld(pool_pa(v->vmcs));
+}
+
+void nested_publish(struct vcpu *v)
+{
+    const struct vmcs_image *image = &v->nested->vmcs12.image;
+
+    v->nested->synced = true;
+    if (!nested_can_shadow())
+        return;
+    for (u32 i = 0; i < ARRAY_SIZE(information); i++)
+        vmwrite(vmcs_field_encoding(information[i]), image->f[information[i]]);
+    vmwrite(ENTRY_INTERRUPTION_INFO, VMCS(image, ENTRY_INTERRUPTION_INFO));
+}
+
+static bool is_readable(u32 index)
+{
+    u32 encoding = vmcs_field_encoding(index);
+
+    return !(read_bitmap[encoding / 8] >> encoding % 8 & 1);
+}
+
+void nested_written(struct vcpu *v, u32 index)
+{
+    struct nested *n = v->nested;
+
+    if (nested_is_quick(index))
+        nested_quick_written(n, index);
+    else if (index != VI_PREEMPTION_TIMER_VALUE) /* every entry takes it, no check is for it */
+        n->checked = false;
+    if (!n->shadowing || !is_readable(index))
+        return;
+    vmptrld(pool_pa(n->other.region));
+    vmwrite(vmcs_field_encoding(index), n->vmcs12.image.f[index]);
+    vmptrld(pool_pa(v->vmcs));
+}
