@@ -14,20 +14,16 @@ enum { OP_MOV_TO, OP_MOV_FROM, OP_CLTS, OP_LMSW };
 
 #define CR0_DEFINED \
     (CR0_PE | CR0_MP | CR0_EM | CR0_TS | CR0_ET | CR0_NE | CR0_WP | CR0_AM | CR0_NW | CR0_CD | CR0_PG)
-#define PDPTE_RESERVED(width) (BITS(63, width) | BITS(8, 5) | BITS(2, 1))
 
-/* SDM, 'Loading Paging-Structure Entries for PAE Paging'. False: #GP. */
+/* False: #GP. */
 static bool load_pdptes(struct vcpu *v, u64 cr3)
 {
     u64 pdpte[4];
     gpa_t at = cr3 & 0xffffffe0;
 
-    if (vcpu_physical(v, &at, WALK_READ) || guest_read(v->vm, at, pdpte, sizeof(pdpte)))
+    if (vcpu_physical(v, &at, WALK_READ) || guest_read(v->vm, at, pdpte, sizeof(pdpte)) ||
+        !walk_pdptes_good(pdpte, v->cpuid->maxphyaddr))
         return false;
-    for (u32 i = 0; i < 4; i++) {
-        if ((pdpte[i] & PTE_P) && (pdpte[i] & PDPTE_RESERVED(v->cpuid->maxphyaddr)))
-            return false;
-    }
     for (u32 i = 0; i < 4; i++)
         vmwrite(GUEST_PDPTE0 + 2 * i, pdpte[i]);
     return true;
@@ -54,13 +50,6 @@ bool exit_change_paging(struct vcpu *v, bool on)
     vmwrite(GUEST_IA32_EFER, efer & ~(u64)EFER_LMA);
     vmwrite(ENTRY_CONTROLS, vmread(ENTRY_CONTROLS) & ~ENTRYCTL_IA32E_MODE_GUEST);
     return true;
-}
-
-/* SDM, 'Operations that Invalidate TLBs and Paging-Structure Caches': VM entry leaves what is cached. */
-static void flush_translations(void)
-{
-    if (vmx_has(&vmx_features, VF_VPID))
-        invvpid_single((u16)vmread(VPID));
 }
 
 /* Cache control, and what Nidus or the CPU keep as it is. In VMX root operation also what must stay 1: SDM,
@@ -95,7 +84,7 @@ static bool write_guest_cr0(struct vcpu *v, u64 value)
     if ((value ^ old) & CR0_PG) {
         if (!exit_change_paging(v, value & CR0_PG))
             return false;
-        flush_translations();
+        vcpu_flush_tlb(v);
     }
     vmwrite(CR0_READ_SHADOW, value);
     vmwrite(GUEST_CR0, (value & ~(u64)(CR0_CD | CR0_NW)) | CR0_NE);
@@ -127,7 +116,7 @@ static bool write_guest_cr4(struct vcpu *v, u64 value)
     vmwrite(CR4_READ_SHADOW, value);
     vmwrite(GUEST_CR4, value | CR4_VMXE);
     if ((value ^ old) & ~(u64)CR4_VMXE)
-        flush_translations();
+        vcpu_flush_tlb(v);
     return true;
 }
 

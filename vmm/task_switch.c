@@ -23,8 +23,6 @@ enum { SYSTEM_TSS16 = 1, SYSTEM_LDT = 2, SYSTEM_TSS32 = 9 }; /* types; a busy TS
 #define SEL_TI      4u
 #define SEL_MASK(s) ((s)&0xfffcu)
 
-#define PDPTE_RESERVED(width) (BITS(63, width) | BITS(8, 5) | BITS(2, 1))
-
 /* Where a TSS has what: SDM, '32-Bit Task-State Segment (TSS)' and '16-Bit Task-State Segment (TSS)'. */
 struct layout {
     u8 size;                                           /* of a register, in bytes; selectors take as much */
@@ -255,7 +253,6 @@ static bool changes_cr3(const struct task *t, u64 cr3)
     return t->to->cr3 && (t->cpu->cr0 & CR0_PG) && cr3 != t->cpu->cr3;
 }
 
-/* 'Loading Paging-Structure Entries for PAE Paging'. */
 static enum emu_result get_pdptes(struct task *t)
 {
     const struct walk_ctx *w = &t->g->walk;
@@ -266,9 +263,8 @@ static enum emu_result get_pdptes(struct task *t)
         return EMU_OK;
     if (guest_read(vcpu_vm(t->g->vcpu), cr3 & 0xffffffe0, pdpte, sizeof(pdpte)))
         return EMU_UNSUPP;
-    for (u32 i = 0; i < 4; i++)
-        if ((pdpte[i] & PTE_P) && (pdpte[i] & PDPTE_RESERVED(w->maxphyaddr)))
-            return fault(t, VEC_GP, 0);
+    if (!walk_pdptes_good(pdpte, w->maxphyaddr))
+        return fault(t, VEC_GP, 0);
     memcpy(t->cpu->pdpte, pdpte, sizeof(pdpte));
     return EMU_OK;
 }

@@ -248,7 +248,7 @@ static void forget_translations(struct vcpu *v)
 void vcpu_flush_tlb(struct vcpu *v)
 {
     if (vmx_has(&vmx_features, VF_VPID))
-        invvpid_single(vcpu_vpid(v, false));
+        invvpid_single(vcpu_vpid(v, v->nested && v->nested->in_l2));
 }
 
 void vcpu_load(struct vcpu *v)

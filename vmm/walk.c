@@ -299,3 +299,13 @@ int walk(const struct walk_ctx *w, gva_t gva, u32 access, struct walk_result *ou
     }
     return r;
 }
+
+bool walk_pdptes_good(const u64 pdpte[4], u32 maxphyaddr)
+{
+    const u64 reserved = BITS(63, maxphyaddr) | BITS(8, 5) | BITS(2, 1);
+
+    for (u32 i = 0; i < 4; i++)
+        if ((pdpte[i] & PTE_P) && (pdpte[i] & reserved))
+            return false;
+    return true;
+}

@@ -53,4 +53,7 @@ struct walk_result {
  */
 int walk(const struct walk_ctx *w, gva_t gva, u32 access, struct walk_result *out);
 
+/* Whether the CPU takes these PDPTEs: SDM, 'Loading Paging-Structure Entries for PAE Paging'. */
+bool walk_pdptes_good(const u64 pdpte[4], u32 maxphyaddr);
+
 #endif

@@ -465,6 +465,24 @@ static void test_no_memory_and_no_end(void **state)
     assert_int_equal(walk(&w, GVA4, WALK_READ, &r), ERR_BUSY);
 }
 
+static void test_pdptes(void **state)
+{
+    u64 pdpte[4] = {0};
+
+    (void)state;
+    for (u32 bit = 1; bit < 64; bit++) {
+        bool reserved = bit <= 2 || (bit >= 5 && bit <= 8) || bit >= 40;
+
+        for (u32 i = 0; i < 4; i++) {
+            pdpte[i] = BIT(bit);
+            assert_true(walk_pdptes_good(pdpte, 40));
+            pdpte[i] |= PTE_P;
+            assert_int_equal(walk_pdptes_good(pdpte, 40), !reserved);
+            pdpte[i] = 0;
+        }
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -473,6 +491,7 @@ int main(void)
         cmocka_unit_test(test_long_reserved), cmocka_unit_test(test_not_present),
         cmocka_unit_test(test_rights),        cmocka_unit_test(test_protection_keys),
         cmocka_unit_test(test_flags),         cmocka_unit_test(test_no_memory_and_no_end),
+        cmocka_unit_test(test_pdptes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
