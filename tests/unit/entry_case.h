@@ -10,6 +10,7 @@
 #include <string.h>
 #include <cmocka.h>
 
+#include "arch/x86/gpr.h"
 #include "arch/x86/regs.h"
 #include "tests/unit/good_caps.h"
 #include "vmm/entry_rules.h"
@@ -92,8 +93,6 @@ static void set_segment(struct vmcs_image *v, u32 seg, u16 selector, u64 base, u
     v->f[VI_GUEST_ES_LIMIT + seg] = limit;
     v->f[VI_GUEST_ES_ACCESS_RIGHTS + seg] = rights;
 }
-
-enum { SEG_ES, SEG_CS, SEG_SS, SEG_DS, SEG_FS, SEG_GS, SEG_LDTR, SEG_TR };
 
 /* A guest in 64-bit mode. */
 static void good_guest(struct vmcs_image *v)
