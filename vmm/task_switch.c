@@ -30,18 +30,12 @@ struct layout {
     u8 length;                                         /* at least */
 };
 
-static const struct layout layout16 = {
-    .size = 2, .eip = 14, .eflags = 16, .gpr = 18, .seg = 34, .nr_segs = 4, .ldt = 42, .length = 44};
-static const struct layout layout32 = {.size = 4,
-                                       .cr3 = 28,
-                                       .eip = 32,
-                                       .eflags = 36,
-                                       .gpr = 40,
-                                       .seg = 72,
-                                       .nr_segs = 6,
-                                       .ldt = 96,
-                                       .trap = 100,
-                                       .length = 104};
+/* clang-format off */
+static const struct layout
+    layout16 = {.size = 2, .eip = 14, .eflags = 16, .gpr = 18, .seg = 34, .nr_segs = 4, .ldt = 42, .length = 44},
+    layout32 = {.size = 4, .cr3 = 28, .eip = 32, .eflags = 36, .gpr = 40, .seg = 72, .nr_segs = 6, .ldt = 96,
+                .trap = 100, .length = 104};
+/* clang-format on */
 
 #define MAX_TSS 104
 

@@ -60,6 +60,8 @@ static void test_mmx(void)
 {
     u64 value[2];
 
+    if (skip_on_tcg())
+        return;
     asm volatile("movq (%1), %%mm3; movq %%mm3, (%1); movntq %%mm3, (%1); movq %%mm3, (%0)\n"
                  "movd (%1), %%mm3; movd %%mm3, (%1); movq %%mm3, 8(%0); emms" ::"r"(value),
                  "r"((u64)UNCLAIMED)

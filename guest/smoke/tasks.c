@@ -118,6 +118,8 @@ static void test_jmp(void)
 {
     struct mode32 m;
 
+    if (skip_on_tcg())
+        return;
     prepare(task_note, task_end_jmp);
     m = run(code32_task_jmp);
     expect_none(&m);
@@ -245,6 +247,8 @@ static void test_ldt(void)
 {
     struct mode32 m;
 
+    if (skip_on_tcg())
+        return;
     prepare(task_note, task_end_iret);
     mode32_descriptor(SEL_LDT, ldt, sizeof(ldt) - 1, 0x82);
     ldt[1] = 0x00cf92000000ffff;
@@ -279,6 +283,8 @@ static void test_16(void)
     struct mode32 m;
     u32 word;
 
+    if (skip_on_tcg())
+        return;
     prepare(task_note, task_end_iret);
     memcpy((void *)LOW_CODE, task16_begin, (size_t)(task16_end - task16_begin));
     memset(tss_16, 0, sizeof(tss_16));
