@@ -5,7 +5,9 @@
 
 #define TSS_EIP  32
 #define ICR      0xfee00300
+#define EOI      0xfee000b0
 #define NMI      0x4400 /* to the CPU in ICR's upper half */
+#define SELF     0x44000
 
     .text
     .code32
@@ -94,7 +96,21 @@ code32_task_nmi:
     wait_some
     ret
 
+    .globl code32_task_irq
+code32_task_irq:
+    own_task
+    sti
+    movl $SELF | TASK_IRQ, ICR
+    wait_some
+    cli
+    ret
+
 /* --- TSS B's --- */
+
+    .globl task_irq
+task_irq:
+    movl $0, EOI
+    jmp task_note
 
     .globl task_note_error
 task_note_error:

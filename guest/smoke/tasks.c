@@ -23,8 +23,9 @@
 
 extern void code32_task_jmp(void), code32_task_call(void), code32_task_read(void), code32_task_16(void),
     code32_task_ud(void), code32_task_int3(void), code32_task_gp(void), code32_task_absent(void),
-    code32_task_busy(void), code32_task_nmi(void);
-extern u8 task_note[], task_note_error[], task_end_jmp[], task_end_iret[], task_nmi[], task_gp_at[];
+    code32_task_busy(void), code32_task_nmi(void), code32_task_irq(void);
+extern u8 task_note[], task_note_error[], task_end_jmp[], task_end_iret[], task_nmi[], task_irq[],
+    task_gp_at[];
 extern const u8 task16_begin[], task16_end[];
 extern const u32 task16_word_offset;
 extern u64 gdt[];
@@ -382,6 +383,22 @@ static void test_nmi(void)
     expect_equal(task_seen.times, 2, "NMIs");
 }
 
+static void test_interrupt(void)
+{
+    struct mode32 m;
+
+    if (!apic_has() || apic_mode() != APIC_X1) {
+        smoke_skip("no xAPIC");
+        return;
+    }
+    if (skip_on_tcg())
+        return;
+    apic_enable(false, true);
+    gate(TASK_IRQ, code32_task_irq, task_irq, 0, &m);
+    expect_seen(FLAGS | FLAG_NT, 0x8b);
+    expect(task_tss_a.eflags & BIT(9), "saved EFLAGS 0x%x has no IF", task_tss_a.eflags);
+}
+
 const struct smoke_test task_tests[] = {
     {"task-jmp", test_jmp},
     {"task-call", test_call},
@@ -396,5 +413,6 @@ const struct smoke_test task_tests[] = {
     {"task-cr3", test_cr3},
     {"task-cr3-pae", test_cr3_pae},
     {"task-nmi", test_nmi},
+    {"task-interrupt", test_interrupt},
     {NULL, NULL},
 };

@@ -14,6 +14,7 @@
 #define SEL_NONE   0xfff8
 
 #define TASK_DR7     0x407 /* L0, G0 and L1, at address 0 */
+#define TASK_IRQ     31
 #define TASK16_MAGIC 0x3631
 
 #endif
