@@ -327,6 +327,160 @@ static void test_outputs(void **state)
     assert_true(out2());
 }
 
+static void write_count(u32 channel, u16 count)
+{
+    fake_out(vm, 0x40 + channel, count);
+    fake_out(vm, 0x40 + channel, count >> 8);
+}
+
+static bool null_count(u32 channel)
+{
+    fake_out(vm, 0x43, 0xe0 | 2u << channel);
+    return fake_in(vm, 0x40 + channel) & 0x40;
+}
+
+static void test_new_rate_after_the_period(void **state)
+{
+    (void)state;
+    program(0, 2, 1000);
+    pass(2300);
+    write_count(0, 100);
+    write_count(0, 400); /* the last one written */
+    assert_true(null_count(0));
+    assert_int_equal(read16(0), 700);
+    pass(699);
+    assert_int_equal(fake_irq_edges[0], 2);
+    assert_true(null_count(0));
+    pass(1);
+    assert_int_equal(fake_irq_edges[0], 3);
+    assert_false(null_count(0));
+    assert_int_equal(read16(0), 400);
+    pass(399);
+    assert_int_equal(fake_irq_edges[0], 3);
+    pass(1);
+    assert_int_equal(fake_irq_edges[0], 4);
+    write_count(0, 50);     /* in the clock that reloads it */
+    vm->now += 1000 * 1000; /* and nobody looks after the timer */
+    assert_int_equal(read16(0), 50);
+    assert_false(null_count(0));
+}
+
+static void test_new_square_wave_after_the_half(void **state)
+{
+    (void)state;
+    program(0, 3, 1000);
+    pass(1100); /* high */
+    write_count(0, 200);
+    pass(399);
+    assert_true(null_count(0));
+    assert_int_equal(read16(0), 2);
+    pass(1);
+    assert_false(null_count(0));
+    assert_int_equal(read16(0), 200);
+    pass(99); /* a low half of the new one, then the edge */
+    assert_int_equal(fake_irq_edges[0], 1);
+    pass(1);
+    assert_int_equal(fake_irq_edges[0], 2);
+    pass(150); /* low */
+    write_count(0, 1000);
+    pass(50);
+    assert_int_equal(fake_irq_edges[0], 3);
+    pass(999);
+    assert_int_equal(fake_irq_edges[0], 3);
+    pass(1);
+    assert_int_equal(fake_irq_edges[0], 4);
+}
+
+/* 'MODE 3: SQUARE WAVE MODE', a count of 5: three clocks high, two low. */
+static void test_odd_square_wave(void **state)
+{
+    static const u8 counts[] = {4, 2, 0, 4, 2};
+
+    (void)state;
+    fake_out(vm, 0x61, 0x01);
+    program(2, 3, 5);
+    for (u32 i = 0; i < 20; i++, pass(1)) {
+        assert_int_equal(read16(2), counts[i % 5]);
+        assert_int_equal(out2(), i % 5 < 3);
+    }
+    pass(1);
+    write_count(2, 8);
+    pass(2);
+    for (u32 i = 0; i < 16; i++, pass(1)) {
+        assert_int_equal(read16(2), 8 - i % 4 * 2);
+        assert_int_equal(out2(), i / 4 & 1);
+    }
+}
+
+static void test_new_rate_at_a_trigger(void **state)
+{
+    (void)state;
+    fake_out(vm, 0x61, 0x01);
+    program(2, 2, 1000);
+    pass(300);
+    write_count(2, 500);
+    fake_out(vm, 0x61, 0x00);
+    pass(5000); /* no period ends while it is stopped */
+    assert_true(null_count(2));
+    assert_int_equal(read16(2), 700);
+    fake_out(vm, 0x61, 0x01);
+    assert_false(null_count(2));
+    assert_int_equal(read16(2), 500);
+    pass(501);
+    assert_int_equal(read16(2), 499);
+}
+
+static void test_new_one_shot_at_the_next_trigger(void **state)
+{
+    (void)state;
+    for (u32 mode = 1; mode <= 5; mode += 4) {
+        fake_out(vm, 0x61, 0x00);
+        program(2, mode, 100);
+        assert_true(null_count(2));
+        fake_out(vm, 0x61, 0x01);
+        assert_false(null_count(2));
+        pass(50);
+        write_count(2, 30);
+        assert_true(null_count(2));
+        assert_int_equal(read16(2), 50);
+        pass(50);
+        assert_int_equal(out2(), mode == 1);
+        assert_true(null_count(2));
+        pass(1);
+        assert_true(out2());
+        fake_out(vm, 0x61, 0x00);
+        fake_out(vm, 0x61, 0x01);
+        assert_false(null_count(2));
+        pass(30);
+        assert_int_equal(read16(2), 0);
+        assert_int_equal(out2(), mode == 1);
+    }
+}
+
+/* Modes 0 and 4 take a new count at once; mode 0's first byte stops it where it is. */
+static void test_new_count_at_once(void **state)
+{
+    (void)state;
+    fake_out(vm, 0x61, 0x01);
+    program(2, 0, 1000);
+    pass(300);
+    fake_out(vm, 0x42, 0x20);
+    pass(300);
+    assert_int_equal(read16(2), 700);
+    assert_false(null_count(2));
+    fake_out(vm, 0x42, 0x00);
+    pass(0x1f);
+    assert_false(out2());
+    pass(1);
+    assert_true(out2());
+    program(2, 4, 1000);
+    pass(300);
+    write_count(2, 20);
+    assert_false(null_count(2));
+    pass(20);
+    assert_false(out2());
+}
+
 static void test_refresh_toggles(void **state)
 {
     u8 before = fake_in(vm, 0x61) & 0x10;
@@ -359,6 +513,12 @@ int main(void)
         T(test_gate_pauses),
         T(test_gate_triggers),
         T(test_outputs),
+        T(test_new_rate_after_the_period),
+        T(test_new_square_wave_after_the_half),
+        T(test_odd_square_wave),
+        T(test_new_rate_at_a_trigger),
+        T(test_new_one_shot_at_the_next_trigger),
+        T(test_new_count_at_once),
         T(test_refresh_toggles),
     };
 

@@ -13,12 +13,15 @@ struct channel {
     u8 access;
     bool bcd;
     bool gate;
-    bool null_count; /* a control word was written, the count not yet */
+    bool idle;       /* nothing is counted: the count, or its second byte in mode 0, was not written yet */
+    bool null_count; /* what was written is not in the counting element yet: unless idle, next is not */
     bool triggered;  /* modes 1 and 5: a rising gate started it */
     u32 count;       /* 1 to 0x10000 (10000 in BCD) */
-    u64 start;       /* VM time at which the counter held count (while gate is high) */
-    u64 frozen;      /* PIT ticks counted before the gate went low */
-    u8 low;          /* first byte of a 16-bit count being written */
+    u32 next;        /* the count that follows */
+    u64 next_at; /* modes 2 and 3: after how many PIT ticks from start it does, unless the gate rises first */
+    u64 start;   /* VM time at which the counter held count (while gate is high) */
+    u64 frozen;  /* PIT ticks counted before the gate went low */
+    u8 low;      /* first byte of a 16-bit count being written */
     bool write_high, read_high;
     bool count_latched, status_latched;
     u16 latch;
@@ -69,39 +72,70 @@ static u64 elapsed(struct pit *pit, const struct channel *c)
     return to_pit(pit, vm_now(pit->vm) - c->start);
 }
 
+/* How long mode 3's output is high in a period: odd counts give that half the clock that is over. */
+static u32 high_half(u32 count)
+{
+    return (count + 1) / 2;
+}
+
+/* The next count is taken over at next_at, in mode 3 also for the second half of a period. */
+static void take_next(struct pit *pit, struct channel *c)
+{
+    bool middle = c->next_at % c->count;
+
+    c->start += from_pit(pit, c->next_at);
+    if (middle)
+        c->start -= from_pit(pit, high_half(c->next));
+    c->count = c->next;
+    c->null_count = false;
+}
+
+/* Brings the channel up to date. */
+static void settle(struct pit *pit, struct channel *c)
+{
+    if (c->null_count && !c->idle && is_periodic(c) && c->gate && elapsed(pit, c) >= c->next_at)
+        take_next(pit, c);
+}
+
 static u32 modulus(const struct channel *c)
 {
     return c->bcd ? 10000 : 0x10000;
 }
 
-/* The counting element as software reads it. */
-static u16 current_count(struct pit *pit, const struct channel *c)
+/* The counting element in binary. Mode 3 counts each half of its period down by twos, from an even number. */
+static u32 counting_element(struct pit *pit, struct channel *c)
 {
     u64 gone;
-    u32 value;
 
-    if (c->null_count || (gate_triggers(c) && !c->triggered)) {
-        value = c->count;
-    } else {
-        gone = elapsed(pit, c);
-        if (c->mode == 2)
-            value = c->count - gone % c->count;
-        else if (c->mode == 3)
-            value = c->count - 2 * gone % c->count;
-        else
-            value = (c->count + modulus(c) - gone % modulus(c)) % modulus(c);
-    }
-    value %= modulus(c);
+    settle(pit, c);
+    if (c->idle || (gate_triggers(c) && !c->triggered))
+        return c->count;
+    gone = elapsed(pit, c);
+    if (c->mode == 2)
+        return c->count - gone % c->count;
+    if (c->mode != 3)
+        return (c->count + modulus(c) - gone % modulus(c)) % modulus(c);
+    gone %= c->count;
+    return (c->count & ~1u) - 2 * (gone < high_half(c->count) ? gone : gone - high_half(c->count));
+}
+
+/* The same as software reads it. */
+static u16 current_count(struct pit *pit, struct channel *c)
+{
+    u32 value = counting_element(pit, c) % modulus(c);
+
     if (c->bcd)
         value = value / 1000 << 12 | value / 100 % 10 << 8 | value / 10 % 10 << 4 | value % 10;
     return value;
 }
 
-static bool output(struct pit *pit, const struct channel *c)
+static bool output(struct pit *pit, struct channel *c)
 {
-    u64 gone = elapsed(pit, c);
+    u64 gone;
 
-    if (c->null_count)
+    settle(pit, c);
+    gone = elapsed(pit, c);
+    if (c->idle)
         return c->mode != 0;
     switch (c->mode) {
     case 0:
@@ -111,7 +145,7 @@ static bool output(struct pit *pit, const struct channel *c)
     case 2:
         return !c->gate || gone % c->count != c->count - 1;
     case 3:
-        return !c->gate || gone % c->count < (c->count + 1) / 2;
+        return !c->gate || gone % c->count < high_half(c->count);
     case 4:
         return gone != c->count;
     default:
@@ -122,18 +156,25 @@ static bool output(struct pit *pit, const struct channel *c)
 /* When channel 0's output rises next; false: not at all. */
 static bool next_edge(struct pit *pit, u64 *when)
 {
-    const struct channel *c = &pit->channel[0];
-    u64 gone = elapsed(pit, c), earliest;
+    struct channel c = pit->channel[0];
+    u64 earliest;
 
-    if (c->null_count || gate_triggers(c)) /* its gate is tied high and never triggers */
+    if (c.idle || gate_triggers(&c)) /* its gate is tied high and never triggers */
         return false;
-    if (is_periodic(c)) {
-        earliest = MAX(gone + 1, to_pit(pit, vm_now(pit->vm) + vm_hz(pit->vm) / FASTEST - c->start));
-        *when = c->start + from_pit(pit, (earliest + c->count - 1) / c->count * c->count);
+    if (is_periodic(&c) && c.null_count) {
+        take_next(pit, &c);
+        /* The middle of a period is no edge: that comes at its end. */
+        *when = c.next_at % pit->channel[0].count ? c.start + from_pit(pit, c.count) : c.start;
+        return true;
+    }
+    if (is_periodic(&c)) {
+        earliest =
+            MAX(elapsed(pit, &c) + 1, to_pit(pit, vm_now(pit->vm) + vm_hz(pit->vm) / FASTEST - c.start));
+        *when = c.start + from_pit(pit, (earliest + c.count - 1) / c.count * c.count);
         return true;
     }
     /* Mode 4 rises one clock after the strobe. */
-    *when = c->start + from_pit(pit, c->count + (c->mode == 4));
+    *when = c.start + from_pit(pit, c.count + (c.mode == 4));
     return true;
 }
 
@@ -142,6 +183,7 @@ static void fire(struct vtimer *timer)
     struct pit *pit = container_of(timer, struct pit, timer);
     u64 when;
 
+    settle(pit, &pit->channel[0]);
     vm_set_irq(pit->vm, 0, false);
     vm_set_irq(pit->vm, 0, true);
     if (is_periodic(&pit->channel[0]) && next_edge(pit, &when))
@@ -161,6 +203,23 @@ static void schedule(struct pit *pit, struct channel *c)
         vtimer_set(&pit->timer, when);
 }
 
+/* A count written while the last one counts: 'MODE 2: RATE GENERATOR' and its like. */
+static bool counts_on(const struct channel *c)
+{
+    return !c->idle && (is_periodic(c) || (gate_triggers(c) && c->triggered));
+}
+
+static void write_next(struct pit *pit, struct channel *c, u32 value)
+{
+    u64 gone = elapsed(pit, c), into = gone % c->count;
+
+    c->next = value;
+    c->null_count = true;
+    c->next_at = gone - into + c->count;
+    if (c->mode == 3 && into < high_half(c->count))
+        c->next_at = gone - into + high_half(c->count);
+}
+
 static void load(struct pit *pit, struct channel *c, u32 value)
 {
     if (c->bcd)
@@ -169,11 +228,16 @@ static void load(struct pit *pit, struct channel *c, u32 value)
         value = modulus(c);
     if (is_periodic(c) && value == 1)
         value = 2; /* not allowed by the data sheet */
-    c->count = value;
-    c->null_count = false;
-    c->triggered = false;
-    c->start = vm_now(pit->vm);
-    c->frozen = 0;
+    settle(pit, c);
+    if (counts_on(c)) {
+        write_next(pit, c, value);
+    } else {
+        c->count = c->next = value;
+        c->idle = c->triggered = false;
+        c->null_count = gate_triggers(c);
+        c->start = vm_now(pit->vm);
+        c->frozen = 0;
+    }
     schedule(pit, c);
 }
 
@@ -189,6 +253,7 @@ static void latch_status(struct pit *pit, struct channel *c)
 {
     if (c->status_latched)
         return;
+    settle(pit, c);
     c->status = output(pit, c) << 7 | c->null_count << 6 | c->access << 4 | c->mode << 1 | c->bcd;
     c->status_latched = true;
 }
@@ -218,7 +283,7 @@ static void write_control(struct pit *pit, u8 value)
     if (c->mode > 5)
         c->mode &= 3; /* bit 2 is don't-care for modes 2 and 3 */
     c->bcd = value & 1;
-    c->null_count = true;
+    c->idle = c->null_count = true;
     c->count = modulus(c);
     c->write_high = c->read_high = c->count_latched = c->status_latched = false;
     schedule(pit, c);
@@ -234,7 +299,8 @@ static void write_count(struct pit *pit, struct channel *c, u8 value)
         c->low = value;
         c->write_high = true;
         if (c->mode == 0) { /* the first byte stops the count */
-            c->null_count = true;
+            c->count = counting_element(pit, c);
+            c->idle = true;
             schedule(pit, c);
         }
     } else {
@@ -264,6 +330,7 @@ static void set_gate(struct pit *pit, struct channel *c, bool gate)
 {
     if (gate == c->gate)
         return;
+    settle(pit, c);
     if (!gate) {
         c->frozen = elapsed(pit, c);
         c->gate = false;
@@ -272,8 +339,12 @@ static void set_gate(struct pit *pit, struct channel *c, bool gate)
     c->gate = true;
     c->triggered = true;
     c->start = vm_now(pit->vm);
-    if (c->mode == 0 || c->mode == 4) /* these go on; the others start anew */
+    if (c->mode == 0 || c->mode == 4) { /* these go on; the others start anew */
         c->start -= from_pit(pit, c->frozen);
+    } else if (!c->idle && c->null_count) {
+        c->count = c->next;
+        c->null_count = false;
+    }
 }
 
 static u64 pit_read(void *dev, struct vcpu *vcpu, u64 offset, u32 size)
@@ -327,7 +398,7 @@ struct pit *pit_create(struct vm *vm)
         c->access = ACCESS_BOTH;
         c->mode = 3;
         c->count = 0x10000;
-        c->null_count = true; /* nothing counts until software asks for it */
+        c->idle = c->null_count = true; /* nothing counts until software asks for it */
         c->gate = i != 2;
     }
     return pit;
