@@ -160,6 +160,77 @@ static void test_destinations(void **state)
     assert_int_equal(vm->vcpu[5].nmis, 1);
 }
 
+/* Whatever the trigger mode says; a level would wait for an EOI that never comes. */
+static void test_nmi_and_init_are_edges(void **state)
+{
+    (void)state;
+    route(6, 0x400 | LEVEL, 5);
+    route(7, 0x500 | LEVEL, 0xff);
+    for (u32 i = 1; i <= 2; i++) {
+        ioapic_set_pin(io, 6, true);
+        ioapic_set_pin(io, 6, true);
+        ioapic_set_pin(io, 7, true);
+        assert_int_equal(vm->vcpu[5].nmis, i);
+        assert_int_equal(vm->vcpu[0].inits, i);
+        assert_int_equal(vm->vcpu[NR - 1].inits, i);
+        assert_int_equal(read_io(0x1c) | read_io(0x1e), 0x500 | LEVEL);
+        ioapic_set_pin(io, 6, false);
+        ioapic_set_pin(io, 7, false);
+    }
+    assert_int_equal(vm->vcpu[0].nmis, 0);
+    ioapic_set_pin(io, 6, true);
+    route(6, 0x400, 5); /* unmasked while high: no edge */
+    route(6, 0x400 | LEVEL, 5);
+    assert_int_equal(vm->vcpu[5].nmis, 3);
+    set_of(4, SVR, 0xff); /* software-disabled APICs take them too */
+    route(8, 0x400, 4);
+    ioapic_set_pin(io, 8, true);
+    assert_int_equal(vm->vcpu[4].nmis, 1);
+}
+
+static void test_modes_that_do_nothing(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < NR; i++)
+        vm->vcpu[i].kicks = 0;
+    for (u32 pin = 0; pin < 3; pin++) { /* SMI and the reserved ones, of which one is a start-up IPI's */
+        static const u16 modes[] = {0x200, 0x300, 0x600};
+
+        route(pin, modes[pin], 0xff);
+        ioapic_set_pin(io, pin, true);
+    }
+    for (u32 i = 0; i < NR; i++) {
+        assert_int_equal(vm->vcpu[i].kicks + vm->vcpu[i].sipis + vm->vcpu[i].inits, 0);
+        assert_int_equal(pending(i), -1);
+    }
+}
+
+static void test_extint(void **state)
+{
+    (void)state;
+    route(0, 0x700 | LEVEL, 3);
+    ioapic_set_pin(io, 0, true);
+    assert_true(lapic_wants_extint(vm->vcpu[3].lapic));
+    assert_false(lapic_wants_extint(l));
+    assert_int_equal(vm->vcpu[3].kicks, 1);
+    assert_int_equal(pending(3), -1);
+    assert_int_equal(read_io(0x10), 0x700 | LEVEL);
+    lapic_ack_extint(vm->vcpu[3].lapic);
+    ioapic_set_pin(io, 0, true);
+    assert_false(lapic_wants_extint(vm->vcpu[3].lapic));
+    ioapic_set_pin(io, 0, false);
+    ioapic_set_pin(io, 0, true);
+    assert_true(lapic_wants_extint(vm->vcpu[3].lapic));
+    lapic_reset(vm->vcpu[3].lapic);
+    assert_false(lapic_wants_extint(vm->vcpu[3].lapic));
+    ioapic_set_pin(io, 0, false);
+    ioapic_set_pin(io, 0, true); /* the APIC is software-disabled now */
+    assert_false(lapic_wants_extint(vm->vcpu[3].lapic));
+    set(ICR_HIGH, 2 << 24);
+    set(ICR, 0x700); /* reserved for IPIs */
+    assert_false(lapic_wants_extint(vm->vcpu[2].lapic));
+}
+
 static void test_creation_fails(void **state)
 {
     (void)state;
@@ -179,6 +250,9 @@ int main(void)
         T(test_edge_sends_no_eoi),
         T(test_level_unmasked_while_high),
         T(test_destinations),
+        T(test_nmi_and_init_are_edges),
+        T(test_modes_that_do_nothing),
+        T(test_extint),
         T(test_creation_fails),
     };
 

@@ -159,6 +159,61 @@ static void test_lines_reach_the_ioapic(void **state)
     assert_int_equal(vcpu_irq_pending(boot), -1);
 }
 
+/* The PIC behind input 0 of the I/O APIC, as ExtINT to the second vCPU. */
+static void test_extint_of_the_ioapic(void **state)
+{
+    (void)state;
+    init_pic();
+    lapic_set(0xf0, 0x1ff);
+    lapic_set(0x350, 0x10700); /* not by LINT0 */
+    bus_write(&other->mmio, LAPIC_BASE + 0xf0, 4, 0x1ff);
+    ioapic_route(0, 0x700);
+    bus_write(&boot->mmio, IOAPIC_BASE, 4, 0x11);
+    bus_write(&boot->mmio, IOAPIC_BASE + 0x10, 4, 1u << 24);
+    other->kicks = 0;
+    vm_set_irq(vm, 4, true);
+    assert_int_equal(other->kicks, 1);
+    vm_set_irq(vm, 3, true);
+    vm_set_irq(vm, 12, true);
+    assert_int_equal(vcpu_irq_pending(boot), -1);
+    assert_int_equal(vcpu_irq_ack(other), 0x3c); /* the highest of then */
+    assert_int_equal(vcpu_irq_pending(other), -1);
+    fake_out(vm, 0xa0, 0x20);
+    fake_out(vm, 0x20, 0x20); /* its end lets INTR rise again */
+    assert_int_equal(vcpu_irq_ack(other), 0x33);
+    fake_out(vm, 0x20, 0x20);
+    fake_out(vm, 0x21, 0x10); /* masked before it is taken: spurious */
+    assert_int_equal(vcpu_irq_pending(other), 0x37);
+    assert_int_equal(vcpu_irq_ack(other), 0x37);
+    assert_int_equal(vcpu_irq_ack(other), -1);
+    fake_out(vm, 0x21, 0);
+    lapic_set(0xf0, 0x1ff);
+    lapic_post(other->lapic, 0x80, false);
+    assert_int_equal(vcpu_irq_ack(other), 0x34);
+    assert_int_equal(vcpu_irq_ack(other), 0x80);
+}
+
+/* INTR falls in each acknowledge cycle: what waits, of higher priority, is an edge of its own. */
+static void test_acknowledging_is_an_edge(void **state)
+{
+    (void)state;
+    init_pic();
+    lapic_set(0xf0, 0x1ff);
+    lapic_set(0x350, 0x10700);
+    ioapic_route(0, 0x700);
+    vm_set_irq(vm, 4, true);
+    fake_out(vm, 0x20, 0x0c); /* a poll takes it */
+    assert_int_equal(fake_in(vm, 0x20), 0x84);
+    assert_int_equal(vcpu_irq_ack(boot), 0x37);
+    fake_out(vm, 0x20, 0x68); /* special mask mode */
+    fake_out(vm, 0x21, 0x10);
+    vm_set_irq(vm, 5, true);
+    vm_set_irq(vm, 6, true);
+    assert_int_equal(vcpu_irq_ack(boot), 0x35);
+    fake_out(vm, 0x21, 0x30);
+    assert_int_equal(vcpu_irq_ack(boot), 0x36);
+}
+
 /* What probes do first of all: no two devices may have the same range, and each port must survive every size.
  */
 static void test_all_ports(void **state)
@@ -205,6 +260,8 @@ int main(void)
         T(test_pic_goes_first),
         T(test_lint0_decides),
         T(test_lines_reach_the_ioapic),
+        T(test_extint_of_the_ioapic),
+        T(test_acknowledging_is_an_edge),
         T(test_all_ports),
         T(test_creation_fails),
     };

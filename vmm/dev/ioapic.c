@@ -9,6 +9,8 @@ enum { WINDOW_SELECT = 0x00, WINDOW_DATA = 0x10, WINDOW_EOI = 0x40, WINDOW_SIZE 
 enum { REG_ID, REG_VERSION, REG_ARBITRATION, REG_ENTRY0 = 0x10 };
 #define VERSION 0x20 /* has the EOI register */
 
+#define ENTRY_MODE(e)    ((e) >> 8 & 7)
+#define MODE_LOWEST      1
 #define ENTRY_STATUS     BIT(12)
 #define ENTRY_REMOTE_IRR BIT(14)
 #define ENTRY_LEVEL      BIT(15)
@@ -22,11 +24,18 @@ struct ioapic {
     u64 entry[IOAPIC_PINS];
 };
 
+/* 'I/O Redirection Table Registers': NMI and INIT are edge-triggered whatever the entry says, and ExtINT must
+ * be; they are ended by no EOI. */
+static bool is_level(u64 e)
+{
+    return (e & ENTRY_LEVEL) && ENTRY_MODE(e) <= MODE_LOWEST;
+}
+
 static void send(struct ioapic *io, u32 pin)
 {
     u64 e = io->entry[pin];
 
-    if (e & ENTRY_LEVEL)
+    if (is_level(e))
         io->entry[pin] |= ENTRY_REMOTE_IRR;
     lapic_message(io->vm, (u32)e & 0xffff, (u8)(e >> 56));
 }
@@ -36,7 +45,7 @@ static void look(struct ioapic *io, u32 pin)
 {
     u64 e = io->entry[pin];
 
-    if ((e & ENTRY_LEVEL) && (io->high & BIT(pin)) && !(e & (ENTRY_MASKED | ENTRY_REMOTE_IRR)))
+    if (is_level(e) && (io->high & BIT(pin)) && !(e & (ENTRY_MASKED | ENTRY_REMOTE_IRR)))
         send(io, pin);
 }
 
@@ -51,7 +60,7 @@ void ioapic_set_pin(struct ioapic *io, u32 pin, bool high)
         io->high |= (u32)BIT(pin);
     else
         io->high &= ~(u32)BIT(pin);
-    if (io->entry[pin] & ENTRY_LEVEL)
+    if (is_level(io->entry[pin]))
         look(io, pin);
     else if (high && !was_high && !(io->entry[pin] & ENTRY_MASKED))
         send(io, pin);
@@ -62,7 +71,7 @@ void ioapic_eoi(struct ioapic *io, u8 vector)
     for (u32 pin = 0; pin < IOAPIC_PINS; pin++) {
         u64 *e = &io->entry[pin];
 
-        if ((*e & ENTRY_LEVEL) && (*e & ENTRY_REMOTE_IRR) && (u8)*e == vector) {
+        if ((*e & ENTRY_REMOTE_IRR) && (u8)*e == vector) {
             *e &= ~ENTRY_REMOTE_IRR;
             look(io, pin);
         }
@@ -95,7 +104,7 @@ static void reg_write(struct ioapic *io, u32 value)
     half = io->select & 1 ? (u64)value << 32 | (u32)e : (e & ~0xffffffffull) | value;
     e = (half & ENTRY_WRITABLE) | (e & ENTRY_REMOTE_IRR);
     /* What has become edge-triggered waits for no EOI. */
-    io->entry[pin] = e & ENTRY_LEVEL ? e : e & ~ENTRY_REMOTE_IRR;
+    io->entry[pin] = is_level(e) ? e : e & ~ENTRY_REMOTE_IRR;
     look(io, pin);
 }
 

@@ -7,26 +7,42 @@
 #include "vmm/dev/pic.h"
 #include "vmm/dev/platform.h"
 
+/* Inputs of the I/O APIC, wired as MultiProcessor Specification 1.4 has it. */
+enum { INTR_PIN = 0, TIMER_PIN = 2 };
+
+/* LINT0 entries other than ExtINT see only that INTR rises. */
+static void set_intr(struct vm *vm, bool high)
+{
+    struct platform *p = vm_platform(vm);
+
+    if (high && !p->intr)
+        for (u32 i = 0; i < vm_nr_vcpus(vm); i++)
+            lapic_lint(vcpu_lapic(vm_vcpu(vm, i)), 0);
+    p->intr = high;
+    ioapic_set_pin(p->ioapic, INTR_PIN, high);
+}
+
 void irq_pic_changed(struct vm *vm)
 {
     struct vcpu *boot_vcpu = vm_vcpu(vm, 0);
+    bool high = pic_pending(vm_platform(vm)->pic) >= 0;
 
-    if (pic_pending(vm_platform(vm)->pic) >= 0 && lapic_accepts_extint(vcpu_lapic(boot_vcpu)))
+    set_intr(vm, high);
+    if (high && lapic_accepts_extint(vcpu_lapic(boot_vcpu)))
         vcpu_kick(boot_vcpu);
 }
 
-/* INTR goes to each local APIC's LINT0; entries other than ExtINT see only that the output rises. */
+void irq_pic_acknowledged(struct vm *vm)
+{
+    set_intr(vm, false);
+    irq_pic_changed(vm);
+}
+
 static void set_isa(struct vm *vm, u32 irq, bool level)
 {
-    struct pic *pic = vm_platform(vm)->pic;
-    bool was_high = pic_pending(pic) >= 0;
-
-    pic_set_irq(pic, irq, level);
-    if (!was_high && pic_pending(pic) >= 0)
-        for (u32 i = 0; i < vm_nr_vcpus(vm); i++)
-            lapic_lint(vcpu_lapic(vm_vcpu(vm, i)), 0);
+    pic_set_irq(vm_platform(vm)->pic, irq, level);
     irq_pic_changed(vm);
-    ioapic_set_pin(vm_platform(vm)->ioapic, irq == 0 ? 2 : irq, level);
+    ioapic_set_pin(vm_platform(vm)->ioapic, irq == 0 ? TIMER_PIN : irq, level);
 }
 
 void vm_set_irq(struct vm *vm, u32 irq, bool level)
@@ -51,9 +67,15 @@ void irq_eoi(struct vm *vm, u8 vector)
     ioapic_eoi(vm_platform(vm)->ioapic, vector);
 }
 
+/* What an acknowledge cycle of the PIC would give this vCPU; -1: it makes none. */
 static int extint_pending(struct vcpu *vcpu)
 {
-    return lapic_accepts_extint(vcpu_lapic(vcpu)) ? pic_pending(vm_platform(vcpu_vm(vcpu))->pic) : -1;
+    const struct pic *pic = vm_platform(vcpu_vm(vcpu))->pic;
+    const struct lapic *l = vcpu_lapic(vcpu);
+
+    if (lapic_wants_extint(l))
+        return pic_vector(pic);
+    return lapic_accepts_extint(l) ? pic_pending(pic) : -1;
 }
 
 /* The PIC first: its requests have no priority that could be compared with the APIC's. */
@@ -69,8 +91,10 @@ int vcpu_irq_ack(struct vcpu *vcpu)
     struct lapic *l = vcpu_lapic(vcpu);
     int vector;
 
-    if (extint_pending(vcpu) >= 0)
+    if (extint_pending(vcpu) >= 0) {
+        lapic_ack_extint(l);
         return pic_ack(vm_platform(vcpu_vm(vcpu))->pic);
+    }
     vector = lapic_pending(l);
     if (vector >= 0)
         lapic_ack(l, vector);

@@ -15,8 +15,11 @@ void vm_set_irq(struct vm *vm, u32 irq, bool level);
 void irq_set_legacy(struct vm *vm, u32 irq, bool level);
 /* The level of an input of the I/O APIC that is no ISA line. */
 void irq_set_input(struct vm *vm, u32 pin, bool level);
-/* The PIC's INTR output may have changed: the vCPU that takes it is kicked when it is high. */
+/* The PIC's INTR output may have changed; it goes to each local APIC's LINT0 and the I/O APIC's input 0. The
+ * vCPU that takes it is kicked when it is high. */
 void irq_pic_changed(struct vm *vm);
+/* The same after an acknowledge cycle, in which INTR falls: what still waits makes it rise again. */
+void irq_pic_acknowledged(struct vm *vm);
 
 /* A local APIC has ended a level-triggered interrupt. */
 void irq_eoi(struct vm *vm, u8 vector);

@@ -138,6 +138,25 @@ bool lapic_accepts_extint(const struct lapic *l)
            (!(lint0 & LVT_MASKED) && DELIVERY_MODE(lint0) == MODE_EXTINT);
 }
 
+/* 'Local APIC State After It Has Been Software Disabled' lets INIT, NMI, SMI and SIPI through, no more. */
+void lapic_request_extint(struct lapic *l)
+{
+    if (!(l->svr & SVR_ENABLED))
+        return;
+    l->extint = true;
+    vcpu_kick(l->vcpu);
+}
+
+bool lapic_wants_extint(const struct lapic *l)
+{
+    return l->extint;
+}
+
+void lapic_ack_extint(struct lapic *l)
+{
+    l->extint = false;
+}
+
 u32 lapic_id(const struct lapic *l)
 {
     return l->id;
@@ -161,6 +180,7 @@ void lapic_reset(struct lapic *l)
     memset(l->irr, 0, sizeof(l->irr));
     memset(l->isr, 0, sizeof(l->isr));
     memset(l->tmr, 0, sizeof(l->tmr));
+    l->extint = false;
     l->tpr = l->esr = l->errors = l->icr = l->icr_high = 0;
     l->timer_initial = l->timer_divide = 0;
     l->ldr = lapic_is_x2(l) ? l->id >> 4 << 16 | 1u << (l->id & 15) : 0;

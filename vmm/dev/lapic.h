@@ -41,6 +41,10 @@ void lapic_lint(struct lapic *l, u32 pin);
 /* Whether the PIC's interrupts reach this vCPU: it is vCPU 0, with LINT0 an unmasked ExtINT or the APIC
  * disabled. */
 bool lapic_accepts_extint(const struct lapic *l);
+/* An I/O APIC has asked this vCPU to take the PIC's interrupt, whether that still stands or not; done once it
+ * has. */
+bool lapic_wants_extint(const struct lapic *l);
+void lapic_ack_extint(struct lapic *l);
 
 /* A message from an I/O APIC or an MSI: vector, delivery mode, destination mode and trigger mode as in the
  * ICR. */

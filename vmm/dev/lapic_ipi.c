@@ -63,8 +63,13 @@ static void deliver(const struct message *m, struct lapic *l)
         if (!(m->icr & ICR_LEVEL) || (m->icr & ICR_ASSERT))
             vcpu_init_signal(l->vcpu);
         break;
-    case MODE_STARTUP:
-        vcpu_sipi(l->vcpu, m->icr);
+    case MODE_STARTUP: /* no message has it, as no IPI has ExtINT */
+        if (m->from)
+            vcpu_sipi(l->vcpu, m->icr);
+        break;
+    case MODE_EXTINT:
+        if (!m->from)
+            lapic_request_extint(l);
         break;
     default:
         break;

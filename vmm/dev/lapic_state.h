@@ -39,6 +39,7 @@ struct lapic {
     u64 page; /* where the registers are on the vCPU's bus, if they are */
     bool placed;
     u32 irr[8], isr[8], tmr[8];
+    bool extint; /* a message asks for an acknowledge cycle of the PIC */
     u32 tpr, ldr, dfr, svr, esr;
     u32 errors; /* seen since ESR was last written */
     u32 icr, icr_high;
@@ -62,6 +63,8 @@ static inline bool lapic_is_x2(const struct lapic *l)
 
 u32 lapic_ppr(const struct lapic *l);
 void lapic_eoi(struct lapic *l);
+/* An I/O APIC's ExtINT arrives. */
+void lapic_request_extint(struct lapic *l);
 /* Remembers an error for ESR and raises the error interrupt. */
 void lapic_error(struct lapic *l, u32 bit);
 /* Puts the registers where IA32_APIC_BASE says. Fails only the first time, for lack of memory. */

@@ -94,18 +94,26 @@ int pic_pending(const struct pic *pic)
     return pic->chip[SLAVE].base + chip_pending(pic, SLAVE);
 }
 
+/* Spurious is input 7, with no in-service bit. */
+u8 pic_vector(const struct pic *pic)
+{
+    int vector = pic_pending(pic);
+
+    return vector < 0 ? pic->chip[MASTER].base + 7 : vector;
+}
+
 int pic_ack(struct pic *pic)
 {
     int input = chip_pending(pic, MASTER);
     int slave_input = input == CASCADE ? chip_pending(pic, SLAVE) : -1;
+    u8 vector = pic_vector(pic);
 
-    if (input < 0)
-        return pic->chip[MASTER].base + 7; /* spurious: no in-service bit is set */
-    chip_ack(&pic->chip[MASTER], input);
-    if (slave_input < 0)
-        return pic->chip[MASTER].base + input;
-    chip_ack(&pic->chip[SLAVE], slave_input);
-    return pic->chip[SLAVE].base + slave_input;
+    if (input >= 0)
+        chip_ack(&pic->chip[MASTER], input);
+    if (slave_input >= 0)
+        chip_ack(&pic->chip[SLAVE], slave_input);
+    irq_pic_acknowledged(pic->vm);
+    return vector;
 }
 
 void pic_set_irq(struct pic *pic, u32 irq, bool level)
@@ -200,6 +208,7 @@ static u64 chip_read(struct pic *pic, u32 which, u64 offset)
         if (input < 0)
             return 0;
         chip_ack(c, input);
+        irq_pic_acknowledged(pic->vm);
         return 0x80 | input;
     }
     if (offset == 1)

@@ -15,6 +15,8 @@ struct pic *pic_create(struct vm *vm);
 void pic_set_irq(struct pic *pic, u32 irq, bool level);
 /* The vector that an INTA cycle would give now, -1 when INTR is low. No side effect. */
 int pic_pending(const struct pic *pic);
+/* The same with INTR low: the spurious vector. */
+u8 pic_vector(const struct pic *pic);
 /* The INTA cycle. Like the chip it gives the spurious vector (IRQ 7 of the chip) when the request has
  * vanished. */
 int pic_ack(struct pic *pic);

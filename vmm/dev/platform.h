@@ -9,6 +9,7 @@ struct vm;
 
 struct platform {
     struct pic *pic;
+    bool intr; /* the PIC's output when it was last looked at */
     struct ioapic *ioapic;
     struct pit *pit;
     struct hpet *hpet;
