@@ -283,6 +283,134 @@ static void test_periodic(void **state)
     assert_int_equal(get(C) & 0xc0, 0x00);
 }
 
+/* The flag comes without the interrupt, which follows as soon as it is asked for. */
+static void test_periodic_flag(void **state)
+{
+    (void)state;
+    set(HOUR_ALARM, 0x25);
+    set(A, 0x26);
+    get(C);
+    fake_run_until(vm, vm->hz / 1024 + 1);
+    assert_int_equal(get(C), 0x40);
+    assert_int_equal(get(C), 0);
+    pass_ms(1);
+    assert_false(fake_irq_level[IRQ]);
+    set(B, 0x42);
+    assert_true(fake_irq_level[IRQ]);
+    set(B, 0x02); /* IRQF is what is wanted of what is there */
+    assert_false(fake_irq_level[IRQ]);
+    assert_int_equal(get(C), 0x40);
+}
+
+static void test_alarm_wildcards(void **state)
+{
+    (void)state;
+    set(A, 0x20);
+    set(B, 0x22);
+    set(HOUR_ALARM, 0xbf); /* C0 to FF are wildcards */
+    set(MIN_ALARM, 0xc0);
+    set(SEC_ALARM, 0xc7);
+    pass_ms(1000);
+    assert_int_equal(get(C), 0x10);
+    set(HOUR_ALARM, 0xc0);
+    pass_ms(1000);
+    assert_int_equal(get(C), 0xb0);
+    set(SEC_ALARM, 0x10); /* once a minute */
+    for (u32 i = 2; i < 200; i++) {
+        pass_ms(1000);
+        assert_int_equal(get(C), i % 60 == 10 ? 0xb0 : 0x10);
+    }
+    set(B, 0x82); /* no updates, no alarms */
+    pass_ms(120000);
+    assert_int_equal(get(C), 0);
+}
+
+/* How Linux sets the clock to half a second. */
+static void test_divider_reset(void **state)
+{
+    (void)state;
+    set(HOUR_ALARM, 0x25);
+    pass_ms(300);
+    set(B, 0x92);
+    set(A, 0x76);
+    set_time(0x20, 0x24, 0x02, 0x28, 0x23, 0x59, 0x58);
+    set(B, 0x02);
+    get(C);
+    pass_ms(5000); /* it stands, and so do all of its taps */
+    assert_int_equal(get(A), 0x76);
+    assert_int_equal(get(C), 0);
+    set(SEC, 0x59);
+    check_time(0x20, 0x24, 0x02, 0x28, 0x23, 0x59, 0x59);
+    set(B, 0x52);
+    set(A, 0x2f); /* half a second is one period of it */
+    assert_int_equal(get(C), 0);
+    pass_ms(497);
+    assert_int_equal(get(A), 0x2f);
+    pass_ms(1);
+    assert_int_equal(get(A), 0xaf);
+    check_time(0x20, 0x24, 0x02, 0x28, 0x23, 0x59, 0x59);
+    assert_false(fake_irq_level[IRQ]);
+    pass_ms(2);
+    check_time(0x20, 0x24, 0x02, 0x29, 0x00, 0x00, 0x00);
+    assert_int_equal(get(C), 0xd0);
+    pass_ms(999);
+    assert_int_equal(get(SEC), 0x00);
+    pass_ms(1);
+    assert_int_equal(get(SEC), 0x01);
+    assert_int_equal(fake_irq_edges[IRQ], 2);
+}
+
+/* A reset that begins and ends within SET counts as well. */
+static void test_divider_reset_while_set(void **state)
+{
+    (void)state;
+    pass_ms(900);
+    set(B, 0x82);
+    set(A, 0x66);
+    set(A, 0x26);
+    pass_ms(200);
+    set(B, 0x02);
+    pass_ms(299);
+    assert_int_equal(get(SEC), 0x59);
+    pass_ms(1);
+    assert_int_equal(get(SEC), 0x00);
+}
+
+static void test_no_time_base(void **state)
+{
+    static const u8 values[] = {0x06, 0x16, 0x36, 0x46, 0x56};
+
+    (void)state;
+    set(HOUR_ALARM, 0x25);
+    pass_ms(700);
+    set(B, 0x52);
+    for (u32 i = 0; i < sizeof(values); i++) {
+        set(A, values[i]);
+        get(C);
+        pass_ms(2000);
+        assert_int_equal(get(C), 0);
+        check_time(0x20, 0x25, 0x12, 0x31, 0x23, 0x59, 0x59);
+    }
+    set(A, 0x20); /* it goes on where it stood */
+    pass_ms(299);
+    assert_int_equal(get(SEC), 0x59);
+    pass_ms(1);
+    assert_int_equal(get(SEC), 0x00);
+    assert_int_equal(get(C), 0x90);
+}
+
+/* Writing the seconds leaves the divider chain alone. */
+static void test_seconds_keep_the_phase(void **state)
+{
+    (void)state;
+    pass_ms(700);
+    set(SEC, 0x10);
+    pass_ms(299);
+    assert_int_equal(get(SEC), 0x10);
+    pass_ms(1);
+    assert_int_equal(get(SEC), 0x11);
+}
+
 static void test_memory_sizes(void **state)
 {
     (void)state;
@@ -328,10 +456,15 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_clock_goes),       T(test_calendar),       T(test_formats),
-        T(test_setting),          T(test_nonsense_times), T(test_update_in_progress),
-        T(test_update_interrupt), T(test_alarm),          T(test_alarm_flag_late),
-        T(test_periodic),         T(test_memory_sizes),   T(test_memory_and_ports),
+        T(test_clock_goes),       T(test_calendar),
+        T(test_formats),          T(test_setting),
+        T(test_nonsense_times),   T(test_update_in_progress),
+        T(test_update_interrupt), T(test_alarm),
+        T(test_alarm_flag_late),  T(test_periodic),
+        T(test_memory_sizes),     T(test_memory_and_ports),
+        T(test_periodic_flag),    T(test_alarm_wildcards),
+        T(test_divider_reset),    T(test_divider_reset_while_set),
+        T(test_no_time_base),     T(test_seconds_keep_the_phase),
         T(test_creation_fails),
     };
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Motorola MC146818 data sheet; the century byte 0x32 and the memory sizes are a PC's convention. The time
- * registers are computed from VM time when they are read. While SET (register B) is on they stand still and
- * hold what is written.
+ * registers are computed from VM time when they are read. While SET (register B) is on, or the divider chain
+ * stands, they stand still and hold what is written.
  */
 #include "vmm/dev/rtc.h"
 #include "vmm/bus.h"
@@ -39,6 +39,9 @@ enum {
 };
 
 #define A_UIP     0x80
+#define A_DV      0x70
+#define DV_RUN    0x20 /* with a PC's 32768 Hz; the other time bases it has not */
+#define DV_RESET  0x60 /* with any bit 4 */
 #define B_SET     0x80
 #define B_PIE     0x40
 #define B_AIE     0x20
@@ -57,8 +60,10 @@ struct rtc {
     struct vm *vm;
     u64 base; /* the clock, in seconds since 1970, at VM time base_time */
     u64 base_time;
+    u64 chain;      /* VM time at which the divider chain was 0; taps for PF are counted from there */
+    u64 phase;      /* how far in its second it is while it stands */
     u64 seen;       /* the second up to which UF and AF have been worked out */
-    u64 seen_ticks; /* the same for PF, in 1/32768 s of VM time */
+    u64 seen_ticks; /* the same for PF, in 1/32768 s of the chain */
     u8 index;
     u8 reg[128];
     struct vtimer timer;
@@ -130,9 +135,15 @@ static u32 decode_hour(const struct rtc *rtc, u8 value)
     return decode(rtc, value & ~HOUR_PM) % 12 + (value & HOUR_PM ? 12 : 0);
 }
 
-static bool is_set(const struct rtc *rtc)
+static bool chain_runs(const struct rtc *rtc)
 {
-    return rtc->reg[REG_B] & B_SET;
+    return (rtc->reg[REG_A] & A_DV) == DV_RUN;
+}
+
+/* There are no updates: the time registers are what was written to them. */
+static bool stands(const struct rtc *rtc)
+{
+    return (rtc->reg[REG_B] & B_SET) || !chain_runs(rtc);
 }
 
 static u64 clock_now(struct rtc *rtc)
@@ -155,9 +166,9 @@ static void clock_to_registers(struct rtc *rtc)
     rtc->reg[CENTURY] = encode(rtc, d.year / 100);
 }
 
-/* The clock goes on from what the registers say; its second starts now if fresh. Dates before 1970 become
- * 1970. */
-static void registers_to_clock(struct rtc *rtc, bool fresh)
+/* The clock goes on from what the registers say, in the middle of a second as the divider chain is. Dates
+ * before 1970 become 1970. */
+static void registers_to_clock(struct rtc *rtc)
 {
     u32 year = decode(rtc, rtc->reg[CENTURY]) * 100 + decode(rtc, rtc->reg[YEAR]);
     u32 month = decode(rtc, rtc->reg[MONTH]), day = decode(rtc, rtc->reg[DAY]);
@@ -168,7 +179,7 @@ static void registers_to_clock(struct rtc *rtc, bool fresh)
     rtc->base = (days_before_year(year) + days_before_month(year, month) + MAX(day, 1u) - 1) * SECONDS_DAY +
                 decode_hour(rtc, rtc->reg[HOURS]) * 3600 + decode(rtc, rtc->reg[MINUTES]) * 60 +
                 decode(rtc, rtc->reg[SECONDS]);
-    rtc->base_time = fresh ? now : now - (now - rtc->base_time) % hz;
+    rtc->base_time = now - (now - rtc->base_time) % hz;
     rtc->seen = rtc->base;
 }
 
@@ -184,19 +195,19 @@ static bool alarm_at(const struct rtc *rtc, u64 second_of_day)
            alarm_matches(rtc, HOURS_ALARM, encode_hour(rtc, second_of_day / 3600));
 }
 
-/* Period of PF in 1/32768 s by register A's rate; 0: none. */
+/* Period of PF in 1/32768 s by register A; 0: none. */
 static u64 period(const struct rtc *rtc)
 {
     u32 rate = rtc->reg[REG_A] & 15;
 
-    if (!rate)
+    if (!rate || !chain_runs(rtc))
         return 0;
     return rate <= 2 ? 1ull << (rate + 6) : 1ull << (rate - 1);
 }
 
 static u64 periodic_ticks(struct rtc *rtc)
 {
-    return scale_down(vm_now(rtc->vm), PERIODIC_HZ, vm_hz(rtc->vm));
+    return scale_down(vm_now(rtc->vm) - rtc->chain, PERIODIC_HZ, vm_hz(rtc->vm));
 }
 
 /* When the next event comes that is to raise the interrupt. */
@@ -204,10 +215,10 @@ static void schedule(struct rtc *rtc)
 {
     u64 hz = vm_hz(rtc->vm), when = ~0ull, p = period(rtc);
 
-    if ((rtc->reg[REG_B] & (B_AIE | B_UIE)) && !is_set(rtc))
+    if ((rtc->reg[REG_B] & (B_AIE | B_UIE)) && !stands(rtc))
         when = rtc->base_time + (clock_now(rtc) + 1 - rtc->base) * hz;
     if ((rtc->reg[REG_B] & B_PIE) && p)
-        when = MIN(when, scale_up((periodic_ticks(rtc) / p + 1) * p, hz, PERIODIC_HZ));
+        when = MIN(when, rtc->chain + scale_up((periodic_ticks(rtc) / p + 1) * p, hz, PERIODIC_HZ));
     if (when != ~0ull)
         vtimer_set(&rtc->timer, when);
     else
@@ -223,7 +234,7 @@ static void update(struct rtc *rtc)
     if (p && ticks / p != rtc->seen_ticks / p)
         rtc->reg[REG_C] |= C_PF;
     rtc->seen_ticks = ticks;
-    if (!is_set(rtc)) {
+    if (!stands(rtc)) {
         now = clock_now(rtc);
         if (now != rtc->seen)
             rtc->reg[REG_C] |= C_UF;
@@ -251,7 +262,7 @@ static bool updating(struct rtc *rtc)
 {
     u64 hz = vm_hz(rtc->vm);
 
-    return !is_set(rtc) && (vm_now(rtc->vm) - rtc->base_time) % hz >= hz - hz / 1000000 * 2228;
+    return !stands(rtc) && (vm_now(rtc->vm) - rtc->base_time) % hz >= hz - hz / 1000000 * 2228;
 }
 
 static bool is_time_register(u32 reg)
@@ -266,7 +277,7 @@ static u8 read_register(struct rtc *rtc, u32 reg)
 {
     u8 value;
 
-    if (is_time_register(reg) && !is_set(rtc))
+    if (is_time_register(reg) && !stands(rtc))
         clock_to_registers(rtc);
     if (reg == REG_A)
         return rtc->reg[REG_A] | (updating(rtc) ? A_UIP : 0);
@@ -279,30 +290,49 @@ static u8 read_register(struct rtc *rtc, u32 reg)
     return value;
 }
 
-static void write_register_b(struct rtc *rtc, u8 value)
+/* 'Register A': the first update comes half a second after the chain's reset ends. */
+static void write_register_a(struct rtc *rtc, u8 value)
 {
-    bool was_set = is_set(rtc);
+    u64 now = vm_now(rtc->vm), hz = vm_hz(rtc->vm);
+    bool ran = chain_runs(rtc);
 
-    if (!was_set)
+    if (ran)
+        rtc->phase = (now - rtc->base_time) % hz;
+    rtc->reg[REG_A] = value & ~A_UIP;
+    if ((value & DV_RESET) == DV_RESET)
+        rtc->phase = hz - hz / 2;
+    if (ran || !chain_runs(rtc))
+        return;
+    rtc->base_time = rtc->chain = now - rtc->phase;
+    rtc->seen_ticks = periodic_ticks(rtc);
+}
+
+/* Of what turns the clock on and off. */
+static void write_control(struct rtc *rtc, u32 reg, u8 value)
+{
+    bool stood = stands(rtc);
+
+    if (!stood)
         clock_to_registers(rtc); /* in the format that holds so far */
-    rtc->reg[REG_B] = value & B_SET ? value & ~B_UIE : value;
-    if (was_set && !(value & B_SET))
-        registers_to_clock(rtc, false);
+    if (reg == REG_A)
+        write_register_a(rtc, value);
+    else
+        rtc->reg[REG_B] = value & B_SET ? value & ~B_UIE : value;
+    if (stood && !stands(rtc))
+        registers_to_clock(rtc);
 }
 
 static void write_register(struct rtc *rtc, u32 reg, u8 value)
 {
     update(rtc);
-    if (reg == REG_B) {
-        write_register_b(rtc, value);
-    } else if (reg == REG_A) {
-        rtc->reg[REG_A] = value & ~A_UIP;
+    if (reg == REG_A || reg == REG_B) {
+        write_control(rtc, reg, value);
     } else if (is_time_register(reg)) {
-        if (!is_set(rtc))
+        if (!stands(rtc))
             clock_to_registers(rtc);
         rtc->reg[reg] = value;
-        if (!is_set(rtc))
-            registers_to_clock(rtc, reg == SECONDS);
+        if (!stands(rtc))
+            registers_to_clock(rtc);
     } else if (reg != REG_C && reg != REG_D) {
         rtc->reg[reg] = value;
     }
