@@ -68,7 +68,7 @@ def fetch():
 
 def one(directory, *patterns):
     for pattern in patterns:
-        found = glob.glob(os.path.join(directory, pattern))
+        found = glob.glob(os.path.join(directory, pattern), recursive=True)
         if found:
             return found[0]
     raise LabError(f"no {patterns[0]} in {directory}: remove that directory and try again")
@@ -80,7 +80,7 @@ def kernel():
 
 
 def initramfs(out, work, init, programs=()):
-    """Makes an archive of newc form with /init (a text), busybox and the programs (paths) in /bin."""
+    """Makes an archive of newc form with /init (a text), busybox and the programs (or other files: paths) in /bin."""
     packages.ensure("demo")
     tree = os.path.join(work, "initramfs")
     shutil.rmtree(tree, ignore_errors=True)

@@ -12,14 +12,25 @@ from nidus_lab.conf_files import CONF_NAME
 SECTOR = 512
 CYLINDER = 16 * 63  # sectors; Bochs wants disks of whole cylinders
 PARTITION_AT = 2048  # sectors: the usual 1 MiB
-GRUB_BIOS = ("biosdisk", "iso9660", "multiboot2")
-GRUB_UEFI = ("iso9660", "multiboot2", "efi_gop", "efi_uga", "part_msdos")
+GRUB_BIOS = ("biosdisk", "iso9660")
+GRUB_UEFI = ("iso9660", "efi_gop", "efi_uga", "part_msdos")
+LINUX_MAGIC_AT, LINUX_MAGIC = 0x202, b"HdrS"
 
 
-def grub_script(root, names, cmdline):
+def loader(image):
+    """GRUB's command and module for the image: Linux, which may be booted instead of Nidus, or multiboot2."""
+    with open(image, "rb") as file:
+        file.seek(LINUX_MAGIC_AT)
+        return "linux" if file.read(len(LINUX_MAGIC)) == LINUX_MAGIC else "multiboot2"
+
+
+def grub_script(root, how, names, cmdline):
     """What GRUB's core does at once, without a menu: it has no more modules than this needs."""
-    modules = "".join(f"module2 /{name} {name}\n" for name in names)
-    return f"set root={root}\nmultiboot2 /boot/nidus.elf {cmdline}\n{modules}boot\n"
+    if how == "linux":
+        files = "".join(f"initrd /{name}\n" for name in names if name != CONF_NAME)
+    else:
+        files = "".join(f"module2 /{name} {name}\n" for name in names)
+    return f"set root={root}\n{how} /boot/nidus.elf {cmdline}\n{files}boot\n"
 
 
 def grub_core(target, modules, script, out, work):
@@ -73,17 +84,21 @@ def graft_quoted(path):
 
 
 def grub_iso(firmware, nidus, staged, work, cmdline):
-    """A CD that boots the multiboot2 image nidus with the configuration and its files as modules."""
+    """A CD that boots the multiboot2 image nidus with the configuration and its files as modules.
+
+    Or Linux, for comparison, with the file that the configuration names (one) as its initrd.
+    """
     packages.ensure("bios-image" if firmware == "bios" else "uefi-image")
-    tree, names = os.path.join(work, "iso"), [CONF_NAME, *staged.files]
+    tree, names, how = os.path.join(work, "iso"), [CONF_NAME, *staged.files], loader(nidus)
     os.makedirs(os.path.join(tree, "boot"))
     shutil.copyfile(nidus, os.path.join(tree, "boot/nidus.elf"))
     if firmware == "bios":
-        grub_core("i386-pc-eltorito", GRUB_BIOS, grub_script("cd", names, cmdline), f"{tree}/boot/bios.img", work)
+        grub_core("i386-pc-eltorito", (*GRUB_BIOS, how), grub_script("cd", how, names, cmdline),
+                  f"{tree}/boot/bios.img", work)
         boot = ["-b", "boot/bios.img", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table"]
     else:
         core, image = os.path.join(work, "bootx64.efi"), f"{tree}/boot/efi.img"
-        grub_core("x86_64-efi", GRUB_UEFI, grub_script("cd0", names, cmdline), core, work)
+        grub_core("x86_64-efi", (*GRUB_UEFI, how), grub_script("cd0", how, names, cmdline), core, work)
         files = {"EFI/BOOT/BOOTX64.EFI": core}
         truncate(image, volume_sectors(files))
         fat(image, 0, volume_sectors(files), files)

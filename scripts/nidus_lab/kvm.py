@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: MIT
+"""An L1 that is not Nidus's: Debian's Linux with its own KVM, and in it guest/kvm's small user of KVM with a small L2."""
+
+import lzma
+import os
+
+from nidus_lab import demo, packages
+from nidus_lab.common import TOP, command
+
+SOURCES = os.path.join(TOP, "guest/kvm")
+MODULES = ("irqbypass", "kvm", "kvm-intel")  # in the order in which they are loaded
+WARNINGS = ("-O2", "-Wall", "-Wextra", "-Werror", f"-I{TOP}")
+# A flat binary that runs where it is loaded: 8000H.
+GUEST = ("-ffreestanding", "-nostdlib", "-static", "-fno-pic", "-no-pie", "-mno-red-zone", "-mgeneral-regs-only",
+         "-fno-stack-protector", "-fcf-protection=none", "-fno-asynchronous-unwind-tables",
+         "-Wl,--oformat=binary,-e,start,--section-start=.start=0x8000,-Ttext=0x9000,--build-id=none,-z,noexecstack")
+
+
+def module(name, work):
+    """The path of a kernel module as insmod wants it: later Debian releases compress them."""
+    path = demo.one(demo.fetch(), f"lib/modules/*/kernel/**/{name}.ko", f"lib/modules/*/kernel/**/{name}.ko.xz",
+                    f"usr/lib/modules/*/kernel/**/{name}.ko.xz")
+    if not path.endswith(".xz"):
+        return path
+    out = os.path.join(work, f"{name}.ko")
+    with lzma.open(path) as packed, open(out, "wb") as file:
+        file.write(packed.read())
+    return out
+
+
+def compile_l2(work):
+    """Compiles l2 and its guest; returns their paths."""
+    packages.ensure("build")
+    program, guest = os.path.join(work, "l2"), os.path.join(work, "l2.bin")
+    command(["gcc", *WARNINGS, "-static", "-pthread", "-o", program, "l2.c"], "compile l2", cwd=SOURCES)
+    command(["gcc", *WARNINGS, *GUEST, "-o", guest, "l2_start.S", "l2_main.c"], "compile l2's guest", cwd=SOURCES)
+    return [program, guest]
+
+
+def make(work):
+    """Makes the files of such an L1 in the directory work: their names -> paths."""
+    with open(os.path.join(SOURCES, "init"), encoding="ascii") as file:
+        init = file.read()
+    out = os.path.join(work, "kvm.cpio")
+    demo.initramfs(out, work, init, [*compile_l2(work), *(module(name, work) for name in MODULES)])
+    return {"vmlinuz": demo.kernel(), "kvm.cpio": out}
