@@ -19,8 +19,9 @@
 
 #include "l2.h"
 
-#define IDENTITY_MAP 0xfffbc000u /* a page and three that KVM wants for itself where real mode is emulated \
-                                  */
+#define IDENTITY_MAP                                                                      \
+    0xfffbc000u /* a page and three that KVM wants for itself where real mode is emulated \
+                 */
 #define TSS        0xfffbd000u
 #define MAX_LEAVES 128
 

@@ -41,6 +41,7 @@ static struct {
     bool written;       /* to it */
     s32 vector;
     u32 crashes, entered, invalidated, invalidated_all;
+    u32 syncs, newest_written;
     u32 changes; /* of VMX operation, to or fro */
     u64 eptp;
 } low;
@@ -132,6 +133,26 @@ void vcpu_inject_page_fault(struct vcpu *v, u32 error_code, gva_t address)
 {
     (void)address;
     vcpu_inject_exception_error(v, VEC_PF, error_code);
+}
+
+void nested_sync(struct vcpu *v)
+{
+    assert_ptr_equal(v, &vcpu);
+    v->nested->synced = true;
+    low.syncs++;
+}
+
+void nested_shadow(struct vcpu *v, bool on)
+{
+    assert_ptr_equal(v, &vcpu);
+    assert_false(on);
+    v->nested->shadowing = false;
+}
+
+void nested_written(struct vcpu *v, u32 index)
+{
+    assert_ptr_equal(v, &vcpu);
+    low.newest_written = index;
 }
 
 void vcpu_vmx_operation_changed(struct vcpu *v)

@@ -374,8 +374,8 @@ static void test_row_names(void **state)
         for (u32 i = 0; i < nr; i++)
             assert_string_not_equal(entry_check_row(i), entry_check_row(nr));
     assert_int_equal(nr, entry_control_rules.nr + entry_event_rules.nr + entry_host_rules.nr +
-                             entry_guest_rules.nr + entry_segment_rules.nr + entry_nonregister_rules.nr +
-                             entry_nr_msr_rows);
+                             entry_guest_rules.nr + entry_rip_rules.nr + entry_rflags_rules.nr +
+                             entry_segment_rules.nr + entry_nonregister_rules.nr + entry_nr_msr_rows);
 }
 
 int main(void)
