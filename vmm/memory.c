@@ -212,3 +212,17 @@ int guest_write(struct vm *vm, gpa_t gpa, const void *from, u64 n)
 {
     return guest_access(vm, gpa, (void *)from, n, true);
 }
+
+int guest_gather(struct vm *vm, gpa_t gpa, const u16 *index, u32 n, u64 *to)
+{
+    u64 cr2 = read_cr2();
+    int r;
+
+    if (!n || (find_extent(vm, gpa) && !user_gather(to, (const void *)(VM_BASE + gpa), index, n)))
+        return OK;
+    r = vm_populate(vm, gpa);
+    if (r == OK)
+        r = user_gather(to, (const void *)(VM_BASE + gpa), index, n);
+    write_cr2(cr2);
+    return r;
+}

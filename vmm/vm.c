@@ -341,8 +341,10 @@ static bool build(struct vm *vm)
     if (vm->cpuid.has_vmx)
         nested_caps_build(&vm->nested_caps, &vmx_caps, &vm->cpuid);
     vm->msr_bitmap = pool_alloc(&vm->owner, 1);
-    if (vm->msr_bitmap)
+    if (vm->msr_bitmap) {
         msr_bitmap_fill(vm->msr_bitmap, &vm->cpuid);
+        nested_bitmaps_init(vm);
+    }
     if (vm_memory_init(vm)) {
         log_error("nidus.conf:%u: %s: %lu MiB of memory are not free; %lu MiB are", vm->config->line,
                   vm->config->name, vm->memory >> 20, free >> 20);

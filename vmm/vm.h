@@ -102,6 +102,7 @@ struct vm_extent {
 };
 
 #define VM_MAX_EXTENTS 128
+#define VM_MSR_WORDS   32
 
 struct vm {
     const struct config_vm *config;
@@ -127,6 +128,8 @@ struct vm {
     struct arena_run *runs;
 
     u8 *msr_bitmap;
+    u32 nr_msr_words; /* 64-bit words of it that let something through */
+    u16 msr_words[VM_MSR_WORDS];
     struct vmx_caps nested_caps; /* what L1 is offered, where nested = on */
     struct console_line line;
     struct guest_cpuid cpuid;

@@ -103,6 +103,19 @@ cmpxchg_fixed:
     cmovne %ecx, %eax
     ret
 
+/* int gather_fixed(u64 *to, const void *base, const u16 *index, u32 n) */
+    .globl gather_fixed
+gather_fixed:
+    movzwl (%rdx), %eax
+    EX(copy_fault, mov (%rsi,%rax,8), %rax)
+    mov %rax, (%rdi)
+    add $2, %rdx
+    add $8, %rdi
+    dec %ecx
+    jnz gather_fixed
+    xor %eax, %eax
+    ret
+
 /* bool matches_fixed(const void *base, const struct word_match *words, u32 n) */
     .globl matches_fixed
 matches_fixed:

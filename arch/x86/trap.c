@@ -26,6 +26,7 @@ extern u8 trap_stubs[], _image_start[], _text_end[];
 extern const struct ex_entry _ex_table[], _ex_table_end[];
 int copy_fixed(void *to, const void *from, u64 n);
 int cmpxchg_fixed(void *p, u64 old, u64 new, u64 is64);
+int gather_fixed(u64 *to, const void *base, const u16 *index, u32 n);
 bool matches_fixed(const void *base, const struct word_match *words, u32 n);
 void trap_dispatch(struct trap_frame *f);
 
@@ -256,6 +257,18 @@ int user_cmpxchg(void *p, u32 size, u64 old, u64 new)
     if (have_smap)
         stac();
     r = cmpxchg_fixed(p, old, new, size == 8);
+    if (have_smap)
+        clac();
+    return r;
+}
+
+int user_gather(u64 *to, const void *base, const u16 *index, u32 n)
+{
+    int r;
+
+    if (have_smap)
+        stac();
+    r = gather_fixed(to, base, index, n);
     if (have_smap)
         clac();
     return r;

@@ -35,6 +35,14 @@ int guest_read(struct vm *m, gpa_t gpa, void *to, u64 n)
     return OK;
 }
 
+int guest_gather(struct vm *m, gpa_t gpa, const u16 *index, u32 n, u64 *to)
+{
+    for (u32 i = 0; i < n; i++)
+        if (guest_read(m, gpa + 8 * index[i], &to[i], 8))
+            return ERR_RANGE;
+    return OK;
+}
+
 static int start(void **state)
 {
     struct vmcs_image *vmcs12 = &nested.vmcs12.image;
@@ -42,10 +50,12 @@ static int start(void **state)
     (void)state;
     memset(ram, 0, sizeof(ram));
     memset(&nested, 0, sizeof(nested));
-    memset(own, 0, sizeof(own));
-    memset(merged, 0x55, sizeof(merged));
+    memset(own, 0xff, sizeof(own));
+    own[3] = own[300] = 0;
+    memset(merged, 0xff, sizeof(merged));
     reads = 0;
     vm.msr_bitmap = (u8 *)own;
+    nested_bitmaps_init(&vm);
     vcpu.vm = &vm;
     vcpu.nested = &nested;
     nested.msr_bitmap = merged;
@@ -173,11 +183,16 @@ static void test_merge(void **state)
     (void)state;
     fill(theirs, 1);
     fill(own, 2);
+    for (u32 i = 0; i < 512; i++)
+        if (i % 17)
+            own[i] = ~0ull;
+    nested_bitmaps_init(&vm);
+    assert_int_equal(vm.nr_msr_words, 31);
     memcpy(ram + PAGE_MSR, theirs, sizeof(theirs));
     nested_merge_msr_bitmap(&vcpu);
     for (u32 i = 0; i < 512; i++)
         assert_int_equal(merged[i], theirs[i] | own[i]);
-    assert_int_equal(reads, 1);
+    assert_int_equal(reads, 31); /* each word once */
     assert_memory_equal(ram + PAGE_MSR, theirs, sizeof(theirs));
 }
 
@@ -208,6 +223,7 @@ static void test_merge_x2apic(void **state)
 {
     (void)state;
     memset(own, 0xff, sizeof(own));
+    nested_bitmaps_init(&vm);
     controls(PROC_USE_MSR_BITMAPS);
     VMCS(&nested.vmcs12.image, SECONDARY_CONTROLS) = PROC2_VIRTUALIZE_X2APIC;
     nested_merge_msr_bitmap(&vcpu); /* the secondary controls are not activated */

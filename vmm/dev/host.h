@@ -65,6 +65,8 @@ void *vm_alloc(struct vm *vm, size_t size);
 
 /* Guest memory. ERR_RANGE where the range is not all RAM; nothing is promised about a part copied before. */
 int guest_write(struct vm *vm, gpa_t gpa, const void *from, u64 n);
+/* Some of the 64-bit words of the page at gpa: word[index[i]] to to[i]. OK, or as guest_read(). */
+int guest_gather(struct vm *vm, gpa_t gpa, const u16 *index, u32 n, u64 *to);
 int guest_read(struct vm *vm, gpa_t gpa, void *to, u64 n);
 
 #endif

@@ -71,27 +71,52 @@ bool nested_port_exits(struct vcpu *v, u16 port, u32 size)
 }
 
 /*
+ * Where the VM's own bitmap has only ones, vmcs02's has too, whatever L1 wants: only the few words with MSRs that are let
+ * through are looked at on an entry.
+ */
+void nested_bitmaps_init(struct vm *vm)
+{
+    const u64 *own = (const u64 *)vm->msr_bitmap;
+
+    vm->nr_msr_words = 0;
+    for (u32 i = 0; i < PAGE_SIZE / sizeof(u64); i++)
+        if (~own[i] && vm->nr_msr_words < VM_MSR_WORDS)
+            vm->msr_words[vm->nr_msr_words++] = (u16)i;
+}
+
+/*
  * In x2APIC mode that the CPU virtualizes, L2's TPR is in the virtual-APIC page and not the VM's: the CPU
  * alone may serve it ('Virtualizing MSR-Based APIC Accesses').
  */
 #define X2APIC_TPR_WORD (MSR_IA32_X2APIC_TPR / 64)
 #define X2APIC_TPR_BIT  BIT(MSR_IA32_X2APIC_TPR % 64)
 
+static void merge_tpr(struct vcpu *v, gpa_t bitmap, u64 *merged)
+{
+    const u16 words[2] = {X2APIC_TPR_WORD, HALF_WRITE / sizeof(u64) + X2APIC_TPR_WORD};
+    bool virtual = has_secondary(v, PROC2_VIRTUALIZE_X2APIC);
+    u64 l1[2] = {~0ull, ~0ull};
+
+    if (virtual && guest_gather(v->vm, bitmap, words, 2, l1))
+        l1[0] = l1[1] = ~0ull;
+    for (u32 i = 0; i < 2; i++)
+        merged[words[i]] = ~X2APIC_TPR_BIT | l1[i];
+}
+
 void nested_merge_msr_bitmap(struct vcpu *v)
 {
-    const u64 *own = (const u64 *)v->vm->msr_bitmap;
-    u64 *merged = v->nested->msr_bitmap;
-    bool tpr = has_secondary(v, PROC2_VIRTUALIZE_X2APIC);
-
+    const struct vm *vm = v->vm;
+    const u64 *own = (const u64 *)vm->msr_bitmap;
+    u64 *merged = v->nested->msr_bitmap, l1[VM_MSR_WORDS];
+    gpa_t bitmap = VMCS(&v->nested->vmcs12.image, MSR_BITMAPS);
     /* L1 may write to its page meanwhile: each bit is read once. */
-    if (!has_primary(v, PROC_USE_MSR_BITMAPS) ||
-        guest_read(v->vm, VMCS(&v->nested->vmcs12.image, MSR_BITMAPS), merged, PAGE_SIZE)) {
-        memset(merged, 0xff, PAGE_SIZE);
-        return;
-    }
-    for (u32 i = 0; i < PAGE_SIZE / sizeof(u64); i++) {
-        bool tpr_word = i % (HALF_WRITE / sizeof(u64)) == X2APIC_TPR_WORD;
+    bool all = !has_primary(v, PROC_USE_MSR_BITMAPS) ||
+               guest_gather(v->vm, bitmap, vm->msr_words, vm->nr_msr_words, l1);
 
-        merged[i] |= tpr && tpr_word ? own[i] & ~X2APIC_TPR_BIT : own[i];
+    for (u32 i = 0; i < vm->nr_msr_words; i++)
+        merged[vm->msr_words[i]] = all ? ~0ull : l1[i] | own[vm->msr_words[i]];
+    if (unlikely(v->nested->tpr_virtual || has_secondary(v, PROC2_VIRTUALIZE_X2APIC))) {
+        merge_tpr(v, bitmap, merged);
+        v->nested->tpr_virtual = has_secondary(v, PROC2_VIRTUALIZE_X2APIC);
     }
 }

@@ -5,6 +5,7 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/vmx.h"
 #include "lib/log.h"
+#include "lib/string.h"
 #include "vmm/vmcs_setup.h"
 #include "vmm/vmm.h"
 
@@ -28,6 +29,7 @@ int nested_create(struct vcpu *v)
     n->msr_bitmap = pool_alloc(owner, 1);
     if (!n->other.region || !n->msr_bitmap)
         return ERR_NOMEM;
+    memset(n->msr_bitmap, 0xff, PAGE_SIZE);
     *(u32 *)n->other.region = VMX_BASIC_REVISION(vmx_caps.basic);
     return shadow_ept_create(v);
 }
