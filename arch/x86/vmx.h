@@ -53,6 +53,15 @@ static inline void invept_all(void)
     asm volatile("invept %0, %1" : : "m"(d), "r"(2ull) : "cc", "memory");
 }
 
+/* What it has cached of one EPT. */
+static inline void invept_single(u64 eptp)
+{
+    struct {
+        u64 eptp, reserved;
+    } d = {eptp, 0};
+    asm volatile("invept %0, %1" : : "m"(d), "r"(1ull) : "cc", "memory");
+}
+
 /* Forgets what this CPU has cached of one VPID's translations. */
 static inline void invvpid_single(u16 vpid)
 {

@@ -71,8 +71,8 @@ bool nested_port_exits(struct vcpu *v, u16 port, u32 size)
 }
 
 /*
- * Where the VM's own bitmap has only ones, vmcs02's has too, whatever L1 wants: only the few words with MSRs that are let
- * through are looked at on an entry.
+ * Where the VM's own bitmap has only ones, vmcs02's has too, whatever L1 wants: only the few words with MSRs
+ * that are let through are looked at on an entry.
  */
 void nested_bitmaps_init(struct vm *vm)
 {

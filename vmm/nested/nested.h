@@ -74,7 +74,7 @@ struct nested {
     struct vmcs_ref other;       /* vmcs01 while L2 runs, else vmcs02 */
     bool vmcs02_made;            /* it has been set up once */
     struct shadow_ept *shadow;   /* shadow_ept.c */
-    bool tpr_virtual;  /* its bits for L2's TPR are as vmcs12 had them */
+    bool tpr_virtual;            /* its bits for L2's TPR are as vmcs12 had them */
     void *msr_bitmap;            /* of vmcs02 */
     u16 vpid12;                  /* whose translations vmcs02's VPID holds */
     bool flush_vpid;             /* they are to be dropped before the next entry */
@@ -217,8 +217,9 @@ bool nested_msr_exits(struct vcpu *v, u32 msr, bool write);
 bool nested_port_exits(struct vcpu *v, u16 port, u32 size);
 /* Once the VM has its own MSR bitmap. */
 void nested_bitmaps_init(struct vm *vm);
-/* Fills vmcs02's MSR bitmap, which begins with all ones: an access exits if L1's or the VM's own bitmap says so. With 'virtualize x2APIC
- * mode' in vmcs12 L1's alone speaks of the TPR: vmcs02 is to have the control too. */
+/* Fills vmcs02's MSR bitmap, which begins with all ones: an access exits if L1's or the VM's own bitmap says
+ * so. With 'virtualize x2APIC mode' in vmcs12 L1's alone speaks of the TPR: vmcs02 is to have the control
+ * too. */
 void nested_merge_msr_bitmap(struct vcpu *v);
 
 /* --- msr_lists.c: MSR-load and MSR-store areas in L1's memory. They move the VM's MSRs, and fields of the
