@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* links: vmm/config.c lib/text.c lib/format.c lib/str_copy.c */
+/* links: vmm/config.c vmm/config_options.c lib/text.c lib/format.c lib/str_copy.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
