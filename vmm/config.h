@@ -17,6 +17,7 @@
 #define CONFIG_MAX_DISKS   4
 #define CONFIG_MAX_NETS    4
 #define CONFIG_PIN_ANY     (-1)
+#define CONFIG_APIC_ID_MAX 0x7fff /* what messages with extended destination ids reach */
 
 enum config_restart {
     RESTART_NEVER,
@@ -48,8 +49,11 @@ struct config_vm {
     struct config_module modules[CONFIG_MAX_MODULES];
     u64 memory; /* bytes, a multiple of the page size */
     u32 vcpus;
-    u32 nr_pins;               /* 0: shared; else equal to vcpus */
-    s16 pin[CONFIG_MAX_VCPUS]; /* physical CPU of each vCPU */
+    u32 nr_pins;                   /* 0: shared; else equal to vcpus */
+    s16 pin[CONFIG_MAX_VCPUS];     /* physical CPU of each vCPU */
+    u32 nr_apic_ids;               /* 0: by default; else equal to vcpus */
+    u16 apic_id[CONFIG_MAX_VCPUS]; /* of each vCPU; by default its number */
+    u32 apicid_line;
     bool nested;
     u32 nr_hide;
     char hide[CONFIG_MAX_HIDE][32];

@@ -7,6 +7,7 @@
 #define MEMORY_MIN MiB(1)
 #define MEMORY_MAX (GiB(1) << 16) /* 64 TiB */
 #define CPU_MAX    1023
+#define APIC_ALL   0xff /* is not an id: it addresses all */
 
 static void set_console(struct parser *p, char *value)
 {
@@ -154,6 +155,46 @@ static void set_pin(struct parser *p, char *value)
     }
 }
 
+/* False: something is wrong with it, which is said. */
+static bool add_apic_id(struct parser *p, const char *value)
+{
+    struct config_vm *vm = p->vm;
+    const char *at = value;
+    u64 id;
+
+    if (!text_take_number(&at, &id) || *at || id > CONFIG_APIC_ID_MAX || id == APIC_ALL) {
+        config_problem(
+            p, p->line,
+            "'%.60s' is not an APIC id; write numbers from 0 to %d other than %d, as in apicid = 0,2", value,
+            CONFIG_APIC_ID_MAX, APIC_ALL);
+        return false;
+    }
+    for (u32 i = 0; i < vm->nr_apic_ids; i++) {
+        if (vm->apic_id[i] == id) {
+            config_problem(p, p->line, "two vCPUs have APIC id %lu; give each its own", id);
+            return false;
+        }
+    }
+    if (vm->nr_apic_ids == CONFIG_MAX_VCPUS) {
+        config_problem(p, p->line, "too many APIC ids in the list; give one for each vCPU");
+        return false;
+    }
+    vm->apic_id[vm->nr_apic_ids++] = (u16)id;
+    return true;
+}
+
+static void set_apicid(struct parser *p, char *value)
+{
+    p->vm->apicid_line = p->line;
+    for (char *next; value; value = next) {
+        next = text_split(value, ',');
+        if (!add_apic_id(p, text_trim(value))) {
+            p->vm->nr_apic_ids = 0;
+            return;
+        }
+    }
+}
+
 static void set_switch(struct parser *p, const char *name, const char *value, bool *option)
 {
     static const char *const names[] = {"off", "on"};
@@ -262,6 +303,7 @@ const struct config_option config_options[NR_OPTIONS] = {
     [OPTION_MEMORY] = {"memory", SECTION_VM, set_memory, 0},
     [OPTION_VCPUS] = {"vcpus", SECTION_VM, set_vcpus, 0},
     [OPTION_PIN] = {"pin", SECTION_VM, set_pin, 0},
+    [OPTION_APICID] = {"apicid", SECTION_VM, set_apicid, 0},
     [OPTION_NESTED] = {"nested", SECTION_VM, set_nested, 0},
     [OPTION_HIDE] = {"hide", SECTION_VM, set_hide, 0},
     [OPTION_RESTART] = {"restart", SECTION_VM, set_restart, 0},
@@ -273,8 +315,8 @@ const struct config_option config_options[NR_OPTIONS] = {
 
 const char *const config_known_options[] = {
     [SECTION_NIDUS] = "console, loglevel",
-    [SECTION_VM] = "kernel, module, initrd, cmdline, memory, vcpus, pin, nested, hide, restart, "
-                   "disk, net, rng, vconsole",
+    [SECTION_VM] = "kernel, module, initrd, cmdline, memory, vcpus, pin, apicid, nested, hide, "
+                   "restart, disk, net, rng, vconsole",
 };
 
 void config_check_vm(struct parser *p, struct config_vm *vm)
@@ -286,5 +328,10 @@ void config_check_vm(struct parser *p, struct config_vm *vm)
                        "pin names %u CPUs but [vm %s] has %u vCPUs; give one for each", vm->nr_pins, vm->name,
                        vm->vcpus);
         vm->nr_pins = 0;
+    }
+    if (vm->nr_apic_ids && vm->nr_apic_ids != vm->vcpus && !p->vcpus_bad) {
+        config_problem(p, vm->apicid_line, "apicid names %u ids but [vm %s] has %u vCPUs; give one for each",
+                       vm->nr_apic_ids, vm->name, vm->vcpus);
+        vm->nr_apic_ids = 0;
     }
 }

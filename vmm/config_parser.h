@@ -17,6 +17,7 @@ enum option_id {
     OPTION_MEMORY,
     OPTION_VCPUS,
     OPTION_PIN,
+    OPTION_APICID,
     OPTION_NESTED,
     OPTION_HIDE,
     OPTION_RESTART,

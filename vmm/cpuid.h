@@ -61,7 +61,7 @@ struct cpuid_env {
     struct cpuid_regs (*host)(u32 leaf, u32 subleaf);
     u64 tsc_hz;
     u64 vmx_granted; /* struct vmx_features.granted: RDTSCP, INVPCID, XSAVES need their controls */
-    u32 nr_vcpus;
+    u32 nr_vcpus, max_apic_id;
 };
 
 /* Names of all features that `hide =` knows, CPUID's and VMX's, by their SDM names (e.g. AVX2, X2APIC, VMX,

@@ -10,43 +10,44 @@
 #define CACHE_LEVEL(eax) ((eax) >> 5 & 7)
 #define CACHE_KEPT       0x000003ffu /* type, level, self initializing, fully associative */
 
-/* Bits of an APIC ID that tell n CPUs apart. */
-static u32 id_bits(u32 n)
+/* Bits of an APIC ID that tell all CPUs apart: they are one package, whatever ids they have. */
+static u32 id_bits(const struct cpuid_env *env)
 {
-    return n > 1 ? 32 - __builtin_clz(n - 1) : 0;
+    return env->max_apic_id ? 32 - __builtin_clz(env->max_apic_id) : 0;
 }
 
-/* Leaf 4: the first two levels belong to one core, the others to the package. */
+/* Leaf 4: the first two levels belong to one core, the others to the package. More ids than the fields can
+ * say are left to the leaves of the topology. */
 static void build_caches(struct guest_cpuid *c, const struct cpuid_env *env)
 {
-    u32 last_id = BIT(id_bits(env->nr_vcpus)) - 1;
+    u32 last_id = BIT(id_bits(env)) - 1;
 
     for (u32 sub = 0;; sub++) {
         struct cpuid_leaf r = cpuid_host(env, 4, sub);
 
         if (!CACHE_TYPE(r.eax) || c->nr_sub == CPUID_MAX_SUB / 4)
             return;
-        r.eax = (r.eax & CACHE_KEPT) | last_id << 26;
+        r.eax = (r.eax & CACHE_KEPT) | MIN(last_id, 0x3fu) << 26;
         if (CACHE_LEVEL(r.eax) > 2)
-            r.eax |= last_id << 14;
+            r.eax |= MIN(last_id, 0xfffu) << 14;
         *cpuid_place(c, 4, sub) = r;
     }
 }
 
-static void build_levels(struct guest_cpuid *c, u32 leaf, u32 nr_vcpus)
+static void build_levels(struct guest_cpuid *c, u32 leaf, const struct cpuid_env *env)
 {
     *cpuid_place(c, leaf, 0) = (struct cpuid_leaf){.ebx = 1, .ecx = TOPOLOGY_LEVEL_SMT << 8};
     *cpuid_place(c, leaf, 1) =
-        (struct cpuid_leaf){.eax = id_bits(nr_vcpus), .ebx = nr_vcpus, .ecx = TOPOLOGY_LEVEL_CORE << 8 | 1};
+        (struct cpuid_leaf){.eax = id_bits(env), .ebx = env->nr_vcpus, .ecx = TOPOLOGY_LEVEL_CORE << 8 | 1};
 }
 
 void cpuid_build_topology(struct guest_cpuid *c, const struct cpuid_env *env)
 {
-    c->basic[1].ebx |= (u32)BIT(id_bits(env->nr_vcpus)) << 16;
+    c->basic[1].ebx |= MIN((u32)BIT(id_bits(env)), 0xffu) << 16;
     build_caches(c, env);
-    build_levels(c, 0xb, env->nr_vcpus);
+    build_levels(c, 0xb, env);
     if (c->max_basic >= 0x1f)
-        build_levels(c, 0x1f, env->nr_vcpus);
+        build_levels(c, 0x1f, env);
 }
 
 /* --- 0xd --- */

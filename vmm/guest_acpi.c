@@ -128,6 +128,13 @@ struct madt_x2apic {
     u32 id, flags, uid;
 };
 
+struct madt_x2apic_nmi {
+    u8 type, length;
+    u16 flags;
+    u32 uid;
+    u8 lint, reserved[3];
+};
+
 struct hpet_table {
     u32 id;
     struct gas address;
@@ -302,39 +309,58 @@ static gpa_t build_fadt(struct builder *b, gpa_t facs, gpa_t dsdt)
     return finish(b, "FACP", 6);
 }
 
-static gpa_t build_madt(struct builder *b, u32 nr_vcpus)
+/* 'Processor Local x2APIC Structure': for the ids that the older structure cannot hold. */
+static void append_cpu(struct builder *b, u32 uid, u32 id)
+{
+    const struct madt_lapic lapic = {0, sizeof(lapic), uid, id, MADT_ENABLED};
+    const struct madt_x2apic x2apic = {9, sizeof(x2apic), 0, id, MADT_ENABLED, uid};
+
+    if (id <= LAPIC_XAPIC_ID_MAX)
+        append(b, &lapic, sizeof(lapic));
+    else
+        append(b, &x2apic, sizeof(x2apic));
+}
+
+/* NMI at LINT1 of each CPU: a structure of a kind speaks for the CPUs of its kind. */
+static void append_nmis(struct builder *b, const u16 *apic_ids, u32 nr_vcpus)
+{
+    const struct madt_lapic_nmi nmi = {4, sizeof(nmi), 0xff, 0, 1};
+    const struct madt_x2apic_nmi x2nmi = {0xa, sizeof(x2nmi), 0, ~0u, 1, {0}};
+    u32 nr_x2 = 0;
+
+    for (u32 i = 0; i < nr_vcpus; i++)
+        nr_x2 += apic_ids[i] > LAPIC_XAPIC_ID_MAX;
+    if (nr_x2 < nr_vcpus)
+        append(b, &nmi, sizeof(nmi));
+    if (nr_x2)
+        append(b, &x2nmi, sizeof(x2nmi));
+}
+
+static gpa_t build_madt(struct builder *b, const u16 *apic_ids, u32 nr_vcpus)
 {
     const struct madt_start start = {LAPIC_BASE, MADT_PCAT_COMPAT};
     const struct madt_ioapic ioapic = {1, sizeof(ioapic), 0, 0, IOAPIC_BASE, 0};
     const struct madt_override timer = {2, sizeof(timer), 0, 0, 2, 0}; /* IRQ 0 is input 2 */
     const struct madt_override sci = {2, sizeof(sci), 0, ACPI_SCI_IRQ, ACPI_SCI_IRQ, MADT_LEVEL_HIGH};
-    const struct madt_lapic_nmi nmi = {4, sizeof(nmi), 0xff, 0, 1}; /* NMI at LINT1 of each */
 
     begin(b);
     append(b, &start, sizeof(start));
-    for (u32 id = 0; id < nr_vcpus; id++) {
-        const struct madt_lapic lapic = {0, sizeof(lapic), id, id, MADT_ENABLED};
-        const struct madt_x2apic x2apic = {9, sizeof(x2apic), 0, id, MADT_ENABLED, id};
-
-        if (id < 255)
-            append(b, &lapic, sizeof(lapic));
-        else
-            append(b, &x2apic, sizeof(x2apic));
-    }
+    for (u32 i = 0; i < nr_vcpus; i++)
+        append_cpu(b, i, apic_ids[i]);
     append(b, &ioapic, sizeof(ioapic));
     append(b, &timer, sizeof(timer));
     append(b, &sci, sizeof(sci));
-    append(b, &nmi, sizeof(nmi));
+    append_nmis(b, apic_ids, nr_vcpus);
     return finish(b, "APIC", 5);
 }
 
-int guest_acpi_build(struct vm *vm, u32 nr_vcpus, gpa_t *rsdp)
+int guest_acpi_build(struct vm *vm, const u16 *apic_ids, u32 nr_vcpus, gpa_t *rsdp)
 {
     struct builder b = {.vm = vm, .at = GUEST_BIOS_AREA + sizeof(struct rsdp)};
     struct rsdp r = {
         .signature = {'R', 'S', 'D', ' ', 'P', 'T', 'R', ' '}, .revision = 2, .length = sizeof(r)};
     gpa_t facs = build_facs(&b), dsdt = build_dsdt(&b), fadt = build_fadt(&b, facs, dsdt);
-    gpa_t madt = build_madt(&b, nr_vcpus), hpet = build_hpet(&b);
+    gpa_t madt = build_madt(&b, apic_ids, nr_vcpus), hpet = build_hpet(&b);
     const u64 tables64[] = {fadt, madt, hpet};
     const u32 tables32[] = {fadt, madt, hpet};
 

@@ -7,8 +7,8 @@
 
 struct vm;
 
-/* Writes the tables into guest memory between GUEST_BIOS_AREA and 1 MiB; *rsdp: where the RSDP is. ERR_RANGE
- * when that is not RAM, ERR_NOMEM when the tables do not fit. */
-int guest_acpi_build(struct vm *vm, u32 nr_vcpus, gpa_t *rsdp);
+/* apic_ids: of the vCPUs. Writes the tables into guest memory between GUEST_BIOS_AREA and 1 MiB; *rsdp: where
+ * the RSDP is. ERR_RANGE when that is not RAM, ERR_NOMEM when the tables do not fit. */
+int guest_acpi_build(struct vm *vm, const u16 *apic_ids, u32 nr_vcpus, gpa_t *rsdp);
 
 #endif

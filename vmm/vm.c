@@ -286,7 +286,7 @@ static bool load(struct vm *vm, struct start_state *start)
             return false;
         rq.initrd = &initrd;
     }
-    if (guest_acpi_build(vm, vm->nr_vcpus, &rq.rsdp)) {
+    if (guest_acpi_build(vm, c->apic_id, vm->nr_vcpus, &rq.rsdp)) {
         log_error("nidus.conf:%u: %s: no room for ACPI tables; give it more memory", c->line, c->name);
         return false;
     }
@@ -309,6 +309,24 @@ static bool check_pins(const struct config_vm *c)
     return true;
 }
 
+static u32 max_apic_id(const struct config_vm *c)
+{
+    u32 max = 0;
+
+    for (u32 i = 0; i < c->vcpus; i++)
+        max = MAX(max, (u32)c->apic_id[i]);
+    return max;
+}
+
+static bool check_apic_ids(const struct vm *vm, u32 max)
+{
+    if (max <= LAPIC_XAPIC_ID_MAX || vm->cpuid.has_x2apic)
+        return true;
+    log_error("nidus.conf:%u: %s: apicid %u exists with x2APIC only, which is hidden; use ids up to %u",
+              vm->config->apicid_line, vm->config->name, max, LAPIC_XAPIC_ID_MAX);
+    return false;
+}
+
 static bool create_vcpus(struct vm *vm)
 {
     for (u32 i = 0; i < vm->config->vcpus; i++) {
@@ -324,7 +342,7 @@ static bool create_vcpus(struct vm *vm)
     if (!vm->platform)
         return false;
     for (u32 i = 0; i < vm->nr_vcpus; i++) {
-        vm->vcpus[i]->lapic = lapic_create(vm->vcpus[i]);
+        vm->vcpus[i]->lapic = lapic_create(vm->vcpus[i], vm->config->apic_id[i]);
         if (!vm->vcpus[i]->lapic)
             return false;
     }
@@ -333,11 +351,16 @@ static bool create_vcpus(struct vm *vm)
 
 static bool build(struct vm *vm)
 {
-    struct cpuid_env env = {
-        .host = cpuid, .tsc_hz = tsc_hz, .vmx_granted = vmx_features.granted, .nr_vcpus = vm->config->vcpus};
+    struct cpuid_env env = {.host = cpuid,
+                            .tsc_hz = tsc_hz,
+                            .vmx_granted = vmx_features.granted,
+                            .nr_vcpus = vm->config->vcpus,
+                            .max_apic_id = max_apic_id(vm->config)};
     u64 free = frames_available();
 
     guest_cpuid_build(&vm->cpuid, &env, vm->config);
+    if (!check_apic_ids(vm, env.max_apic_id))
+        return false;
     if (vm->cpuid.has_vmx)
         nested_caps_build(&vm->nested_caps, &vmx_caps, &vm->cpuid);
     vm->msr_bitmap = pool_alloc(&vm->owner, 1);

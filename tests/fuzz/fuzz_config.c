@@ -30,9 +30,15 @@ static void check_vm(const struct config *c, const struct config_vm *vm)
                 vm->nr_hide <= CONFIG_MAX_HIDE && vm->nr_pins <= CONFIG_MAX_VCPUS;
 
     if (!vm->bad)
-        fine = fine && vm->kernel[0] && (!vm->nr_pins || vm->nr_pins == vm->vcpus);
+        fine = fine && vm->kernel[0] && (!vm->nr_pins || vm->nr_pins == vm->vcpus) &&
+               (!vm->nr_apic_ids || vm->nr_apic_ids == vm->vcpus);
     for (u32 i = 0; i < vm->nr_pins; i++)
         fine = fine && vm->pin[i] >= 0;
+    for (u32 i = 0; i < vm->nr_apic_ids; i++) {
+        fine = fine && vm->apic_id[i] <= CONFIG_APIC_ID_MAX && vm->apic_id[i] != 0xff;
+        for (u32 k = 0; k < i; k++)
+            fine = fine && vm->apic_id[i] != vm->apic_id[k];
+    }
     for (u32 i = 0; i < vm->nr_hide; i++)
         fine = fine && vm->hide[i][0] && is_feature(vm->hide[i]);
     for (u32 i = 0; i < vm->nr_modules; i++)

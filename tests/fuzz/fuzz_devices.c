@@ -102,7 +102,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
     struct step step;
 
     for (u32 i = 0; i < 2; i++)
-        vm->vcpu[i].lapic = lapic_create(&vm->vcpu[i]);
+        vm->vcpu[i].lapic = lapic_create(&vm->vcpu[i], i ? 0x12c : 0);
     vm->platform = platform_create(vm, 1767225600, MiB(64));
     for (size_t at = 0; at + sizeof(step) <= size; at += sizeof(step)) {
         memcpy(&step, data + at, sizeof(step));

@@ -53,6 +53,21 @@ def test_the_reserved_places_of_the_memory_map_hold_acpi(boot):
     assert "no MADT" not in result.text
 
 
+def test_apic_ids(boot):
+    """Interrupts, start-up and NMIs by id; the last CPU is in x2APIC mode when it starts."""
+    result = boot(vm("one", "smp", vcpus=3, apicid="1,5,300", cmdline="x2apic cpus=3 rounds=10"))
+    assert result.status == 0
+    for cpu, apic_id in enumerate([1, 5, 300]):
+        assert f"smp: CPU {cpu} has APIC id {apic_id}" in result.lines
+
+
+def test_apic_ids_beyond_xapic_need_x2apic(boot):
+    result = boot(vm("one", vcpus=2, apicid="0,255") + vm("two", vcpus=2, apicid="0,256", hide="APIC") + vm("three"))
+    assert result.status == 2
+    result.find(r"error: nidus.conf:4: '255' is not an APIC id; write numbers from 0 to 32767 other than 255, as in apicid = 0,2$")
+    result.find(r"error: nidus.conf:8: two: apicid 256 exists with x2APIC only, which is hidden; use ids up to 254$")
+
+
 @pytest.mark.parametrize("hide, without", [("X2APIC", "x2apic-deadline"), ("AVX2,FMA", None), ("RDTSCP,INVPCID", None)])
 def test_hidden_features(boot, hide, without):
     result = boot(vm("one", "smoke", hide=hide))

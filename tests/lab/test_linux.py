@@ -57,7 +57,7 @@ def told(lines, what):
     return [line[len(what) + 2:] for line in lines if line.startswith(f"{what}: ")]
 
 
-def check_facts(lines, vcpus):
+def check_facts(lines, vcpus, ids=range(64)):
     facts = told(lines, "fact")
     every = "0" if vcpus == 1 else f"0-{vcpus - 1}"
     assert f"online {every}" in facts and f"possible {every}" in facts
@@ -66,7 +66,8 @@ def check_facts(lines, vcpus):
     # One package, whose cores are counted by their APIC ids.
     cpuinfo = [fact[len("cpuinfo "):] for fact in facts if fact.startswith("cpuinfo ")]
     assert cpuinfo == [line for cpu in range(vcpus) for line in (
-        f"processor {cpu}", "physical id 0", f"siblings {vcpus}", f"core id {cpu}", f"cpu cores {vcpus}", f"apicid {cpu}")]
+        f"processor {cpu}", "physical id 0", f"siblings {vcpus}", f"core id {ids[cpu]}", f"cpu cores {vcpus}",
+        f"apicid {ids[cpu]}")]
 
 
 def check_complaints(lines):
@@ -107,6 +108,15 @@ def test_linux_finds_its_machine(boot_linux, vcpus, cpus, firmware):
     check_facts(result.lines, vcpus)
     check_complaints(result.lines)
     check_interrupts(result.lines, vcpus)
+
+
+@pytest.mark.long(0.7)
+def test_apic_ids_with_gaps(boot_linux):
+    result = boot_linux(linux_vm("debian", "facts,complaints,interrupts,poweroff", vcpus=2, apicid="3,7"))
+    assert result.status == 0
+    check_facts(result.lines, 2, ids=[3, 7])
+    check_complaints(result.lines)
+    check_interrupts(result.lines, 2)
 
 
 def stress_and_look(boot_linux, seconds, vcpus, **options):

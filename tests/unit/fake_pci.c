@@ -7,14 +7,14 @@
 #include "vmm/dev/reset.h"
 
 bool fake_pin[24];
-u32 fake_messages, fake_message_low;
-u8 fake_message_destination, fake_reset_control;
+u32 fake_messages, fake_message_low, fake_message_destination;
+u8 fake_reset_control;
 
 void fake_pci_clear(void)
 {
     memset(fake_pin, 0, sizeof(fake_pin));
-    fake_messages = fake_message_low = 0;
-    fake_message_destination = fake_reset_control = 0;
+    fake_messages = fake_message_low = fake_message_destination = 0;
+    fake_reset_control = 0;
 }
 
 void ioapic_set_pin(struct ioapic *io, u32 pin, bool high)
@@ -23,7 +23,7 @@ void ioapic_set_pin(struct ioapic *io, u32 pin, bool high)
     fake_pin[pin] = high;
 }
 
-void lapic_message(struct vm *vm, u32 low, u8 destination)
+void lapic_message(struct vm *vm, u32 low, u32 destination)
 {
     (void)vm;
     fake_messages++;

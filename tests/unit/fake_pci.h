@@ -8,7 +8,8 @@
 
 extern bool fake_pin[24];
 extern u32 fake_messages, fake_message_low;
-extern u8 fake_message_destination, fake_reset_control;
+extern u32 fake_message_destination;
+extern u8 fake_reset_control;
 
 void fake_pci_clear(void);
 void fake_pci_address(struct vm *vm, u32 address);

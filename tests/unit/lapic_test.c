@@ -45,7 +45,7 @@ int lapic_setup(void **state)
     level_eois = 0;
     vm = fake_vm(NR, 0);
     for (u32 i = 0; i < NR; i++)
-        vm->vcpu[i].lapic = lapic_create(&vm->vcpu[i]);
+        vm->vcpu[i].lapic = lapic_create(&vm->vcpu[i], i);
     l = vm->vcpu[0].lapic;
     for (u32 i = 0; i < NR; i++) {
         set_of(i, SVR, 0x1ff);

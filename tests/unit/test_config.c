@@ -73,6 +73,9 @@ static void defaults(void **state)
     assert_int_equal(vm->nr_pins, 0);
     for (int i = 0; i < CONFIG_MAX_VCPUS; i++)
         assert_int_equal(vm->pin[i], CONFIG_PIN_ANY);
+    assert_int_equal(vm->nr_apic_ids, 0);
+    for (u32 i = 0; i < CONFIG_MAX_VCPUS; i++)
+        assert_int_equal(vm->apic_id[i], i);
     assert_false(vm->nested);
     assert_int_equal(vm->nr_hide, 0);
     assert_int_equal(vm->restart, RESTART_NEVER);
@@ -95,6 +98,7 @@ static const char everything_text[] = "; all of it\n"
                                       "memory = 1G\n"
                                       "vcpus = 3\n"
                                       "pin = 2 ,0, 1023\n"
+                                      "apicid = 32767 , 0,254\n"
                                       "nested = on\n"
                                       "hide = EPT , VPID\n"
                                       "restart = reset\n"
@@ -132,6 +136,11 @@ static void check_everything(void)
     assert_int_equal(vm->pin[1], 0);
     assert_int_equal(vm->pin[2], 1023);
     assert_int_equal(vm->pin[3], CONFIG_PIN_ANY);
+    assert_int_equal(vm->nr_apic_ids, 3);
+    assert_int_equal(vm->apic_id[0], 32767);
+    assert_int_equal(vm->apic_id[1], 0);
+    assert_int_equal(vm->apic_id[2], 254);
+    assert_int_equal(vm->apicid_line, 14);
     assert_true(vm->nested);
     assert_int_equal(vm->nr_hide, 2);
     assert_string_equal(vm->hide[0], "EPT");
@@ -140,7 +149,7 @@ static void check_everything(void)
     assert_int_equal(vm->nr_disks, 2);
     assert_string_equal(vm->disks[0].file, "root.img");
     assert_string_equal(vm->disks[1].file, "more.img");
-    assert_int_equal(vm->disks[1].line, 18);
+    assert_int_equal(vm->disks[1].line, 19);
     assert_int_equal(vm->nr_nets, 2);
     assert_string_equal(vm->nets[0], "lan");
     assert_string_equal(vm->nets[1], "wan-2");
@@ -151,7 +160,7 @@ static void check_everything(void)
     assert_int_equal(vm->nr_modules, 3);
     assert_string_equal(vm->modules[0].file, "a.bin");
     assert_string_equal(vm->modules[0].args, "");
-    assert_int_equal(vm->modules[0].line, 24);
+    assert_int_equal(vm->modules[0].line, 25);
     assert_string_equal(vm->modules[1].file, "b.bin");
     assert_string_equal(vm->modules[1].args, "x=1  y;2 # z");
     assert_string_equal(vm->modules[2].args, "again");
@@ -236,6 +245,10 @@ static void memory_sizes(void **state)
     "[vm " x "0]\nkernel=k\n[vm " x "1]\nkernel=k\n[vm " x "2]\nkernel=k\n[vm " x "3]\nkernel=k\n" \
     "[vm " x "4]\nkernel=k\n[vm " x "5]\nkernel=k\n[vm " x "6]\nkernel=k\n[vm " x "7]\nkernel=k\n"
 
+#define NO_APIC_ID(text)                                                                                  \
+    "a.conf:3: '" text "' is not an APIC id; write numbers from 0 to 32767 other than 255, as in apicid " \
+    "= 0,2\n"
+
 /* Each input gives exactly these messages. */
 static const struct {
     const char *text, *messages;
@@ -279,6 +292,23 @@ static const struct {
     {VM "pin = 0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2,3,4,5,6,"
         "7,8,9,0,1,2,3,4,5,6,7,8,9,0,1,2,3,4\n",
      "a.conf:3: too many CPUs in the list; give one for each vCPU\n"},
+    {VM "apicid = 1,2\n", "a.conf:3: apicid names 2 ids but [vm one] has 1 vCPUs; give one for each\n"},
+    {VM "apicid = 1\nvcpus = 2\npin = 1\n",
+     "a.conf:5: pin names 1 CPUs but [vm one] has 2 vCPUs; give one for each\n"
+     "a.conf:3: apicid names 1 ids but [vm one] has 2 vCPUs; give one for each\n"},
+    {VM "apicid = 7,8,7\nvcpus = 3\n", "a.conf:3: two vCPUs have APIC id 7; give each its own\n"},
+    {VM "apicid = 255\n", NO_APIC_ID("255")},
+    {VM "apicid = 32768\n", NO_APIC_ID("32768")},
+    {VM "apicid = 4294967295\n", NO_APIC_ID("4294967295")},
+    {VM "apicid = 4294967297\n", NO_APIC_ID("4294967297")},
+    {VM "apicid = -1\n", NO_APIC_ID("-1")},
+    {VM "apicid = 0x10\n", NO_APIC_ID("0x10")},
+    {VM "apicid = 1,,2\n", NO_APIC_ID("")},
+    {VM "apicid = 1 2\n", NO_APIC_ID("1 2")},
+    {VM
+     "apicid = 0,1,2,3,4,5,6,7,8,9,10,11,12,13,14,15,16,17,18,19,20,21,22,23,24,25,26,27,28,29,30,31,32,33,34,"
+     "35,36,37,38,39,40,41,42,43,44,45,46,47,48,49,50,51,52,53,54,55,56,57,58,59,60,61,62,63,64\n",
+     "a.conf:3: too many APIC ids in the list; give one for each vCPU\n"},
     {VM "nested = yes\n", "a.conf:3: nested is 'yes'; use on or off\n"},
     {VM "hide = MPX\n", "a.conf:3: unknown feature 'MPX'; use a name listed in docs/configuration.md\n"},
     {VM "hide = EPT,,VPID\n",
@@ -300,11 +330,11 @@ static const struct {
      "a.conf:7: too many network cards in [vm one]; use at most 4\n"},
     {VM "restart = always\n", "a.conf:3: unknown restart 'always'; use never, reset or crash\n"},
     {VM "Memory = 1G\n",
-     "a.conf:3: unknown option 'Memory'; known here: kernel, module, initrd, cmdline, memory, vcpus, pin, nested, "
-     "hide, restart, disk, net, rng, vconsole\n"},
+     "a.conf:3: unknown option 'Memory'; known here: kernel, module, initrd, cmdline, memory, vcpus, pin, apicid, "
+     "nested, hide, restart, disk, net, rng, vconsole\n"},
     {VM "= 1G\n",
-     "a.conf:3: unknown option ''; known here: kernel, module, initrd, cmdline, memory, vcpus, pin, nested, "
-     "hide, restart, disk, net, rng, vconsole\n"},
+     "a.conf:3: unknown option ''; known here: kernel, module, initrd, cmdline, memory, vcpus, pin, apicid, "
+     "nested, hide, restart, disk, net, rng, vconsole\n"},
     {VM "nested\n", "a.conf:3: no '=' in 'nested'; write OPTION = VALUE\n"},
     {"[nidus]\nkernel = k\n", "a.conf:2: unknown option 'kernel'; known here: console, loglevel\n"},
     {"[nidus]\nconsole = com5\n", "a.conf:2: unknown console 'com5'; use com1, com2, com3 or com4\n"},

@@ -106,7 +106,7 @@ static int start(void **state)
     cpu.max_sub7 = 2;
     cpu.component_align = 0;
     cpu.avx_size = 256;
-    env = (struct cpuid_env){host, HZ, ALL_GRANTED, 2};
+    env = (struct cpuid_env){host, HZ, ALL_GRANTED, 2, 1};
     memset(&config, 0, sizeof(config));
     now = (struct cpuid_dynamic){.cr4 = CR4_OSXSAVE | CR4_PKE, .xcr0 = 1, .apic_enabled = true};
     return 0;
@@ -477,6 +477,33 @@ static void test_closed_leaves(void **state)
             assert_same(ask(closed[i], sub), (struct cpuid_leaf){0});
 }
 
+/* Where ids have gaps; leaf 4 and leaf 1 say what their fields can hold. */
+static void test_sparse_ids(void **state)
+{
+    static const struct {
+        u32 max, shift, of_leaf1, cores, sharing;
+    } rows[] = {{7, 3, 8, 7, 7},
+                {64, 7, 128, 63, 127},
+                {128, 8, 255, 63, 255},
+                {300, 9, 255, 63, 511},
+                {0x7fff, 15, 255, 63, 0xfff}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+        env.nr_vcpus = 3;
+        env.max_apic_id = now.apic_id = rows[i].max;
+        guest_cpuid_build(&guest, &env, &config);
+        assert_int_equal(ask(1, 0).ebx, 0xffff | rows[i].of_leaf1 << 16 | (rows[i].max & 0xff) << 24);
+        for (u32 leaf = 0xb; leaf <= 0x1f; leaf += 0x14) {
+            assert_same(ask(leaf, 0), (struct cpuid_leaf){0, 1, 0x100, rows[i].max});
+            assert_same(ask(leaf, 1), (struct cpuid_leaf){rows[i].shift, 3, 0x201, rows[i].max});
+        }
+        assert_int_equal(ask(4, 3).eax >> 26, rows[i].cores);
+        assert_int_equal(ask(4, 3).eax >> 14 & 0xfff, rows[i].sharing);
+        assert_int_equal(ask(4, 0).eax >> 14 & 0xfff, 0);
+    }
+}
+
 static void test_beyond_maximum(void **state)
 {
     static const u32 beyond[] = {0x20,       0x21,       0x3fffffff, 0x50000000,
@@ -514,7 +541,7 @@ static void test_topology(void **state)
         u32 n = rows[i].vcpus, shift = rows[i].shift, ids = 1u << shift;
 
         env.nr_vcpus = n;
-        now.apic_id = n - 1;
+        env.max_apic_id = now.apic_id = n - 1;
         guest_cpuid_build(&guest, &env, &config);
         assert_int_equal(shown(CF_HTT), n > 1);
         assert_int_equal(ask(1, 0).ebx, 0xffff | ids << 16 | (n - 1) << 24);
@@ -656,6 +683,7 @@ int main(void)
         cmocka_unit_test_setup(test_closed_leaves, start),
         cmocka_unit_test_setup(test_beyond_maximum, start),
         cmocka_unit_test_setup(test_topology, start),
+        cmocka_unit_test_setup(test_sparse_ids, start),
         cmocka_unit_test_setup(test_xsave_sizes, start),
         cmocka_unit_test_setup(test_xsave_alignment, start),
         cmocka_unit_test_setup(test_frequencies, start),

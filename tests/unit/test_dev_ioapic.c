@@ -66,6 +66,8 @@ static void test_registers(void **state)
     route(23, ~0u, 0xff);
     assert_int_equal(read_io(0x3e), 0x1afff); /* delivery status and remote IRR are not written */
     assert_int_equal(read_io(0x3f), 0xff000000);
+    write_io(0x3f, ~0u); /* with the extended destination id */
+    assert_int_equal(read_io(0x3f), 0xfffe0000);
     assert_int_equal(read_io(0x40), ~0u);
     write_io(0x40, 0);
     assert_int_equal(bus_read(&vm->vcpu[0].mmio, IOAPIC_BASE + 0x20, 4), 0);
@@ -231,6 +233,35 @@ static void test_extint(void **state)
     assert_false(lapic_wants_extint(vm->vcpu[2].lapic));
 }
 
+/* Bits 55:49 are bits 14:8 of the destination. */
+static void test_extended_destination(void **state)
+{
+    struct vcpu *far = &vm->vcpu[2];
+
+    (void)state;
+    bus_remove(&far->own_mmio, LAPIC_BASE);
+    far->lapic = lapic_create(far, 0x7f2c);
+    assert_int_equal(lapic_msr_write(far, X2(SVR), 0x1ff), 0);
+    write_io(0x11, 0x2c << 24);
+    write_io(0x10, 0x51);
+    ioapic_set_pin(io, 0, true);
+    assert_int_equal(pending(2), -1);
+    write_io(0x13, 0x2cfe0000);
+    write_io(0x12, 0x52);
+    ioapic_set_pin(io, 1, true);
+    assert_int_equal(pending(2), 0x52);
+    write_io(0x15, 0xff000000); /* still all of them */
+    write_io(0x14, 0x63);
+    ioapic_set_pin(io, 2, true);
+    assert_int_equal(pending(2), 0x63);
+    assert_int_equal(pending(NR - 1), 0x63);
+    write_io(0x17, 0xff020000); /* one that nobody has */
+    write_io(0x16, 0x74);
+    ioapic_set_pin(io, 3, true);
+    assert_int_equal(pending(2), 0x63);
+    assert_int_equal(pending(0), 0x63);
+}
+
 static void test_creation_fails(void **state)
 {
     (void)state;
@@ -253,6 +284,7 @@ int main(void)
         T(test_nmi_and_init_are_edges),
         T(test_modes_that_do_nothing),
         T(test_extint),
+        T(test_extended_destination),
         T(test_creation_fails),
     };
 

@@ -409,11 +409,44 @@ static void test_x2_faults(void **state)
         assert_int_equal(msr_set(reserved[i].offset, reserved[i].value), ERR_INVAL);
 }
 
+/* The first id that xAPIC mode does not have, and the last one that it has. */
+static void test_wide_ids(void **state)
+{
+    const u32 wide[] = {255, 300, 0x7fff};
+    struct vcpu *v = &vm->vcpu[1];
+    u64 value;
+
+    (void)state;
+    for (u32 i = 0; i < ARRAY_SIZE(wide); i++) {
+        bus_remove(&v->own_mmio, LAPIC_BASE);
+        v->lapic = lapic_create(v, wide[i]);
+        for (u32 again = 0; again < 2; again++, lapic_power_up(v->lapic)) {
+            assert_int_equal(lapic_base_read(v->lapic), 0xfee00c00);
+            assert_int_equal(version_at(1, LAPIC_BASE), 0xffffffff);
+            assert_int_equal(lapic_msr_read(v, X2(ID), &value), 0);
+            assert_int_equal(value, wide[i]);
+            assert_int_equal(lapic_msr_read(v, X2(LDR), &value), 0);
+            assert_int_equal(value, wide[i] >> 4 << 16 | BIT(wide[i] & 15));
+        }
+    }
+    assert_int_equal(lapic_id(v->lapic), 0x7fff);
+    assert_int_equal(lapic_base_write(v->lapic, LAPIC_BASE), 0); /* what is left of it in xAPIC mode */
+    assert_int_equal(lapic_base_write(v->lapic, LAPIC_BASE | LAPIC_BASE_ENABLE), 0);
+    assert_int_equal(get_of(1, ID), 0xff000000);
+    v = &vm->vcpu[2];
+    bus_remove(&v->own_mmio, LAPIC_BASE);
+    v->lapic = lapic_create(v, 254);
+    assert_int_equal(lapic_base_read(v->lapic), 0xfee00800);
+    assert_int_equal(get_of(2, ID), 254u << 24);
+}
+
 static void test_creation_fails(void **state)
 {
     (void)state;
     vm->allocs_left = 0;
-    assert_null(lapic_create(&vm->vcpu[0]));
+    assert_null(lapic_create(&vm->vcpu[0], 0));
+    vm->allocs_left = 1; /* the place is taken */
+    assert_null(lapic_create(&vm->vcpu[0], 300));
 }
 
 int main(void)
@@ -439,6 +472,7 @@ int main(void)
         T(test_init_keeps_mode),
         T(test_x2_registers),
         T(test_x2_faults),
+        T(test_wide_ids),
         T(test_creation_fails),
     };
 

@@ -156,13 +156,47 @@ static void test_x2_ipis(void **state)
     assert_int_equal(msr(ESR), BIT(5));
 }
 
+/* Ids with gaps, of 32 bits in x2APIC mode; those in xAPIC mode have their low byte. */
+static void test_ids(void **state)
+{
+    struct vcpu *five = &vm->vcpu[1], *wide = &vm->vcpu[2];
+
+    (void)state;
+    bus_remove(&five->own_mmio, LAPIC_BASE);
+    bus_remove(&wide->own_mmio, LAPIC_BASE);
+    five->lapic = lapic_create(five, 0x35);
+    wide->lapic = lapic_create(wide, 0x135);
+    set_of(1, SVR, 0x1ff);
+    assert_int_equal(lapic_msr_write(wide, X2(SVR), 0x1ff), 0);
+    send(0x35, 0x4051); /* an 8-bit destination */
+    assert_int_equal(pending(1), 0x51);
+    assert_int_equal(pending(2), -1);
+    to_x2(0);
+    assert_int_equal(msr_set(ICR, 0x135ull << 32 | 0x61), 0);
+    assert_int_equal(pending(1), 0x51);
+    assert_int_equal(pending(2), 0x61);
+    assert_int_equal(msr_set(ICR, 0x130020ull << 32 | 0x871), 0); /* logical: cluster 0x13, member 5 */
+    assert_int_equal(pending(1), 0x51);
+    assert_int_equal(pending(2), 0x71);
+    lapic_message(vm, 0x81, 0x135);
+    assert_int_equal(pending(1), 0x51);
+    assert_int_equal(pending(2), 0x81);
+    assert_int_equal(lapic_base_write(wide->lapic, LAPIC_BASE), 0);
+    assert_int_equal(lapic_base_write(wide->lapic, LAPIC_BASE | LAPIC_BASE_ENABLE), 0);
+    set_of(2, SVR, 0x1ff);
+    lapic_message(vm, 0x91, 0x135);
+    assert_int_equal(pending(2), -1);
+    lapic_message(vm, 0x91, 0x35);
+    assert_int_equal(pending(2), 0x91);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, lapic_setup, lapic_teardown)
     const struct CMUnitTest tests[] = {
         T(test_physical_destination), T(test_shorthands),      T(test_logical_flat),
         T(test_logical_cluster),      T(test_lowest_priority), T(test_nmi_init_startup),
-        T(test_illegal_sent_vector),  T(test_x2_ipis),
+        T(test_illegal_sent_vector),  T(test_x2_ipis),         T(test_ids),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -219,6 +219,9 @@ static void test_msix_message(void **state)
     pci_msix_fire(&f, 3);
     pci_msix_fire(&f, 0xffff);
     assert_int_equal(fake_messages, 1);
+    set_vector(1, 0xfee2cff0, 0x31, 0); /* extended destination id in bits 11:5 */
+    pci_msix_fire(&f, 1);
+    assert_int_equal(fake_message_destination, 0x7f2c);
 }
 
 static void test_msix_masks(void **state)

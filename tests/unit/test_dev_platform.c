@@ -27,8 +27,8 @@ static int setup(void **state)
     vm = fake_vm(2, 0);
     boot = &vm->vcpu[0];
     other = &vm->vcpu[1];
-    boot->lapic = lapic_create(boot);
-    other->lapic = lapic_create(other);
+    boot->lapic = lapic_create(boot, 0);
+    other->lapic = lapic_create(other, 1);
     vm->platform = platform_create(vm, 0, MiB(64));
     return !vm->platform;
 }

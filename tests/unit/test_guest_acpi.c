@@ -12,12 +12,15 @@
 
 static struct vm *vm;
 static gpa_t rsdp;
+static u16 ids[20000]; /* of vCPUs; their numbers */
 
 static int setup(void **state)
 {
     (void)state;
     vm = fake_vm(1, MiB(2));
     rsdp = 0;
+    for (u32 i = 0; i < ARRAY_SIZE(ids); i++)
+        ids[i] = (u16)i;
     return 0;
 }
 
@@ -78,7 +81,7 @@ static gpa_t table(const char *signature)
 static void test_rsdp(void **state)
 {
     (void)state;
-    assert_int_equal(guest_acpi_build(vm, 1, &rsdp), 0);
+    assert_int_equal(guest_acpi_build(vm, ids, 1, &rsdp), 0);
     assert_signature(rsdp, "RSD PTR ");
     assert_int_equal(rsdp & 15, 0);
     assert_int_equal(get(rsdp + 15, 1), 2);
@@ -92,7 +95,7 @@ static void test_fadt(void **state)
     gpa_t fadt, facs, dsdt;
 
     (void)state;
-    assert_int_equal(guest_acpi_build(vm, 1, &rsdp), 0);
+    assert_int_equal(guest_acpi_build(vm, ids, 1, &rsdp), 0);
     fadt = table("FACP");
     assert_int_equal(get(fadt + 4, 4), 276);
     assert_int_equal(get(fadt + 8, 1), 6);
@@ -243,7 +246,7 @@ static void test_dsdt(void **state)
     gpa_t dsdt;
 
     (void)state;
-    assert_int_equal(guest_acpi_build(vm, 1, &rsdp), 0);
+    assert_int_equal(guest_acpi_build(vm, ids, 1, &rsdp), 0);
     dsdt = get(table("FACP") + 40, 4);
     assert_signature(dsdt, "DSDT");
     assert_int_equal(sum(dsdt, get(dsdt + 4, 4)), 0);
@@ -271,7 +274,7 @@ static void test_hpet(void **state)
     gpa_t hpet;
 
     (void)state;
-    assert_int_equal(guest_acpi_build(vm, 1, &rsdp), 0);
+    assert_int_equal(guest_acpi_build(vm, ids, 1, &rsdp), 0);
     hpet = table("HPET");
     assert_int_equal(get(hpet + 4, 4), 56);
     assert_int_equal(get(hpet + 36, 4), 0x8086a201);
@@ -302,7 +305,7 @@ static void test_dsdt_has_pci(void **state)
     gpa_t at;
 
     (void)state;
-    assert_int_equal(guest_acpi_build(vm, 1, &rsdp), 0);
+    assert_int_equal(guest_acpi_build(vm, ids, 1, &rsdp), 0);
     at = find_in_dsdt(hid, sizeof(hid));
     assert_memory_equal(vm->ram + at - 4, "PCI0", 4);
     find_in_dsdt(hole, sizeof(hole));
@@ -312,16 +315,17 @@ static void test_dsdt_has_pci(void **state)
 
 static void check_madt(u32 nr_vcpus)
 {
-    static const u8 others[4][12] = {
-        {1, 12, 0, 0, 0x00, 0x00, 0xc0, 0xfe, 0, 0, 0, 0}, /* I/O APIC 0 at 0xfec00000, inputs from 0 */
-        {2, 10, 0, 0, 2, 0, 0, 0, 0, 0},                   /* IRQ 0 is input 2, as the bus has it */
-        {2, 10, 0, 9, 9, 0, 0, 0, 0xd, 0},                 /* the SCI is level-triggered, active high */
-        {4, 6, 0xff, 0, 0, 1},                             /* NMI: all processors, LINT1 */
+    static const u8 others[5][12] = {
+        {1, 12, 0, 0, 0x00, 0x00, 0xc0, 0xfe, 0, 0, 0, 0},  /* I/O APIC 0 at 0xfec00000, inputs from 0 */
+        {2, 10, 0, 0, 2, 0, 0, 0, 0, 0},                    /* IRQ 0 is input 2, as the bus has it */
+        {2, 10, 0, 9, 9, 0, 0, 0, 0xd, 0},                  /* the SCI is level-triggered, active high */
+        {4, 6, 0xff, 0, 0, 1},                              /* NMI: all processors, LINT1 */
+        {10, 12, 0, 0, 0xff, 0xff, 0xff, 0xff, 1, 0, 0, 0}, /* the same with x2APIC ids */
     };
-    u32 next = 0, nr_others = 0;
+    u32 next = 0, nr_others = 0, nr_x2 = 0;
     gpa_t madt, at, end;
 
-    assert_int_equal(guest_acpi_build(vm, nr_vcpus, &rsdp), 0);
+    assert_int_equal(guest_acpi_build(vm, ids, nr_vcpus, &rsdp), 0);
     madt = table("APIC");
     end = madt + get(madt + 4, 4);
     assert_int_equal(get(madt + 36, 4), 0xfee00000);
@@ -330,26 +334,28 @@ static void check_madt(u32 nr_vcpus)
         u32 type = get(at, 1);
 
         if (type == 0) {
-            assert_true(next < 255);
+            assert_true(ids[next] < 255);
             assert_int_equal(get(at + 1, 1), 8);
             assert_int_equal(get(at + 2, 1), next);
-            assert_int_equal(get(at + 3, 1), next++);
+            assert_int_equal(get(at + 3, 1), ids[next++]);
             assert_int_equal(get(at + 4, 4), 1);
         } else if (type == 9) {
-            assert_true(next >= 255);
+            assert_true(ids[next] >= 255);
+            nr_x2++;
             assert_int_equal(get(at + 1, 1), 16);
-            assert_int_equal(get(at + 4, 4), next);
+            assert_int_equal(get(at + 4, 4), ids[next]);
             assert_int_equal(get(at + 8, 4), 1);
             assert_int_equal(get(at + 12, 4), next++);
         } else {
             assert_true(nr_others < ARRAY_SIZE(others));
             assert_memory_equal(vm->ram + at, others[nr_others], others[nr_others][1]);
-            nr_others++;
+            if (++nr_others == 3 && nr_x2 == nr_vcpus)
+                nr_others++;
         }
     }
     assert_int_equal(at, end);
     assert_int_equal(next, nr_vcpus);
-    assert_int_equal(nr_others, ARRAY_SIZE(others));
+    assert_int_equal(nr_others, ARRAY_SIZE(others) - !nr_x2);
 }
 
 static void test_madt(void **state)
@@ -359,17 +365,23 @@ static void test_madt(void **state)
     check_madt(4);
     check_madt(255);
     check_madt(300);
+    ids[0] = 300;
+    ids[1] = 254;
+    ids[2] = 0x7fff;
+    check_madt(1);
+    check_madt(2);
+    check_madt(3);
 }
 
 static void test_no_room(void **state)
 {
     (void)state;
-    assert_int_equal(guest_acpi_build(vm, 20000, &rsdp), ERR_NOMEM);
+    assert_int_equal(guest_acpi_build(vm, ids, 20000, &rsdp), ERR_NOMEM);
     for (gpa_t at = MiB(1); at < MiB(2); at++)
         if (vm->ram[at] != 0xcc)
             fail_msg("wrote beyond 1 MiB");
     vm->ram_size = 0xe0100;
-    assert_int_equal(guest_acpi_build(vm, 1, &rsdp), ERR_RANGE);
+    assert_int_equal(guest_acpi_build(vm, ids, 1, &rsdp), ERR_RANGE);
 }
 
 int main(void)

@@ -10,12 +10,13 @@ enum { REG_ID, REG_VERSION, REG_ARBITRATION, REG_ENTRY0 = 0x10 };
 #define VERSION 0x20 /* has the EOI register */
 
 #define ENTRY_MODE(e)    ((e) >> 8 & 7)
+#define ENTRY_DEST(e)    ((u32)((e) >> 56 | ((e) >> 49 & 0x7f) << 8)) /* with the extended destination id */
 #define MODE_LOWEST      1
 #define ENTRY_STATUS     BIT(12)
 #define ENTRY_REMOTE_IRR BIT(14)
 #define ENTRY_LEVEL      BIT(15)
 #define ENTRY_MASKED     BIT(16)
-#define ENTRY_WRITABLE   (0xff0000000001ffffull & ~(ENTRY_STATUS | ENTRY_REMOTE_IRR))
+#define ENTRY_WRITABLE   (0xfffe00000001ffffull & ~(ENTRY_STATUS | ENTRY_REMOTE_IRR))
 
 struct ioapic {
     struct vm *vm;
@@ -37,7 +38,7 @@ static void send(struct ioapic *io, u32 pin)
 
     if (is_level(e))
         io->entry[pin] |= ENTRY_REMOTE_IRR;
-    lapic_message(io->vm, (u32)e & 0xffff, (u8)(e >> 56));
+    lapic_message(io->vm, (u32)e & 0xffff, ENTRY_DEST(e));
 }
 
 /* A level-triggered input asks for as long as it is high and its last interrupt is done. */

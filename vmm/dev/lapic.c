@@ -5,6 +5,12 @@
 #include "vmm/dev/lapic_state.h"
 
 #define NR_VECTORS 256
+#define XAPIC_BASE (LAPIC_BASE | LAPIC_BASE_ENABLE)
+
+static u32 x2_logical_id(const struct lapic *l)
+{
+    return l->id >> 4 << 16 | 1u << (l->id & 15);
+}
 
 static void set_bit(u32 *bits, u8 vector)
 {
@@ -183,7 +189,7 @@ void lapic_reset(struct lapic *l)
     l->extint = false;
     l->tpr = l->esr = l->errors = l->icr = l->icr_high = 0;
     l->timer_initial = l->timer_divide = 0;
-    l->ldr = lapic_is_x2(l) ? l->id >> 4 << 16 | 1u << (l->id & 15) : 0;
+    l->ldr = lapic_is_x2(l) ? x2_logical_id(l) : 0;
     l->dfr = ~0u;
     l->svr = 0xff;
     for (u32 i = 0; i < LVT_COUNT; i++)
@@ -192,7 +198,8 @@ void lapic_reset(struct lapic *l)
 
 void lapic_power_up(struct lapic *l)
 {
-    l->base = LAPIC_BASE | LAPIC_BASE_ENABLE | (vcpu_id(l->vcpu) ? 0 : LAPIC_BASE_BSP);
+    l->base = XAPIC_BASE | (vcpu_id(l->vcpu) ? 0 : LAPIC_BASE_BSP) |
+              (l->id > LAPIC_XAPIC_ID_MAX ? LAPIC_BASE_EXTD : 0);
     lapic_place(l);
     lapic_reset(l);
     if (vcpu_id(l->vcpu))
@@ -201,17 +208,20 @@ void lapic_power_up(struct lapic *l)
     l->lvt[LVT_LINT1] = MODE_NMI << 8;
 }
 
-struct lapic *lapic_create(struct vcpu *vcpu)
+struct lapic *lapic_create(struct vcpu *vcpu, u32 id)
 {
     struct lapic *l = vm_alloc(vcpu_vm(vcpu), sizeof(*l));
 
     if (!l)
         return NULL;
     l->vcpu = vcpu;
-    l->id = vcpu_id(vcpu);
+    l->id = id;
+    l->base = XAPIC_BASE; /* in which mode it takes its place on the bus, for later too */
+    if (lapic_place(l))
+        return NULL;
     lapic_timer_init(l);
     lapic_power_up(l);
-    return l->placed ? l : NULL;
+    return l;
 }
 
 u64 lapic_base_read(const struct lapic *l)
@@ -244,6 +254,6 @@ int lapic_base_write(struct lapic *l, u64 value)
     if (from && !to)
         lapic_reset(l);
     else if (from != to && to == mode_bits)
-        l->ldr = l->id >> 4 << 16 | 1u << (l->id & 15);
+        l->ldr = x2_logical_id(l);
     return OK;
 }

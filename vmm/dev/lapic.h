@@ -22,9 +22,11 @@ struct vm;
 struct vcpu;
 struct lapic;
 
-/* The APIC of one vCPU, powered up; null when there is no memory. On vCPU 0 LINT0 is ExtINT and LINT1 NMI, as
- * firmware leaves them. */
-struct lapic *lapic_create(struct vcpu *vcpu);
+#define LAPIC_XAPIC_ID_MAX 254u
+
+/* The APIC of one vCPU, powered up; null when there is no memory. It is as firmware leaves it: on vCPU 0
+ * LINT0 is ExtINT and LINT1 NMI, and an id above LAPIC_XAPIC_ID_MAX has x2APIC mode enabled. */
+struct lapic *lapic_create(struct vcpu *vcpu, u32 id);
 /* INIT: everything but the ID, IA32_APIC_BASE and x2APIC mode returns to its start value. */
 void lapic_reset(struct lapic *l);
 /* Power-up or RESET#: as created. */
@@ -46,9 +48,12 @@ bool lapic_accepts_extint(const struct lapic *l);
 bool lapic_wants_extint(const struct lapic *l);
 void lapic_ack_extint(struct lapic *l);
 
-/* A message from an I/O APIC or an MSI: vector, delivery mode, destination mode and trigger mode as in the
- * ICR. */
-void lapic_message(struct vm *vm, u32 low, u8 destination);
+/*
+ * A message from an I/O APIC or an MSI: vector, delivery mode, destination mode and trigger mode as in the
+ * ICR. The destination has 15 bits: the upper seven are the extended destination id, as KVM, Xen and Hyper-V
+ * define it, in bits 11:5 of an MSI's address and 55:49 of an I/O APIC's entry.
+ */
+void lapic_message(struct vm *vm, u32 low, u32 destination);
 
 u32 lapic_id(const struct lapic *l);
 u8 lapic_tpr(const struct lapic *l); /* CR8 is bits 7:4 */

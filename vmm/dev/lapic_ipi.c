@@ -31,6 +31,12 @@ static bool logical_match(const struct lapic *l, u32 destination)
     return false;
 }
 
+/* 'x2APIC State Transitions': in xAPIC mode the id is the low byte of the other mode's. */
+static u32 own_id(const struct lapic *l)
+{
+    return lapic_is_x2(l) ? l->id : (u8)l->id;
+}
+
 static bool is_target(const struct message *m, const struct lapic *l)
 {
     if (!lapic_enabled(l))
@@ -45,7 +51,7 @@ static bool is_target(const struct message *m, const struct lapic *l)
     default:
         if (m->broadcast)
             return true;
-        return m->icr & ICR_LOGICAL ? logical_match(l, m->destination) : l->id == m->destination;
+        return m->icr & ICR_LOGICAL ? logical_match(l, m->destination) : own_id(l) == m->destination;
     }
 }
 
@@ -122,7 +128,7 @@ void lapic_send(struct lapic *l, u32 icr, u32 destination)
     send(&m, vcpu_vm(l->vcpu));
 }
 
-void lapic_message(struct vm *vm, u32 low, u8 destination)
+void lapic_message(struct vm *vm, u32 low, u32 destination)
 {
     struct message m = {
         .icr = (low & (0x7ff | ICR_LOGICAL | ICR_LEVEL)) | ICR_ASSERT,

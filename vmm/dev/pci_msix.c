@@ -18,7 +18,7 @@
 #define PBA_OFFSET        0x800
 #define MESSAGE_AREA(a)   ((a) >> 20)
 #define MESSAGE_LAPICS    0xfee
-#define MESSAGE_DEST(a)   ((u8)((a) >> 12))
+#define MESSAGE_DEST(a)   (((a) >> 12 & 0xff) | ((a) >> 5 & 0x7f) << 8) /* with the extended destination id */
 #define MESSAGE_LOGICAL   BIT(2)
 #define ICR_LOGICAL       BIT(11)
 #define MESSAGE_DATA_BITS 0x87ff /* trigger mode, delivery mode, vector: as in the ICR */
