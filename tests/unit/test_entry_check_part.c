@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: MIT */
-/* links: vmm/entry_check.c vmm/entry_check_ctls.c vmm/entry_check_event.c vmm/entry_check_host.c
- * vmm/entry_check_guest.c */
-/* links: vmm/entry_check_segs.c vmm/entry_check_state.c vmm/entry_check_msr.c arch/x86/vmx_caps.c
- * arch/x86/vmx_names.c */
+/* links: vmm/entry_check.c vmm/entry_check_ctls.c vmm/entry_check_event.c vmm/entry_check_host.c */
+/* links: vmm/entry_check_guest.c vmm/entry_check_segs.c vmm/entry_check_state.c vmm/entry_check_msr.c */
+/* links: arch/x86/vmx_caps.c */
 /* A VMCS that has passed all checks: after changes of a few fields the checks of that part find what all of
  * them find. */
 #include "tests/unit/entry_case.h"

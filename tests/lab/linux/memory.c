@@ -106,6 +106,7 @@ static void *reader(void *unused)
  * ones. */
 uint64_t check_mappings(const struct stress *s)
 {
+    const int populate = s->few ? MAP_POPULATE : 0; /* no page faults */
     uint64_t rounds = 1;
     pthread_t thread;
 
@@ -115,7 +116,7 @@ uint64_t check_mappings(const struct stress *s)
     must(pthread_create(&thread, NULL, reader, NULL) == 0, "pthread_create");
     for (; !over(s); rounds++) {
         void *p = mmap(mapped.area, PAGES * PAGE, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | populate, -1, 0);
 
         must(p == mapped.area, "mmap at the same place");
         for (uint64_t i = 0; i < PAGES * WORDS; i++) {

@@ -11,6 +11,7 @@ struct stress {
     uint64_t end;     /* of CLOCK_MONOTONIC, in ns */
     uint64_t *newest; /* of check_clock(): two words that all processes share */
     const char *path; /* of this program */
+    bool few;         /* exceptions, see main() */
 };
 
 /* Each returns how often it went round; a wrong result ends the process by fail(). */
