@@ -54,8 +54,9 @@ def linux_vm(name, do, words="quiet panic=-1", memory="256M", **options):
 def boot_linux(boot, linux):
     def start(configuration, cpus=1, **options):
         result = boot(configuration, files=linux, cpus=cpus, **{"memory": 1024, "timeout": 400, **options})
-        if cpus > 1 and any(map(STALE_RIP.search, result.lines)):
-            pytest.xfail("the emulator saved a RIP of before an exception: docs/testing.md")
+        stale = next(filter(STALE_RIP.search, result.lines), None)
+        if cpus > 1 and stale:
+            pytest.xfail(f"the emulator saved a RIP of before an exception, see docs/testing.md: {stale}")
         return result
 
     return start
