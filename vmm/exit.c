@@ -12,6 +12,7 @@
 #include "lib/log.h"
 #include "vmm/dev/lapic.h"
 #include "vmm/fail.h"
+#include "vmm/sched.h"
 #include "vmm/skip.h"
 
 #define HYPERCALL_UNKNOWN (~0ull)
@@ -95,6 +96,16 @@ static bool exit_skip(struct vcpu *v)
 {
     vcpu_skip_instruction(v);
     return vcpu_in_time(v);
+}
+
+/* A loop waits for another vCPU: one that waits for this CPU may be it. */
+static bool exit_pause(struct vcpu *v)
+{
+    vcpu_skip_instruction(v);
+    if (!sched_contended(this_vmm_cpu()))
+        return vcpu_in_time(v);
+    v->slice_end = 0;
+    return false;
 }
 
 /* Instructions that this virtual CPU does not have. */
@@ -189,6 +200,7 @@ static bool (*const exits[VMX_NR_EXIT_REASONS])(struct vcpu *v) = {
     [EXIT_REASON_WRMSR] = exit_wrmsr,
     [EXIT_REASON_MWAIT] = exit_undefined,
     [EXIT_REASON_MONITOR] = exit_undefined,
+    [EXIT_REASON_PAUSE] = exit_pause,
     [EXIT_REASON_EPT_VIOLATION] = exit_ept_violation,
     [EXIT_REASON_EPT_MISCONFIGURATION] = exit_misconfiguration,
     [EXIT_REASON_INVEPT] = exit_vmx,

@@ -149,6 +149,9 @@ static const struct row rows[] = {
     /* #DB and #AC: a guest could keep the CPU in their delivery for ever. #MC belongs to Nidus. */
     CONST(EXCEPTION_BITMAP, VMCS_EXCEPTION_BITMAP),
     CONST(VMCS_LINK_POINTER, ~0ull),
+    /* In ticks of the TSC: PAUSEs this close together are a loop, which exits after this long. */
+    CONST(PLE_GAP, VMCS_PLE_GAP),
+    CONST(PLE_WINDOW, VMCS_PLE_WINDOW),
     CONST(XSS_EXITING_BITMAP, ~0ull),
     FN(IO_BITMAP_A, io_bitmap_a),
     FN(IO_BITMAP_B, io_bitmap_b),

@@ -16,6 +16,8 @@ void vmcs_set_cpu(void);
 u64 vmcs_cr0_mask(struct vcpu *v);
 u64 vmcs_cr4_mask(struct vcpu *v);
 u64 vmcs_secondary_controls(struct vcpu *v);
+#define VMCS_PLE_GAP          128
+#define VMCS_PLE_WINDOW       4096
 #define VMCS_EXCEPTION_BITMAP (BIT(VEC_DB) | BIT(VEC_AC) | BIT(VEC_MC))
 
 #endif

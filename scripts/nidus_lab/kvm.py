@@ -4,7 +4,7 @@
 import lzma
 import os
 
-from nidus_lab import demo, packages
+from nidus_lab import debian, packages
 from nidus_lab.common import TOP, command
 
 SOURCES = os.path.join(TOP, "guest/kvm")
@@ -18,7 +18,7 @@ GUEST = ("-ffreestanding", "-nostdlib", "-static", "-fno-pic", "-no-pie", "-mno-
 
 def module(name, work):
     """The path of a kernel module as insmod wants it: later Debian releases compress them."""
-    path = demo.one(demo.fetch(), f"lib/modules/*/kernel/**/{name}.ko", f"lib/modules/*/kernel/**/{name}.ko.xz",
+    path = debian.one(debian.fetch(), f"lib/modules/*/kernel/**/{name}.ko", f"lib/modules/*/kernel/**/{name}.ko.xz",
                     f"usr/lib/modules/*/kernel/**/{name}.ko.xz")
     if not path.endswith(".xz"):
         return path
@@ -37,10 +37,15 @@ def compile_l2(work):
     return [program, guest]
 
 
+def programs(work):
+    """The files for /bin of an initramfs: l2, its guest, and the modules."""
+    return [*compile_l2(work), *(module(name, work) for name in MODULES)]
+
+
 def make(work):
     """Makes the files of such an L1 in the directory work: their names -> paths."""
     with open(os.path.join(SOURCES, "init"), encoding="ascii") as file:
         init = file.read()
     out = os.path.join(work, "kvm.cpio")
-    demo.initramfs(out, work, init, [*compile_l2(work), *(module(name, work) for name in MODULES)])
-    return {"vmlinuz": demo.kernel(), "kvm.cpio": out}
+    debian.initramfs(out, work, init, programs(work))
+    return {"vmlinuz": debian.kernel(), "kvm.cpio": out}

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The set-up of scripts/test: every package and emulator that the tests use, and the boot images' tools."""
 
-from nidus_lab import bochs, demo, packages
+from nidus_lab import bochs, debian, packages
 from nidus_lab.common import LabError, say
 
 NEEDS = ("build", "efi", "bios-image", "uefi-image", "uefi-app-image", "ovmf", "qemu", "unit-tests", "lab-tests", "demo")
@@ -12,7 +12,7 @@ def main(_argv):
         packages.ensure(*NEEDS)
         found, origin = bochs.find()
         say(f"Bochs {'.'.join(map(str, found.version))} ({origin})")
-        demo.fetch()
+        debian.fetch()
     except LabError as error:
         say(f"error: {error}")
         return error.status

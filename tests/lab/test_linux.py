@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from nidus_lab import demo, packages
+from nidus_lab import debian, packages
 
 HERE = pathlib.Path(__file__).resolve().parent / "linux"
 SHORT = ((1, 1, "bios"), (2, 1, "uefi"), (2, 2, "uefi-app"), (4, 2, "bios"))
@@ -39,8 +39,8 @@ def linux(tmp_path_factory):
     sources = [*HERE.glob("*.c"), *HERE.glob("*.S")]
     subprocess.run(["gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", work / "stress", *sources],
                    check=True)
-    demo.initramfs(work / "initramfs.cpio", work, (HERE / "init").read_text(), [str(work / "stress")])
-    return {"vmlinuz": demo.kernel(), "initramfs.cpio": work / "initramfs.cpio"}
+    debian.initramfs(work / "initramfs.cpio", work, (HERE / "init").read_text(), [str(work / "stress")])
+    return {"vmlinuz": debian.kernel(), "initramfs.cpio": work / "initramfs.cpio"}
 
 
 def linux_vm(name, do, words="quiet panic=-1", memory="256M", **options):

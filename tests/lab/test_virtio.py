@@ -10,7 +10,7 @@ import subprocess
 
 import pytest
 
-from nidus_lab import demo, packages
+from nidus_lab import debian, packages
 
 DRIVERS = ("virtio", "virtio_ring", "virtio_pci_legacy_dev", "virtio_pci_modern_dev", "virtio_pci", "virtio_blk", "failover",
            "net_failover", "virtio_net", "virtio-rng", "virtio_console")
@@ -67,9 +67,9 @@ $b poweroff -f
 
 
 def initramfs(path, init):
-    tree = demo.fetch()
+    tree = debian.fetch()
     drivers = [glob.glob(f"{tree}/lib/modules/*/**/{name}.ko", recursive=True)[0] for name in DRIVERS]
-    demo.initramfs(str(path), str(path.parent), init, drivers)
+    debian.initramfs(str(path), str(path.parent), init, drivers)
 
 
 def root_disk(directory):
@@ -78,7 +78,7 @@ def root_disk(directory):
     tree = directory / "tree"
     for name in ("bin", "sbin", "dev", "proc", "sys"):
         (tree / name).mkdir(parents=True)
-    shutil.copy(demo.one(demo.fetch(), "bin/busybox", "usr/bin/busybox"), tree / "bin")
+    shutil.copy(debian.one(debian.fetch(), "bin/busybox", "usr/bin/busybox"), tree / "bin")
     (tree / "sbin/init").write_text(ON_THE_DISK)
     os.chmod(tree / "sbin/init", 0o755)
     data = random.Random(1).randbytes(3000001)
@@ -95,7 +95,7 @@ def vm(name, *lines):
 def test_root_file_system(boot, tmp_path):
     total = root_disk(tmp_path)
     initramfs(tmp_path / "initramfs.cpio", TO_THE_DISK)
-    shutil.copyfile(demo.kernel(), tmp_path / "vmlinuz")
+    shutil.copyfile(debian.kernel(), tmp_path / "vmlinuz")
     result = boot(vm("one", "cmdline = console=ttyS0 quiet", "memory = 256M", "disk = disk.img", "rng = on",
                      "vconsole = on"), memory=1024)
     assert result.status == 0
@@ -109,7 +109,7 @@ def test_root_file_system(boot, tmp_path):
 @pytest.mark.parametrize("cpus", [1, 2])
 def test_two_vms_on_a_network(boot, tmp_path, cpus):
     initramfs(tmp_path / "initramfs.cpio", ON_THE_NETWORK)
-    shutil.copyfile(demo.kernel(), tmp_path / "vmlinuz")
+    shutil.copyfile(debian.kernel(), tmp_path / "vmlinuz")
     result = boot("".join(vm(f"n{n}", f"cmdline = console=ttyS0 quiet {n}", "memory = 192M", "net = lan") for n in (1, 2)),
                   memory=1024, cpus=cpus, timeout=300)
     assert result.status == 0

@@ -52,7 +52,7 @@ static void test_everything_granted(void **state)
     assert_int_equal(f.word[VMX_WORD_PROC2], PROC2_ENABLE_EPT | PROC2_UNRESTRICTED_GUEST | PROC2_ENABLE_VPID |
                                                  PROC2_ENABLE_RDTSCP | PROC2_ENABLE_INVPCID |
                                                  PROC2_ENABLE_XSAVES | PROC2_WBINVD_EXITING |
-                                                 PROC2_USER_WAIT_AND_PAUSE);
+                                                 PROC2_PAUSE_LOOP_EXITING | PROC2_USER_WAIT_AND_PAUSE);
     assert_int_equal(f.word[VMX_WORD_PROC3], 0);
     assert_int_equal(f.word[VMX_WORD_EXIT], EXITCTL_DEFAULT1 | EXITCTL_HOST_ADDRESS_SPACE_SIZE |
                                                 EXITCTL_ACK_INTERRUPT_ON_EXIT | EXITCTL_SAVE_EFER |

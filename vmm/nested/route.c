@@ -46,6 +46,11 @@ static bool wants_wbinvd(struct vcpu *v)
     return secondary12(v) & PROC2_WBINVD_EXITING;
 }
 
+static bool wants_pause(struct vcpu *v)
+{
+    return V12(v, PRIMARY_CONTROLS) & PROC_PAUSE_EXITING || secondary12(v) & PROC2_PAUSE_LOOP_EXITING;
+}
+
 /* --- exits that Nidus makes something else of --- */
 
 static bool own_wrmsr(struct vcpu *v)
@@ -192,7 +197,7 @@ static const struct route routes[VMX_NR_EXIT_REASONS] = {
     [EXIT_REASON_MWAIT] = IF(PRIMARY_CONTROLS, PROC_MWAIT_EXITING),
     [EXIT_REASON_MONITOR_TRAP_FLAG] = L1,
     [EXIT_REASON_MONITOR] = IF(PRIMARY_CONTROLS, PROC_MONITOR_EXITING),
-    [EXIT_REASON_PAUSE] = L1,
+    [EXIT_REASON_PAUSE] = ASK(wants_pause),
     [EXIT_REASON_TPR_BELOW_THRESHOLD] = L1,
     [EXIT_REASON_APIC_ACCESS] = L1,
     [EXIT_REASON_GDTR_IDTR_ACCESS] = L1,

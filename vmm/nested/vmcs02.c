@@ -53,8 +53,6 @@ static const u16 taken_over[] = {
     VI_CR3_TARGET_2,
     VI_CR3_TARGET_3,
     VI_TPR_THRESHOLD,
-    VI_PLE_GAP,
-    VI_PLE_WINDOW,
     VI_TSC_MULTIPLIER,
 };
 
@@ -120,6 +118,15 @@ u64 vmcs02_tsc_offset(struct vcpu *v)
     return has(v, VI_PRIMARY_CONTROLS, PROC_USE_TSC_OFFSETTING) ? own + V12(v, TSC_OFFSET) : own;
 }
 
+/* Whoever makes it: a loop of PAUSEs exits, to L1 if L1 wants that. */
+static void fill_pause_loop(struct vcpu *v)
+{
+    bool l1 = secondary12(v) & PROC2_PAUSE_LOOP_EXITING;
+
+    put(VI_PLE_GAP, l1 ? V12(v, PLE_GAP) : VMCS_PLE_GAP);
+    put(VI_PLE_WINDOW, l1 ? V12(v, PLE_WINDOW) : VMCS_PLE_WINDOW);
+}
+
 static void fill_pages(struct vcpu *v)
 {
     paddr_t pa;
@@ -160,6 +167,7 @@ static void fill_controls(struct vcpu *v)
     vmwrite(TSC_OFFSET, vmcs02_tsc_offset(v));
     v->nested->tsc_offset01 = v->tsc_offset;
     nested_merge_msr_bitmap(v);
+    fill_pause_loop(v);
     fill_pages(v);
     fill_translation(v);
 }
