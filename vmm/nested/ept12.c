@@ -1,117 +1,126 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmm/nested/ept12.h"
-#include "vmm/ept.h"
 
-#define LEVELS     4u
-#define RIGHTS     EPT_RWX
-#define TYPE(e)    ((e) >> EPT_TYPE_SHIFT & 7)
-#define IPAT       BIT(6)
-#define MAX_ROUNDS 8 /* of flags that others set at the same time */
+#define LEVELS      4u
+#define MAX_RESTART 16
 
-static u64 span(u32 level)
+/* Entries by level. */
+struct walk {
+    u64 entry[LEVELS + 1];
+    gpa_t at[LEVELS + 1];
+    u32 level; /* where it stands, in the end that of the page */
+};
+
+static u32 shift_of(u32 level)
 {
-    return PAGE_SIZE << (9 * (level - 1));
-}
-
-static bool present(u64 e)
-{
-    return e & RIGHTS;
+    return PAGE_SHIFT + 9 * (level - 1);
 }
 
 static bool is_leaf(u64 e, u32 level)
 {
-    return level == 1 || (level <= 3 && e & EPT_LARGE);
+    return level == 1 || e & EPT_LARGE;
 }
 
-static bool rights_bad(const struct ept12 *e, u64 entry)
+/* 'Format of an EPT PML4 Entry' and the tables behind it: bits that must be 0, besides addresses beyond the
+ * width. */
+static u64 reserved(const struct ept12 *t, u64 e, u32 level)
 {
-    return (entry & RIGHTS) == EPT_WRITE || (entry & RIGHTS) == (EPT_WRITE | EPT_EXEC) ||
-           ((entry & RIGHTS) == EPT_EXEC && !(e->caps & EPT_CAP_EXECUTE_ONLY));
-}
+    static const struct {
+        u64 pointer, leaf, leaf_needs;
+    } bits[LEVELS + 1] = {
+        [4] = {BITS(7, 3), 0, 0},
+        [3] = {BITS(6, 3), BITS(29, 12), EPT_CAP_1G},
+        [2] = {BITS(6, 3), BITS(20, 12), EPT_CAP_2M},
+    };
 
-/* Bits that must be 0, by level and kind. */
-static u64 reserved(const struct ept12 *e, u64 entry, u32 level)
-{
-    u64 address = EPT_ADDR & ~(BIT(e->maxphyaddr) - 1);
-
-    if (!is_leaf(entry, level))
-        return address | BITS(6, 3) | (level == LEVELS ? BIT(7) : 0);
     if (level == 1)
-        return address;
-    return address | ((span(level) - 1) & EPT_ADDR);
+        return 0;
+    if (!(e & EPT_LARGE))
+        return bits[level].pointer;
+    return t->caps & bits[level].leaf_needs ? bits[level].leaf : EPT_LARGE;
 }
 
-/* SDM, 'EPT Misconfigurations'. */
-static bool misconfigured(const struct ept12 *e, u64 entry, u32 level)
+/* 'EPT Misconfigurations', of an entry that is present. */
+static bool is_misconfigured(const struct ept12 *t, u64 e, u32 level)
 {
-    const u64 large = level == 3 ? EPT_CAP_1G : EPT_CAP_2M;
+    static const bool never[8] = {[EPT_WRITE] = true, [EPT_WRITE | EPT_EXEC] = true};
+    static const bool no_type[8] = {[2] = true, [3] = true, [7] = true};
 
-    if (rights_bad(e, entry) || entry & reserved(e, entry, level))
+    if (never[e & EPT_RWX] || ((e & EPT_RWX) == EPT_EXEC && !(t->caps & EPT_CAP_EXECUTE_ONLY)))
         return true;
-    if (!is_leaf(entry, level))
-        return false;
-    return TYPE(entry) == 2 || TYPE(entry) == 3 || TYPE(entry) == 7 || (level > 1 && !(e->caps & large));
+    if (e & (reserved(t, e, level) | BITS(51, t->maxphyaddr)))
+        return true;
+    return is_leaf(e, level) && no_type[e >> EPT_TYPE_SHIFT & 7];
 }
 
-struct step {
-    gpa_t at;
-    u64 entry;
-};
-
-/* SDM, 'Accessed and Dirty Flags for EPT'. */
-static bool set_flags(const struct ept12 *e, const struct step *steps, u32 nr, bool write)
+static enum ept12_outcome descend(const struct ept12 *t, gpa_t gpa2, u64 access, struct walk *w, u64 *rights)
 {
-    for (u32 i = 0; i < nr; i++) {
-        u64 new = steps[i].entry | EPT_ACCESSED | (write && i == nr - 1 ? EPT_DIRTY : 0);
+    gpa_t table = t->eptp & EPT_ADDR;
 
-        if (new != steps[i].entry && e->update(e->ctx, steps[i].at, steps[i].entry, new))
+    w->level = LEVELS;
+    *rights = gpa2 >> shift_of(LEVELS + 1) ? 0 : EPT_RWX;
+    if (!*rights)
+        return EPT12_VIOLATION;
+    for (;; w->level--) {
+        gpa_t at = table + (gpa2 >> shift_of(w->level) & 511) * 8;
+        u64 e = 0;
+
+        if (t->read(t->ctx, at, &e))
+            e = ~0ull;
+        *rights &= e;
+        if (!(e & EPT_RWX))
+            return EPT12_VIOLATION;
+        if (is_misconfigured(t, e, w->level))
+            return EPT12_MISCONFIG;
+        w->entry[w->level] = e;
+        w->at[w->level] = at;
+        if (is_leaf(e, w->level))
+            return access & ~*rights & EPT_RWX ? EPT12_VIOLATION : EPT12_OK;
+        table = e & EPT_ADDR;
+    }
+}
+
+/* 'Accessed and Dirty Flags for EPT'. False: an entry has changed. */
+static bool set_flags(const struct ept12 *t, struct walk *w, u64 access)
+{
+    for (u32 level = LEVELS; level >= w->level; level--) {
+        u64 e = w->entry[level], new = e | EPT_ACCESSED;
+
+        if (level == w->level && access & EPT_WRITE)
+            new |= EPT_DIRTY;
+        if (new == e)
+            continue;
+        if (t->update(t->ctx, w->at[level], e, new))
             return false;
+        w->entry[level] = new;
     }
     return true;
 }
 
-static enum ept12_outcome walk_once(const struct ept12 *e, gpa_t gpa2, u64 access, struct ept12_result *out)
+enum ept12_outcome ept12_walk(const struct ept12 *t, gpa_t gpa2, u64 access, struct ept12_result *out)
 {
-    struct step steps[LEVELS];
-    gpa_t table = e->eptp & EPT_ADDR;
-    bool flags = e->eptp & EPTP_ACCESSED_DIRTY;
+    bool flags = t->eptp & EPTP_ACCESSED_DIRTY;
+    enum ept12_outcome outcome;
+    struct walk w;
+    u64 leaf, in_page;
 
-    for (u32 level = LEVELS, nr = 0;; level--) {
-        gpa_t at = table + 8 * (gpa2 / span(level) % 512);
-        u64 entry = e->read(e->ctx, at);
-
-        steps[nr++] = (struct step){at, entry};
-        out->rights &= entry;
-        if (!present(entry))
-            return EPT12_VIOLATION;
-        if (misconfigured(e, entry, level))
-            return EPT12_MISCONFIG;
-        table = entry & EPT_ADDR;
-        if (!is_leaf(entry, level))
-            continue;
-        if (access & ~out->rights)
-            return EPT12_VIOLATION;
-        if (flags && !set_flags(e, steps, nr, access & EPT_WRITE))
-            return EPT12_BUSY;
-        out->size = span(level);
-        out->gpa1 = table + gpa2 % out->size;
-        out->ipat = entry & IPAT;
-        out->clean = flags && !(entry & EPT_DIRTY) && !(access & EPT_WRITE);
-        return EPT12_OK;
+    if (flags && access & EPT12_PAGING)
+        access |= EPT_WRITE;
+    /* Who keeps changing entries has no claim on their flags. */
+    for (u32 n = 0; n < MAX_RESTART; n++) {
+        outcome = descend(t, gpa2, access, &w, &out->rights);
+        out->level = w.level;
+        out->qualification = (access & EPT_RWX) | out->rights << 3;
+        if (outcome != EPT12_OK)
+            return outcome;
+        if (!flags || set_flags(t, &w, access))
+            break;
     }
-}
-
-enum ept12_outcome ept12_walk(const struct ept12 *e, gpa_t gpa2, u64 access, struct ept12_result *out)
-{
-    enum ept12_outcome outcome = EPT12_BUSY;
-
-    for (u32 round = 0; outcome == EPT12_BUSY && round < MAX_ROUNDS; round++) {
-        *out = (struct ept12_result){.rights = RIGHTS};
-        if (gpa2 >> EPT_GPA_BITS) {
-            out->rights = 0;
-            return EPT12_VIOLATION;
-        }
-        outcome = walk_once(e, gpa2, access, out);
-    }
-    return outcome;
+    leaf = w.entry[w.level];
+    out->size = BIT(shift_of(w.level));
+    in_page = out->size - 1;
+    out->gpa1 = (leaf & EPT_ADDR & ~in_page) | (gpa2 & in_page);
+    out->type = leaf >> EPT_TYPE_SHIFT & 15;
+    out->dirty = !flags || leaf & EPT_DIRTY;
+    return EPT12_OK;
 }
