@@ -53,13 +53,16 @@ static inline void invept_all(void)
     asm volatile("invept %0, %1" : : "m"(d), "r"(2ull) : "cc", "memory");
 }
 
-/* What it has cached of one EPT. */
+/* What this CPU has cached of the tables of one EPT pointer; all, if it cannot tell. */
 static inline void invept_single(u64 eptp)
 {
     struct {
         u64 eptp, reserved;
     } d = {eptp, 0};
-    asm volatile("invept %0, %1" : : "m"(d), "r"(1ull) : "cc", "memory");
+    if (vmx_has(&vmx_features, VF_INVEPT_SINGLE))
+        asm volatile("invept %0, %1" : : "m"(d), "r"(1ull) : "cc", "memory");
+    else
+        invept_all();
 }
 
 /* Forgets what this CPU has cached of one VPID's translations. */

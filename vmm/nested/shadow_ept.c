@@ -1,54 +1,57 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A vCPU's shadow EPTs: for each of the EPT pointers that L1 has used lately a tree that leads from L2's
- * physical addresses to the machine's. It is to L1's tables what a TLB is to page tables: filled on a
- * violation, thrown away by INVEPT or at any time. Only its own vCPU uses it, so that it needs no lock. The
- * VM's own EPT only ever grows (vm_populate()): what has been put in here stays right.
+ * The shadow EPT: L2's physical addresses by way of ept12 and of the VM's own tables, as far as L2 has asked
+ * for them. Like a TLB's its contents follow ept12 only when L1 runs INVEPT; what the VM's own tables have
+ * mapped never changes.
  */
-#include "arch/x86/asm.h"
 #include "arch/x86/vmx.h"
 #include "vmm/mmio_host.h"
 #include "vmm/nested/ept12.h"
-#include "vmm/nested/nested.h"
-#include "vmm/vmm.h"
+#include "vmm/vm.h"
 
-#define NR_ROOTS   4u
-#define MAX_TABLES 1024u /* 4 MiB; a vCPU that needs more starts anew */
+#define ROOTS      4u
+#define MAX_TABLES 512u /* of a vCPU: what they map is dropped with them */
+#define KEY        (EPT_ADDR | EPTP_ACCESSED_DIRTY)
+#define NO_KEY     (~0ull)
 
-struct shadow_root {
+struct root {
     struct ept ept;
-    u64 eptp12, eptp02;
-    u64 used; /* when */
-    bool made;
+    u64 key;  /* the ept12 that it is of: KEY of its EPTP, or NO_KEY */
+    u64 eptp; /* its own */
+    u64 used; /* shadow_ept.clock when it came into use last; 0: it never did */
 };
 
+/*
+ * A root's page stays with the vCPU: a CPU where it ran once may have cached what a root had, and must not
+ * meet it again as another vCPU's.
+ */
 struct shadow_ept {
-    struct shadow_root root[NR_ROOTS], *current;
+    struct root *now;
+    struct root roots[ROOTS];
+    u32 nr_roots;
+    u32 nr_tables;
     u64 clock;
-    u32 tables;
+    struct frame_owner *owner;
 };
 _Static_assert(sizeof(struct shadow_ept) <= PAGE_SIZE, "a page is allocated");
 
-/* --- tables --- */
-
 static paddr_t table_alloc(void *ctx)
 {
-    struct vcpu *v = ctx;
-    struct shadow_ept *s = v->nested->shadow;
-    void *p = s->tables < MAX_TABLES ? pool_alloc(&v->vm->owner, 1) : NULL;
+    struct shadow_ept *s = ctx;
+    void *p = s->nr_tables < MAX_TABLES ? pool_alloc(s->owner, 1) : NULL;
 
     if (!p)
         return EPT_NO_TABLE;
-    s->tables++;
+    s->nr_tables++;
     return pool_pa(p);
 }
 
 static void table_free(void *ctx, paddr_t pa)
 {
-    struct vcpu *v = ctx;
+    struct shadow_ept *s = ctx;
 
-    v->nested->shadow->tables--;
-    pool_free(&v->vm->owner, pool_va(pa), 1);
+    s->nr_tables--;
+    pool_free(s->owner, pool_va(pa), 1);
 }
 
 static u64 *table_access(void *ctx, paddr_t pa)
@@ -59,44 +62,35 @@ static u64 *table_access(void *ctx, paddr_t pa)
 
 static const struct ept_ops table_ops = {table_alloc, table_free, table_access};
 
-static void forget(const struct shadow_root *r)
-{
-    if (vmx_has(&vmx_features, VF_INVEPT_SINGLE))
-        invept_single(r->eptp02);
-    else
-        invept_all();
-}
+/* --- roots --- */
 
-/* Tables may only go when this CPU cannot walk them any more; others forget before the vCPU runs there again.
- */
-static void settle(struct shadow_root *r)
+/* With EPTP bit 6 the CPU takes its walks of guest page tables for writes: it must do so if and only if L1's
+ * would. On a CPU without those flags L1 misses violations of walks that only read. */
+static void set_key(struct root *r, u64 key)
 {
-    if (!r->ept.stale)
-        return;
-    forget(r);
-    ept_reclaim(&r->ept);
+    r->key = key;
+    r->ept.caps = vmx_caps.ept_vpid & ~(key & EPTP_ACCESSED_DIRTY ? 0 : EPT_CAP_ACCESSED_DIRTY);
+    r->eptp = ept_pointer(&r->ept);
 }
-
-static void empty(struct shadow_root *r)
-{
-    if (!r->made)
-        return;
-    ept_unmap(&r->ept, 0, BIT(EPT_GPA_BITS));
-    settle(r);
-}
-
-static void empty_all(struct shadow_ept *s)
-{
-    for (u32 i = 0; i < NR_ROOTS; i++)
-        empty(&s->root[i]);
-}
-
-/* --- life --- */
 
 int shadow_ept_create(struct vcpu *v)
 {
-    v->nested->shadow = pool_alloc(&v->vm->owner, 1);
-    return v->nested->shadow ? OK : ERR_NOMEM;
+    struct frame_owner *owner = &v->vm->owner;
+    struct shadow_ept *s = pool_alloc(owner, 1);
+
+    if (!s)
+        return ERR_NOMEM;
+    v->nested->shadow = s;
+    s->owner = owner;
+    s->now = &s->roots[0];
+    for (; s->nr_roots < ROOTS; s->nr_roots++) {
+        struct root *r = &s->roots[s->nr_roots];
+
+        if (ept_init(&r->ept, &table_ops, s, vmx_caps.ept_vpid, v->vm->ept.maxphyaddr))
+            return ERR_NOMEM;
+        r->key = NO_KEY;
+    }
+    return OK;
 }
 
 void shadow_ept_destroy(struct vcpu *v)
@@ -105,215 +99,200 @@ void shadow_ept_destroy(struct vcpu *v)
 
     if (!s)
         return;
-    for (u32 i = 0; i < NR_ROOTS; i++)
-        if (s->root[i].made)
-            ept_destroy(&s->root[i].ept);
-    pool_free(&v->vm->owner, s, 1);
+    for (u32 i = 0; i < s->nr_roots; i++)
+        ept_destroy(&s->roots[i].ept);
+    pool_free(s->owner, s, 1);
     v->nested->shadow = NULL;
 }
 
-void shadow_ept_moved(struct vcpu *v)
+static void flush(struct root *r)
 {
-    const struct shadow_ept *s = v->nested->shadow;
-
-    for (u32 i = 0; i < NR_ROOTS; i++)
-        if (s->root[i].made)
-            forget(&s->root[i]);
+    invept_single(r->eptp);
+    ept_reclaim(&r->ept);
 }
 
-/* --- roots --- */
-
-static bool make(struct vcpu *v, struct shadow_root *r)
+static void clear(struct root *r)
 {
-    if (r->made)
-        return true;
-    r->made = !ept_init(&r->ept, &table_ops, v, vmx_caps.ept_vpid, v->cpuid->maxphyaddr);
-    return r->made;
+    if (r->ept.nr_tables == 1)
+        return;
+    ept_clear(&r->ept);
+    flush(r);
 }
 
-/* Accessed and dirty flags as L1 has them: they decide whether a walk of L2's page tables counts as a write.
- */
-static u64 pointer(const struct shadow_root *r, u64 eptp12)
+static struct root *find(struct shadow_ept *s, u64 key)
 {
-    return (ept_pointer(&r->ept) & ~(u64)EPTP_ACCESSED_DIRTY) |
-           (vmx_caps.ept_vpid & EPT_CAP_ACCESSED_DIRTY ? eptp12 & EPTP_ACCESSED_DIRTY : 0);
-}
-
-static struct shadow_root *oldest(struct shadow_ept *s)
-{
-    struct shadow_root *r = &s->root[0];
-
-    for (u32 i = 1; i < NR_ROOTS; i++)
-        if (s->root[i].used < r->used)
-            r = &s->root[i];
-    return r;
-}
-
-static struct shadow_root *find(struct shadow_ept *s, u64 eptp12)
-{
-    for (u32 i = 0; i < NR_ROOTS; i++)
-        if (s->root[i].made && s->root[i].eptp12 == eptp12)
-            return &s->root[i];
+    for (u32 i = 0; i < ROOTS; i++)
+        if (s->roots[i].key == key)
+            return &s->roots[i];
     return NULL;
 }
 
-static struct shadow_root *take(struct vcpu *v, u64 eptp12)
+static struct root *least_recent(struct shadow_ept *s)
 {
-    struct shadow_ept *s = v->nested->shadow;
-    struct shadow_root *r = find(s, eptp12);
+    struct root *r = &s->roots[0];
 
-    if (r)
-        return r;
-    r = oldest(s);
-    empty(r);
-    if (!make(v, r)) {
-        empty_all(s);
-        if (!make(v, r))
-            return NULL;
-    }
-    r->eptp12 = eptp12;
-    r->eptp02 = pointer(r, eptp12);
+    for (u32 i = 1; i < ROOTS; i++)
+        if (s->roots[i].used < r->used)
+            r = &s->roots[i];
     return r;
+}
+
+static __attribute__((noinline)) u64 change(struct shadow_ept *s, u64 key)
+{
+    struct root *r = find(s, key);
+
+    if (!r) {
+        r = least_recent(s);
+        clear(r);
+        set_key(r, key);
+    }
+    r->used = ++s->clock;
+    s->now = r;
+    return r->eptp;
 }
 
 u64 shadow_ept_use(struct vcpu *v, u64 eptp12)
 {
     struct shadow_ept *s = v->nested->shadow;
 
-    if (likely(s->current && s->current->eptp12 == eptp12))
-        return s->current->eptp02;
-    s->current = take(v, eptp12);
-    if (!s->current) {
-        vm_crash(v, "no memory for the shadow page tables of its guest");
-        return v->vm->eptp;
-    }
-    s->current->used = ++s->clock;
-    return s->current->eptp02;
+    return likely(s->now->key == (eptp12 & KEY)) ? s->now->eptp : change(s, eptp12 & KEY);
+}
+
+void shadow_ept_moved(struct vcpu *v)
+{
+    struct shadow_ept *s = v->nested->shadow;
+
+    for (u32 i = 0; i < ROOTS; i++)
+        if (s->roots[i].used)
+            invept_single(s->roots[i].eptp);
 }
 
 void shadow_ept_invalidate(struct vcpu *v, u64 eptp12)
 {
     struct shadow_ept *s = v->nested->shadow;
 
-    for (u32 i = 0; i < NR_ROOTS; i++)
-        if (!((s->root[i].eptp12 ^ eptp12) & EPT_ADDR))
-            empty(&s->root[i]);
+    for (u32 i = 0; i < ROOTS; i++)
+        if ((s->roots[i].key & EPT_ADDR) == (eptp12 & EPT_ADDR))
+            clear(&s->roots[i]);
 }
 
 void shadow_ept_invalidate_all(struct vcpu *v)
 {
-    empty_all(v->nested->shadow);
+    struct shadow_ept *s = v->nested->shadow;
+
+    for (u32 i = 0; i < ROOTS; i++)
+        clear(&s->roots[i]);
 }
 
-/* --- translation --- */
+/* --- translations --- */
 
-static u64 read_entry(void *ctx, gpa_t gpa1)
+struct entries {
+    struct vm *vm;
+    bool no_memory; /* of Nidus's, for the page tables of L1's memory */
+};
+
+static int read_entry(void *ctx, gpa_t gpa1, u64 *entry)
 {
-    u64 entry;
+    struct entries *e = ctx;
+    int r = guest_read(e->vm, gpa1, entry, sizeof(*entry));
 
-    return guest_read(((struct vcpu *)ctx)->vm, gpa1, &entry, sizeof(entry)) ? ~0ull : entry;
+    e->no_memory |= r == ERR_NOMEM;
+    return r;
 }
 
 static int update_entry(void *ctx, gpa_t gpa1, u64 old, u64 new)
 {
-    return guest_update(((struct vcpu *)ctx)->vm, gpa1, sizeof(new), old, new);
+    return guest_update(((struct entries *)ctx)->vm, gpa1, sizeof(old), old, new);
 }
 
-static enum ept12_outcome walk12(struct vcpu *v, gpa_t gpa2, u64 access, struct ept12_result *out)
+static enum shadow_result walk12(struct vcpu *v, gpa_t gpa2, u64 access, struct ept12_result *out)
 {
-    const struct ept12 e = {.eptp = v->nested->shadow->current->eptp12,
+    static const enum shadow_result results[] = {
+        [EPT12_OK] = SHADOW_OK, [EPT12_VIOLATION] = SHADOW_VIOLATION, [EPT12_MISCONFIG] = SHADOW_MISCONFIG};
+    struct entries entries = {.vm = v->vm};
+    const struct ept12 t = {.eptp = v->nested->shadow->now->key,
                             .caps = v->vm->nested_caps.ept_vpid,
                             .maxphyaddr = v->cpuid->maxphyaddr,
-                            .ctx = v,
+                            .ctx = &entries,
                             .read = read_entry,
                             .update = update_entry};
+    enum ept12_outcome outcome = ept12_walk(&t, gpa2, access, out);
 
-    return ept12_walk(&e, gpa2, access, out);
+    return entries.no_memory ? SHADOW_NO_MEMORY : results[outcome];
 }
 
 enum shadow_result shadow_ept_translate(struct vcpu *v, gpa_t gpa2, u64 access, gpa_t *gpa1, u64 *reflect)
 {
-    struct ept12_result r;
+    struct ept12_result to;
+    enum shadow_result r = walk12(v, gpa2, access, &to);
 
-    switch (walk12(v, gpa2, access, &r)) {
-    case EPT12_OK:
-        *gpa1 = r.gpa1;
-        return SHADOW_OK;
-    case EPT12_MISCONFIG:
-        return SHADOW_MISCONFIG;
-    default:
-        *reflect = access | r.rights << 3;
-        return SHADOW_VIOLATION;
-    }
+    if (r == SHADOW_OK)
+        *gpa1 = to.gpa1;
+    else if (r == SHADOW_VIOLATION)
+        *reflect = to.qualification;
+    return r;
 }
 
-/* Where the CPU has no such flags, its walks of L2's page tables are reads all the same. */
-static u64 access_of(const struct shadow_root *r, u64 q)
+static bool lookup(struct vm *vm, gpa_t gpa1, struct ept_leaf *leaf)
 {
-    bool walk = (q & (EPT_QUAL_LINEAR_VALID | EPT_QUAL_TRANSLATION)) == EPT_QUAL_LINEAR_VALID;
-
-    return (q & EPT_RWX) | (walk && r->eptp12 & EPTP_ACCESSED_DIRTY ? EPT_WRITE : 0);
-}
-
-static int map(struct shadow_root *r, gpa_t gpa2, paddr_t pa, u64 size, u64 rights, u32 type)
-{
-    int result = ept_map(&r->ept, gpa2, pa, size, rights, type);
-
-    if (result == ERR_EXIST) {
-        /* It had fewer rights, or lay elsewhere. */
-        ept_unmap(&r->ept, gpa2, size);
-        settle(r);
-        result = ept_map(&r->ept, gpa2, pa, size, rights, type);
-    }
-    settle(r);
-    return result;
-}
-
-/* The largest page that is one in L1's tables and in the VM's. Its memory is RAM, for which L1's memory type
- * makes no difference but for IPAT. */
-static enum shadow_result fill(struct vcpu *v, gpa_t gpa2, const struct ept12_result *l1)
-{
-    struct shadow_ept *s = v->nested->shadow;
-    struct vm *vm = v->vm;
-    struct ept_leaf leaf;
-    u64 size, rights;
-    u32 type = EPT_WB | (l1->ipat ? EPT_IPAT : 0);
+    bool found;
 
     spin_lock(&vm->mem_lock);
-    ept_lookup(&vm->ept, l1->gpa1, &leaf);
+    found = ept_lookup(&vm->ept, gpa1, leaf);
     spin_unlock(&vm->mem_lock);
-    size = MIN(l1->size, leaf.size);
-    rights = l1->rights & leaf.entry & EPT_RWX & ~(l1->clean ? EPT_WRITE : 0);
-    gpa2 = ALIGN_DOWN(gpa2, size);
-    if (map(s->current, gpa2, ALIGN_DOWN(leaf.pa, size), size, rights, type) == OK)
-        return SHADOW_OK;
-    empty_all(s);
-    return map(s->current, gpa2, ALIGN_DOWN(leaf.pa, size), size, rights, type) ? SHADOW_NO_MEMORY
-                                                                                : SHADOW_OK;
+    return found;
+}
+
+static enum shadow_result find_ram(struct vm *vm, gpa_t gpa1, struct ept_leaf *leaf)
+{
+    int r = OK;
+
+    if (unlikely(!lookup(vm, gpa1, leaf))) {
+        r = vm_populate(vm, gpa1);
+        if (!r)
+            lookup(vm, gpa1, leaf);
+    }
+    return r == OK ? SHADOW_OK : r == ERR_NOMEM ? SHADOW_NO_MEMORY : SHADOW_DEVICE;
+}
+
+/* Without a dirty flag there is no right to write: the first write is to come by here and set it. */
+static enum shadow_result map(struct root *r, gpa_t gpa2, const struct ept12_result *to,
+                              const struct ept_leaf *ram)
+{
+    u64 size = MIN(to->size, ram->size), rights = to->rights & ~(to->dirty ? 0 : EPT_WRITE);
+
+    if (ept_map_page(&r->ept, ALIGN_DOWN(gpa2, size), ALIGN_DOWN(ram->pa, size), size, rights, to->type))
+        return SHADOW_NO_MEMORY;
+    if (r->ept.stale)
+        flush(r);
+    return SHADOW_OK;
+}
+
+/* What of an EPT violation's exit qualification is true for L1 as it is. */
+#define QUAL_KEPT (BITS(63, 12) | EPT_QUAL_TRANSLATION | EPT_QUAL_LINEAR_VALID)
+
+static enum shadow_result fill(struct vcpu *v, gpa_t gpa2, u64 qualification, gpa_t *gpa1, u64 *reflect)
+{
+    bool paging = (qualification & (EPT_QUAL_LINEAR_VALID | EPT_QUAL_TRANSLATION)) == EPT_QUAL_LINEAR_VALID;
+    struct ept12_result to;
+    struct ept_leaf ram;
+    enum shadow_result r = walk12(v, gpa2, (qualification & EPT_RWX) | (paging ? EPT12_PAGING : 0), &to);
+
+    if (r == SHADOW_VIOLATION)
+        *reflect = (qualification & QUAL_KEPT) | to.qualification;
+    if (r != SHADOW_OK)
+        return r;
+    *gpa1 = to.gpa1;
+    r = find_ram(v->vm, to.gpa1, &ram);
+    return r == SHADOW_OK ? map(v->nested->shadow->now, gpa2, &to, &ram) : r;
 }
 
 enum shadow_result shadow_ept_fill(struct vcpu *v, gpa_t gpa2, u64 qualification, gpa_t *gpa1, u64 *reflect)
 {
-    struct ept12_result r;
+    enum shadow_result r = fill(v, gpa2, qualification, gpa1, reflect);
 
-    switch (walk12(v, gpa2, access_of(v->nested->shadow->current, qualification), &r)) {
-    case EPT12_OK:
-        break;
-    case EPT12_MISCONFIG:
-        return SHADOW_MISCONFIG;
-    case EPT12_BUSY:
-        return SHADOW_OK;
-    case EPT12_VIOLATION:
-        *reflect = (qualification & ~(EPT_RWX << 3)) | r.rights << 3;
-        return SHADOW_VIOLATION;
-    }
-    *gpa1 = r.gpa1;
-    switch (vm_populate(v->vm, r.gpa1)) {
-    case OK:
-        return fill(v, gpa2, &r);
-    case ERR_NOMEM:
-        return SHADOW_NO_MEMORY;
-    default:
-        return SHADOW_DEVICE;
-    }
+    if (likely(r != SHADOW_NO_MEMORY))
+        return r;
+    shadow_ept_invalidate_all(v);
+    return fill(v, gpa2, qualification, gpa1, reflect);
 }
