@@ -109,25 +109,30 @@ static void start(struct vcpu *v)
  */
 static bool may_be_quick(struct vcpu *v)
 {
-    const u64 entry = ENTRYCTL_LOAD_EFER | ENTRYCTL_LOAD_PAT | ENTRYCTL_LOAD_DEBUG_CONTROLS;
     bool pae = V12(v, GUEST_CR0) & CR0_PG && V12(v, GUEST_CR4) & CR4_PAE &&
                !(V12(v, ENTRY_CONTROLS) & ENTRYCTL_IA32E_MODE_GUEST);
 
-    return (V12(v, ENTRY_CONTROLS) & entry) == entry && !V12(v, ENTRY_MSR_LOAD_COUNT) && !pae &&
+    return !V12(v, ENTRY_MSR_LOAD_COUNT) && !pae &&
            !(V12(v, PRIMARY_CONTROLS) & PROC_USE_TPR_SHADOW && V12(v, TPR_THRESHOLD)) &&
            V12(v, VMCS_LINK_POINTER) == ~0ull && V12(v, GUEST_ACTIVITY_STATE) == ACTIVITY_ACTIVE;
+}
+
+static inline void read_vmcs01(struct vmcs01_state *l1)
+{
+    *l1 = (struct vmcs01_state){.efer = vmread(GUEST_IA32_EFER),
+                                .pat = vmread(GUEST_IA32_PAT),
+                                .dr7 = vmread(GUEST_DR7),
+                                .debugctl = vmread(GUEST_IA32_DEBUGCTL)};
 }
 
 static bool enter_whole(struct vcpu *v)
 {
     struct entry_env env;
     struct entry_verdict why;
-    struct vmcs01_state l1 = {.efer = vmread(GUEST_IA32_EFER),
-                              .pat = vmread(GUEST_IA32_PAT),
-                              .dr7 = vmread(GUEST_DR7),
-                              .debugctl = vmread(GUEST_IA32_DEBUGCTL)};
+    struct vmcs01_state l1;
     u32 failed;
 
+    read_vmcs01(&l1);
     nested_sync(v);
     l1_cpu(v, &env);
     if (entry_check(&v->nested->vmcs12.image, &env, &why) != ENTRY_OK)
@@ -212,12 +217,15 @@ static bool enter_quick(struct vcpu *v)
 {
     bool waits = v->irq_window || v->nmi_window || v->events.nmi_pending || v->events.due;
     bool shadowing = v->nested->shadowing;
+    struct vmcs01_state l1;
 
+    read_vmcs01(&l1);
     nested_switch(v, true);
     if (unlikely(!still_good(v, shadowing ? take_from_shadow(v) : take_from_vmcs12(v)))) {
         nested_switch(v, false);
         return enter_whole(v);
     }
+    vmcs02_inherit(v, &l1);
     vmcs02_refresh(v);
     start(v);
     return !waits && v->activity == VCPU_ACTIVE && vcpu_continue(v);

@@ -154,6 +154,8 @@ extern const u16 vmcs02_same[];
 extern const u32 vmcs02_nr_same;
 /* With vmcs02 loaded: everything that vmcs12 says. */
 void vmcs02_fill(struct vcpu *v, const struct vmcs01_state *l1);
+/* With vmcs02 loaded: what vmcs12 leaves to L1. */
+void vmcs02_inherit(struct vcpu *v, const struct vmcs01_state *l1);
 /* With vmcs02 loaded, after a whole entry: what may be different though vmcs12 is the same. */
 void vmcs02_refresh(struct vcpu *v);
 /* With vmcs02 loaded: L2's state as it is into vmcs12. */

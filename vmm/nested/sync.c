@@ -150,7 +150,7 @@ void nested_written(struct vcpu *v, u32 index)
 
     if (nested_is_quick(index))
         nested_quick_written(n, index);
-    else if (index != VI_PREEMPTION_TIMER_VALUE) /* every entry takes it, no check is for it */
+    else if (index != VI_PREEMPTION_TIMER_VALUE && index != VI_HOST_RSP) /* no check is for them */
         n->checked = false;
     if (!n->shadowing || !is_readable(index))
         return;

@@ -222,8 +222,6 @@ static u64 efer(struct vcpu *v, u64 l1)
 {
     u64 mode = has(v, VI_ENTRY_CONTROLS, ENTRYCTL_IA32E_MODE_GUEST) ? EFER_LMA : 0;
 
-    if (has(v, VI_ENTRY_CONTROLS, ENTRYCTL_LOAD_EFER))
-        return V12(v, GUEST_IA32_EFER);
     l1 = (l1 & ~(u64)EFER_LMA) | mode;
     /* LME follows LMA where paging is on. */
     return V12(v, GUEST_CR0) & CR0_PG ? (l1 & ~(u64)EFER_LME) | (mode ? EFER_LME : 0) : l1;
@@ -248,20 +246,42 @@ static void fill_pdptes(struct vcpu *v)
         vmwrite(GUEST_PDPTE0 + 2 * i, pdpte[i]);
 }
 
+/* Registers that L1 does not have loaded are L2's as L1 leaves them; those that it does not have saved may have changed
+ * since they were loaded last. */
+void vmcs02_inherit(struct vcpu *v, const struct vmcs01_state *l1)
+{
+    u64 load = V12(v, ENTRY_CONTROLS), save = V12(v, PRIMARY_EXIT_CONTROLS);
+
+    if (!(load & ENTRYCTL_LOAD_EFER))
+        vmwrite(GUEST_IA32_EFER, efer(v, l1->efer));
+    else if (!(save & EXITCTL_SAVE_EFER))
+        vmwrite(GUEST_IA32_EFER, V12(v, GUEST_IA32_EFER));
+    if (!(load & ENTRYCTL_LOAD_PAT))
+        put(VI_GUEST_IA32_PAT, l1->pat);
+    else if (!(save & EXITCTL_SAVE_PAT))
+        put(VI_GUEST_IA32_PAT, V12(v, GUEST_IA32_PAT));
+    if (!(load & ENTRYCTL_LOAD_DEBUG_CONTROLS)) {
+        vmwrite(GUEST_DR7, l1->dr7);
+        vmwrite(GUEST_IA32_DEBUGCTL, l1->debugctl);
+    } else if (!(save & EXITCTL_SAVE_DEBUG_CONTROLS)) {
+        vmwrite(GUEST_DR7, V12(v, GUEST_DR7));
+        vmwrite(GUEST_IA32_DEBUGCTL, V12(v, GUEST_IA32_DEBUGCTL));
+    }
+}
+
 static void fill_state(struct vcpu *v, const struct vmcs01_state *l1)
 {
-    bool debug = has(v, VI_ENTRY_CONTROLS, ENTRYCTL_LOAD_DEBUG_CONTROLS);
-
     for (u32 i = 0; i < vmcs02_nr_same; i++)
         vmwrite(vmcs_field_encoding(vmcs02_same[i]), v->nested->vmcs12.image.f[vmcs02_same[i]]);
     vmwrite(CR0_GUEST_HOST_MASK, cr0_own(v) | V12(v, CR0_GUEST_HOST_MASK));
     vmwrite(CR4_GUEST_HOST_MASK, vmcs_cr4_mask(v) | V12(v, CR4_GUEST_HOST_MASK));
     vmcs02_set_cr0(v, V12(v, GUEST_CR0));
     vmcs02_set_cr4(v, V12(v, GUEST_CR4));
-    vmwrite(GUEST_IA32_EFER, efer(v, l1->efer));
-    put(VI_GUEST_IA32_PAT, has(v, VI_ENTRY_CONTROLS, ENTRYCTL_LOAD_PAT) ? V12(v, GUEST_IA32_PAT) : l1->pat);
-    vmwrite(GUEST_DR7, debug ? V12(v, GUEST_DR7) : l1->dr7);
-    vmwrite(GUEST_IA32_DEBUGCTL, debug ? V12(v, GUEST_IA32_DEBUGCTL) : l1->debugctl);
+    vmwrite(GUEST_IA32_EFER, V12(v, GUEST_IA32_EFER));
+    put(VI_GUEST_IA32_PAT, V12(v, GUEST_IA32_PAT));
+    vmwrite(GUEST_DR7, V12(v, GUEST_DR7));
+    vmwrite(GUEST_IA32_DEBUGCTL, V12(v, GUEST_IA32_DEBUGCTL));
+    vmcs02_inherit(v, l1);
     vmwrite(ENTRY_CONTROLS, (vmx_features.word[VMX_WORD_ENTRY] & ~(u64)ENTRYCTL_IA32E_MODE_GUEST) |
                                 (V12(v, ENTRY_CONTROLS) & ENTRYCTL_IA32E_MODE_GUEST));
     fill_pdptes(v);
