@@ -8,11 +8,13 @@ static const struct entry_table *const tables[] = {
     &entry_rip_rules,     &entry_rflags_rules, &entry_segment_rules, &entry_nonregister_rules,
 };
 
-/* By enum entry_part: which of the tables look at such a field. */
-static const u8 parts[] = {
-    [ENTRY_ALL] = 0xff,
-    [ENTRY_RIP] = BIT(4),
-    [ENTRY_EVENTS] = BIT(1) | BIT(4) | BIT(5) | BIT(6) | BIT(7),
+/* By enum entry_part: which of the tables look at such a field, from the first to the last. */
+static const struct {
+    u8 tables, first, last;
+} parts[] = {
+    [ENTRY_ALL] = {0xff, 0, 7},
+    [ENTRY_RIP] = {BIT(4), 4, 4},
+    [ENTRY_EVENTS] = {BIT(1) | BIT(4) | BIT(5) | BIT(6) | BIT(7), 1, 7},
 };
 
 /* Bytes of IA32_PAT that are no memory type, as a mask of those bytes. */
@@ -136,8 +138,8 @@ enum entry_stage entry_check_part(const struct vmcs_image *vmcs, const struct en
 
     controls_in_effect(&c);
     *out = (struct entry_verdict){.stage = ENTRY_OK, .field = VMCS_NR_FIELDS};
-    for (size_t t = 0; t < ARRAY_SIZE(tables); t++) {
-        if (!(parts[part] >> t & 1))
+    for (size_t t = parts[part].first; t <= parts[part].last; t++) {
+        if (!(parts[part].tables >> t & 1))
             continue;
         for (u32 i = 0; i < tables[t]->nr; i++) {
             if (!check_rule(&c, &tables[t]->rules[i], out)) {

@@ -213,16 +213,17 @@ int guest_write(struct vm *vm, gpa_t gpa, const void *from, u64 n)
     return guest_access(vm, gpa, (void *)from, n, true);
 }
 
-int guest_gather(struct vm *vm, gpa_t gpa, const u16 *index, u32 n, u64 *to)
+int guest_or_words(struct vm *vm, gpa_t gpa, const struct or_word *words, u32 n, void *to)
 {
+    const void *page = (const void *)(VM_BASE + gpa);
     u64 cr2 = read_cr2();
     int r;
 
-    if (!n || (find_extent(vm, gpa) && !user_gather(to, (const void *)(VM_BASE + gpa), index, n)))
+    if (likely(!n || (find_extent(vm, gpa) && !user_or_words(to, page, words, n))))
         return OK;
     r = vm_populate(vm, gpa);
     if (r == OK)
-        r = user_gather(to, (const void *)(VM_BASE + gpa), index, n);
+        r = user_or_words(to, page, words, n);
     write_cr2(cr2);
     return r;
 }

@@ -5,6 +5,7 @@
 
 #include "arch/x86/gpr.h"
 #include "arch/x86/pool.h"
+#include "arch/x86/trap.h"
 #include "arch/x86/vmcs.h"
 #include "lib/spinlock.h"
 #include "vmm/bus.h"
@@ -129,7 +130,7 @@ struct vm {
 
     u8 *msr_bitmap;
     u32 nr_msr_words; /* 64-bit words of it that let something through */
-    u16 msr_words[VM_MSR_WORDS];
+    struct or_word msr_words[VM_MSR_WORDS];
     struct vmx_caps nested_caps; /* what L1 is offered, where nested = on */
     struct console_line line;
     struct guest_cpuid cpuid;

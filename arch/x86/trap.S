@@ -103,16 +103,16 @@ cmpxchg_fixed:
     cmovne %ecx, %eax
     ret
 
-/* int gather_fixed(u64 *to, const void *base, const u16 *index, u32 n) */
-    .globl gather_fixed
-gather_fixed:
-    movzwl (%rdx), %eax
-    EX(copy_fault, mov (%rsi,%rax,8), %rax)
-    mov %rax, (%rdi)
-    add $2, %rdx
-    add $8, %rdi
+/* int or_words_fixed(u64 *to, const void *base, const struct or_word *words, u32 n) */
+    .globl or_words_fixed
+or_words_fixed:
+    mov (%rdx), %r8
+    mov 8(%rdx), %rax
+    EX(copy_fault, or (%rsi,%r8), %rax)
+    mov %rax, (%rdi,%r8)
+    add $16, %rdx
     dec %ecx
-    jnz gather_fixed
+    jnz or_words_fixed
     xor %eax, %eax
     ret
 

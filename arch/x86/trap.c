@@ -26,7 +26,7 @@ extern u8 trap_stubs[], _image_start[], _text_end[];
 extern const struct ex_entry _ex_table[], _ex_table_end[];
 int copy_fixed(void *to, const void *from, u64 n);
 int cmpxchg_fixed(void *p, u64 old, u64 new, u64 is64);
-int gather_fixed(u64 *to, const void *base, const u16 *index, u32 n);
+int or_words_fixed(void *to, const void *base, const struct or_word *words, u32 n);
 bool matches_fixed(const void *base, const struct word_match *words, u32 n);
 void trap_dispatch(struct trap_frame *f);
 
@@ -262,13 +262,13 @@ int user_cmpxchg(void *p, u32 size, u64 old, u64 new)
     return r;
 }
 
-int user_gather(u64 *to, const void *base, const u16 *index, u32 n)
+int user_or_words(void *to, const void *base, const struct or_word *words, u32 n)
 {
     int r;
 
     if (have_smap)
         stac();
-    r = gather_fixed(to, base, index, n);
+    r = or_words_fixed(to, base, words, n);
     if (have_smap)
         clac();
     return r;

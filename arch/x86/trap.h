@@ -51,8 +51,13 @@ int user_copy(void *to, const void *from, u64 n);
 /* size: 4 or 8. ERR_BUSY: *p is not old. */
 int user_cmpxchg(void *p, u32 size, u64 old, u64 new);
 
-/* to[i] = the word at base + 8 * index[i] of guest memory, n (at least 1) of them. ERR_FAULT. */
-int user_gather(u64 *to, const void *base, const u16 *index, u32 n);
+struct or_word {
+    u64 offset, bits;
+};
+
+/* For n (at least 1) words: that of guest memory at base + offset, and bits, to the same offset of to.
+ * ERR_FAULT. */
+int user_or_words(void *to, const void *base, const struct or_word *words, u32 n);
 
 /* The 8 aligned bytes at base + offset, of which the bits in mask must have this value. */
 struct word_match {

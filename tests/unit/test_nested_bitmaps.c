@@ -35,11 +35,15 @@ int guest_read(struct vm *m, gpa_t gpa, void *to, u64 n)
     return OK;
 }
 
-int guest_gather(struct vm *m, gpa_t gpa, const u16 *index, u32 n, u64 *to)
+int guest_or_words(struct vm *m, gpa_t gpa, const struct or_word *words, u32 n, void *to)
 {
-    for (u32 i = 0; i < n; i++)
-        if (guest_read(m, gpa + 8 * index[i], &to[i], 8))
+    for (u32 i = 0; i < n; i++) {
+        u64 word;
+
+        if (guest_read(m, gpa + words[i].offset, &word, 8))
             return ERR_RANGE;
+        *(u64 *)((u8 *)to + words[i].offset) = word | words[i].bits;
+    }
     return OK;
 }
 

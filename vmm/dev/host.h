@@ -12,6 +12,7 @@
 
 struct vm;
 struct vcpu;
+struct or_word;
 struct bus;
 
 struct vtimer {
@@ -65,8 +66,8 @@ void *vm_alloc(struct vm *vm, size_t size);
 
 /* Guest memory. ERR_RANGE where the range is not all RAM; nothing is promised about a part copied before. */
 int guest_write(struct vm *vm, gpa_t gpa, const void *from, u64 n);
-/* Some of the 64-bit words of the page at gpa: word[index[i]] to to[i]. OK, or as guest_read(). */
-int guest_gather(struct vm *vm, gpa_t gpa, const u16 *index, u32 n, u64 *to);
+/* user_or_words() from the page at gpa to the one at to. OK, or as guest_read(). */
+int guest_or_words(struct vm *vm, gpa_t gpa, const struct or_word *words, u32 n, void *to);
 int guest_read(struct vm *vm, gpa_t gpa, void *to, u64 n);
 
 #endif

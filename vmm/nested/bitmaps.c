@@ -2,6 +2,7 @@
 /* L1's bitmaps for L2: SDM 326019, 'MSR-Bitmap Address', 'I/O-Bitmap Addresses', and 'Instructions That Cause
  * VM Exits Conditionally'. */
 #include "arch/x86/regs.h"
+#include "arch/x86/trap.h"
 #include "lib/string.h"
 #include "vmm/vm.h"
 
@@ -81,42 +82,39 @@ void nested_bitmaps_init(struct vm *vm)
     vm->nr_msr_words = 0;
     for (u32 i = 0; i < PAGE_SIZE / sizeof(u64); i++)
         if (~own[i] && vm->nr_msr_words < VM_MSR_WORDS)
-            vm->msr_words[vm->nr_msr_words++] = (u16)i;
+            vm->msr_words[vm->nr_msr_words++] = (struct or_word){i * sizeof(u64), own[i]};
 }
 
 /*
  * In x2APIC mode that the CPU virtualizes, L2's TPR is in the virtual-APIC page and not the VM's: the CPU
  * alone may serve it ('Virtualizing MSR-Based APIC Accesses').
  */
-#define X2APIC_TPR_WORD (MSR_IA32_X2APIC_TPR / 64)
-#define X2APIC_TPR_BIT  BIT(MSR_IA32_X2APIC_TPR % 64)
+#define X2APIC_TPR_AT  (MSR_IA32_X2APIC_TPR / 64 * sizeof(u64))
+#define X2APIC_TPR_BIT BIT(MSR_IA32_X2APIC_TPR % 64)
 
-static void merge_tpr(struct vcpu *v, gpa_t bitmap, u64 *merged)
+static const struct or_word tpr_words[] = {{X2APIC_TPR_AT, ~X2APIC_TPR_BIT},
+                                           {HALF_WRITE + X2APIC_TPR_AT, ~X2APIC_TPR_BIT}};
+
+static void all_ones(struct vcpu *v, const struct or_word *words, u32 n)
 {
-    const u16 words[2] = {X2APIC_TPR_WORD, HALF_WRITE / sizeof(u64) + X2APIC_TPR_WORD};
-    bool virtual = has_secondary(v, PROC2_VIRTUALIZE_X2APIC);
-    u64 l1[2] = {~0ull, ~0ull};
+    for (u32 i = 0; i < n; i++)
+        *(u64 *)((u8 *)v->nested->msr_bitmap + words[i].offset) = ~0ull;
+}
 
-    if (virtual && guest_gather(v->vm, bitmap, words, 2, l1))
-        l1[0] = l1[1] = ~0ull;
-    for (u32 i = 0; i < 2; i++)
-        merged[words[i]] = ~X2APIC_TPR_BIT | l1[i];
+static void merge(struct vcpu *v, const struct or_word *words, u32 n, bool all)
+{
+    /* L1 may write to its page meanwhile: each word is read once. */
+    if (unlikely(all || guest_or_words(v->vm, VMCS(&v->nested->vmcs12.image, MSR_BITMAPS), words, n,
+                                       v->nested->msr_bitmap)))
+        all_ones(v, words, n);
 }
 
 void nested_merge_msr_bitmap(struct vcpu *v)
 {
-    const struct vm *vm = v->vm;
-    const u64 *own = (const u64 *)vm->msr_bitmap;
-    u64 *merged = v->nested->msr_bitmap, l1[VM_MSR_WORDS];
-    gpa_t bitmap = VMCS(&v->nested->vmcs12.image, MSR_BITMAPS);
-    /* L1 may write to its page meanwhile: each bit is read once. */
-    bool all = !has_primary(v, PROC_USE_MSR_BITMAPS) ||
-               guest_gather(v->vm, bitmap, vm->msr_words, vm->nr_msr_words, l1);
+    bool all = !has_primary(v, PROC_USE_MSR_BITMAPS), tpr = has_secondary(v, PROC2_VIRTUALIZE_X2APIC);
 
-    for (u32 i = 0; i < vm->nr_msr_words; i++)
-        merged[vm->msr_words[i]] = all ? ~0ull : l1[i] | own[vm->msr_words[i]];
-    if (unlikely(v->nested->tpr_virtual || has_secondary(v, PROC2_VIRTUALIZE_X2APIC))) {
-        merge_tpr(v, bitmap, merged);
-        v->nested->tpr_virtual = has_secondary(v, PROC2_VIRTUALIZE_X2APIC);
-    }
+    merge(v, v->vm->msr_words, v->vm->nr_msr_words, all);
+    if (unlikely(tpr || v->nested->tpr_virtual))
+        merge(v, tpr_words, ARRAY_SIZE(tpr_words), all || !tpr);
+    v->nested->tpr_virtual = tpr;
 }

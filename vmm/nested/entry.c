@@ -127,15 +127,15 @@ static inline void read_vmcs01(struct vmcs01_state *l1)
 
 static bool enter_whole(struct vcpu *v)
 {
-    struct entry_env env;
+    struct entry_env *env = &v->nested->cpu;
     struct entry_verdict why;
     struct vmcs01_state l1;
     u32 failed;
 
     read_vmcs01(&l1);
     nested_sync(v);
-    l1_cpu(v, &env);
-    if (entry_check(&v->nested->vmcs12.image, &env, &why) != ENTRY_OK)
+    l1_cpu(v, env);
+    if (entry_check(&v->nested->vmcs12.image, env, &why) != ENTRY_OK)
         trace(v, &why);
     if (why.stage == ENTRY_VMFAIL_CONTROLS || why.stage == ENTRY_VMFAIL_HOST)
         return early_failure(v, (enum vmx_instruction_error)why.stage);
@@ -204,13 +204,9 @@ static enum entry_part take_from_vmcs12(struct vcpu *v)
 
 static bool still_good(struct vcpu *v, enum entry_part part)
 {
-    struct entry_env env = {.caps = &v->vm->nested_caps,
-                            .physical_bits = (u8)v->cpuid->maxphyaddr,
-                            .linear_bits = (u8)v->cpuid->linear_bits,
-                            .debugctl_valid = DEBUGCTL_VALID};
     struct entry_verdict why;
 
-    return entry_check_part(&v->nested->vmcs12.image, &env, part, &why) == ENTRY_OK;
+    return entry_check_part(&v->nested->vmcs12.image, &v->nested->cpu, part, &why) == ENTRY_OK;
 }
 
 static bool enter_quick(struct vcpu *v)

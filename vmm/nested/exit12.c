@@ -6,6 +6,7 @@
 #include "vmm/exit.h"
 #include "vmm/nested/nested.h"
 #include "vmm/vm.h"
+#include "vmm/walk.h"
 
 #define V12(v, field) VMCS(&(v)->nested->vmcs12.image, field)
 
@@ -21,88 +22,10 @@ enum { ABORT_SAVING_MSRS = 1, ABORT_HOST_PDPTES = 2, ABORT_LOADING_MSRS = 4 };
 
 /* --- loading host state --- */
 
+/* In what follows the image is vmcs12's: nothing that VMWRITE does changes where it is. */
+
 /* 'Loading Host Control Registers, Debug Registers, MSRs': bits that the exit does not change. */
 #define CR0_KEPT (CR0_ET | CR0_NW | (u64)CR0_CD | BITS(63, 32) | BITS(28, 19) | BIT(17) | BITS(15, 6))
-
-static bool host_is_64(struct vcpu *v)
-{
-    return V12(v, PRIMARY_EXIT_CONTROLS) & EXITCTL_HOST_ADDRESS_SPACE_SIZE;
-}
-
-static void load_control_registers(struct vcpu *v, u64 cr0_now)
-{
-    u64 cr0 = (V12(v, HOST_CR0) & ~CR0_KEPT) | (cr0_now & CR0_KEPT), cr4 = V12(v, HOST_CR4);
-
-    cr4 = host_is_64(v) ? cr4 | CR4_PAE : cr4 & ~(u64)CR4_PCIDE;
-    vmwrite(CR0_READ_SHADOW, cr0);
-    vmwrite(GUEST_CR0, (cr0 & ~(u64)(CR0_CD | CR0_NW)) | CR0_NE);
-    vmwrite(CR4_READ_SHADOW, cr4);
-    vmwrite(GUEST_CR4, cr4 | CR4_VMXE);
-    vmwrite(GUEST_CR3, V12(v, HOST_CR3));
-    vmwrite(GUEST_DR7, DR7_INIT);
-    vmwrite(GUEST_IA32_DEBUGCTL, 0);
-}
-
-static void load_efer(struct vcpu *v, u64 l2)
-{
-    u64 efer = V12(v, PRIMARY_EXIT_CONTROLS) & EXITCTL_LOAD_EFER ? V12(v, HOST_IA32_EFER) : l2;
-    u64 mode = ENTRYCTL_IA32E_MODE_GUEST, entry = vmx_features.word[VMX_WORD_ENTRY];
-
-    efer = host_is_64(v) ? efer | EFER_LMA | EFER_LME : efer & ~(u64)(EFER_LMA | EFER_LME);
-    vmwrite(GUEST_IA32_EFER, efer);
-    vmwrite(ENTRY_CONTROLS, host_is_64(v) ? entry | mode : entry & ~mode);
-}
-
-/* selector: 0 makes it unusable. */
-static void load_data_segment(u32 seg, u64 selector, u64 base)
-{
-    vmwrite(GUEST_ES_SELECTOR + 2 * seg, selector);
-    vmwrite(GUEST_ES_BASE + 2 * seg, base);
-    vmwrite(GUEST_ES_LIMIT + 2 * seg, 0xffffffff);
-    vmwrite(GUEST_ES_ACCESS_RIGHTS + 2 * seg, selector ? AR_DATA32 : AR_NONE);
-}
-
-/* 'Loading Host Segment and Descriptor-Table Registers' */
-static void load_segments(struct vcpu *v)
-{
-    vmwrite(GUEST_CS_SELECTOR, V12(v, HOST_CS_SELECTOR));
-    vmwrite(GUEST_CS_BASE, 0);
-    vmwrite(GUEST_CS_LIMIT, 0xffffffff);
-    vmwrite(GUEST_CS_ACCESS_RIGHTS, host_is_64(v) ? AR_CODE64 : AR_CODE32);
-    load_data_segment(SEG_ES, V12(v, HOST_ES_SELECTOR), 0);
-    load_data_segment(SEG_SS, V12(v, HOST_SS_SELECTOR), 0);
-    load_data_segment(SEG_DS, V12(v, HOST_DS_SELECTOR), 0);
-    load_data_segment(SEG_FS, V12(v, HOST_FS_SELECTOR), V12(v, HOST_FS_BASE));
-    load_data_segment(SEG_GS, V12(v, HOST_GS_SELECTOR), V12(v, HOST_GS_BASE));
-    vmwrite(GUEST_LDTR_SELECTOR, 0);
-    vmwrite(GUEST_LDTR_ACCESS_RIGHTS, AR_NONE);
-    vmwrite(GUEST_TR_SELECTOR, V12(v, HOST_TR_SELECTOR));
-    vmwrite(GUEST_TR_BASE, V12(v, HOST_TR_BASE));
-    vmwrite(GUEST_TR_LIMIT, TSS_LIMIT);
-    vmwrite(GUEST_TR_ACCESS_RIGHTS, AR_TSS);
-    vmwrite(GUEST_GDTR_BASE, V12(v, HOST_GDTR_BASE));
-    vmwrite(GUEST_GDTR_LIMIT, 0xffff);
-    vmwrite(GUEST_IDTR_BASE, V12(v, HOST_IDTR_BASE));
-    vmwrite(GUEST_IDTR_LIMIT, 0xffff);
-}
-
-/* 'Checking and Loading Host Page-Directory-Pointer-Table Entries' */
-static bool load_pdptes(struct vcpu *v)
-{
-    const u64 reserved = BITS(63, v->cpuid->maxphyaddr) | BITS(8, 5) | BITS(2, 1);
-    u64 pdpte[4];
-
-    if (host_is_64(v) || !(V12(v, HOST_CR4) & CR4_PAE))
-        return true;
-    if (guest_read(v->vm, V12(v, HOST_CR3) & 0xffffffe0, pdpte, sizeof(pdpte)))
-        return false;
-    for (u32 i = 0; i < 4; i++) {
-        if (pdpte[i] & PTE_P && pdpte[i] & reserved)
-            return false;
-        vmwrite(GUEST_PDPTE0 + 2 * i, pdpte[i]);
-    }
-    return true;
-}
 
 /* What L1 goes on with is not in vmcs12: registers that the exit leaves as L2 had them. */
 struct kept {
@@ -110,27 +33,110 @@ struct kept {
     u32 blocking;
 };
 
-static void load_host_from(struct vcpu *v, const struct kept *l2)
+static inline bool host_is_64(const struct vmcs_image *image)
 {
-    load_control_registers(v, l2->cr0);
-    load_efer(v, l2->efer);
-    vmwrite(GUEST_IA32_PAT,
-            V12(v, PRIMARY_EXIT_CONTROLS) & EXITCTL_LOAD_PAT ? V12(v, HOST_IA32_PAT) : l2->pat);
-    vmwrite(GUEST_IA32_SYSENTER_CS, V12(v, HOST_IA32_SYSENTER_CS));
-    vmwrite(GUEST_IA32_SYSENTER_ESP, V12(v, HOST_IA32_SYSENTER_ESP));
-    vmwrite(GUEST_IA32_SYSENTER_EIP, V12(v, HOST_IA32_SYSENTER_EIP));
-    load_segments(v);
-    vmwrite(GUEST_RIP, V12(v, HOST_RIP));
-    vmwrite(GUEST_RSP, V12(v, HOST_RSP));
+    return VMCS(image, PRIMARY_EXIT_CONTROLS) & EXITCTL_HOST_ADDRESS_SPACE_SIZE;
+}
+
+static inline void load_control_registers(const struct vmcs_image *image, u64 cr0_now)
+{
+    u64 cr0 = (VMCS(image, HOST_CR0) & ~CR0_KEPT) | (cr0_now & CR0_KEPT), cr4 = VMCS(image, HOST_CR4);
+
+    cr4 = host_is_64(image) ? cr4 | CR4_PAE : cr4 & ~(u64)CR4_PCIDE;
+    vmwrite(CR0_READ_SHADOW, cr0);
+    vmwrite(GUEST_CR0, (cr0 & ~(u64)(CR0_CD | CR0_NW)) | CR0_NE);
+    vmwrite(CR4_READ_SHADOW, cr4);
+    vmwrite(GUEST_CR4, cr4 | CR4_VMXE);
+    vmwrite(GUEST_CR3, VMCS(image, HOST_CR3));
+    vmwrite(GUEST_DR7, DR7_INIT);
+    vmwrite(GUEST_IA32_DEBUGCTL, 0);
+}
+
+static inline void load_efer(const struct vmcs_image *image, u64 l2)
+{
+    u64 efer = VMCS(image, PRIMARY_EXIT_CONTROLS) & EXITCTL_LOAD_EFER ? VMCS(image, HOST_IA32_EFER) : l2;
+    u64 mode = ENTRYCTL_IA32E_MODE_GUEST, entry = vmx_features.word[VMX_WORD_ENTRY];
+
+    efer = host_is_64(image) ? efer | EFER_LMA | EFER_LME : efer & ~(u64)(EFER_LMA | EFER_LME);
+    vmwrite(GUEST_IA32_EFER, efer);
+    vmwrite(ENTRY_CONTROLS, host_is_64(image) ? entry | mode : entry & ~mode);
+}
+
+/* selector: 0 makes it unusable. */
+#define LOAD_DATA_SEGMENT(name, selector, base)                                  \
+    do {                                                                         \
+        vmwrite(GUEST_##name##_SELECTOR, selector);                              \
+        vmwrite(GUEST_##name##_BASE, base);                                      \
+        vmwrite(GUEST_##name##_LIMIT, 0xffffffff);                               \
+        vmwrite(GUEST_##name##_ACCESS_RIGHTS, (selector) ? AR_DATA32 : AR_NONE); \
+    } while (0)
+
+/* 'Loading Host Segment and Descriptor-Table Registers' */
+static inline void load_segments(const struct vmcs_image *image)
+{
+    vmwrite(GUEST_CS_SELECTOR, VMCS(image, HOST_CS_SELECTOR));
+    vmwrite(GUEST_CS_BASE, 0);
+    vmwrite(GUEST_CS_LIMIT, 0xffffffff);
+    vmwrite(GUEST_CS_ACCESS_RIGHTS, host_is_64(image) ? AR_CODE64 : AR_CODE32);
+    LOAD_DATA_SEGMENT(ES, VMCS(image, HOST_ES_SELECTOR), 0);
+    LOAD_DATA_SEGMENT(SS, VMCS(image, HOST_SS_SELECTOR), 0);
+    LOAD_DATA_SEGMENT(DS, VMCS(image, HOST_DS_SELECTOR), 0);
+    LOAD_DATA_SEGMENT(FS, VMCS(image, HOST_FS_SELECTOR), VMCS(image, HOST_FS_BASE));
+    LOAD_DATA_SEGMENT(GS, VMCS(image, HOST_GS_SELECTOR), VMCS(image, HOST_GS_BASE));
+    vmwrite(GUEST_LDTR_SELECTOR, 0);
+    vmwrite(GUEST_LDTR_ACCESS_RIGHTS, AR_NONE);
+    vmwrite(GUEST_TR_SELECTOR, VMCS(image, HOST_TR_SELECTOR));
+    vmwrite(GUEST_TR_BASE, VMCS(image, HOST_TR_BASE));
+    vmwrite(GUEST_TR_LIMIT, TSS_LIMIT);
+    vmwrite(GUEST_TR_ACCESS_RIGHTS, AR_TSS);
+    vmwrite(GUEST_GDTR_BASE, VMCS(image, HOST_GDTR_BASE));
+    vmwrite(GUEST_GDTR_LIMIT, 0xffff);
+    vmwrite(GUEST_IDTR_BASE, VMCS(image, HOST_IDTR_BASE));
+    vmwrite(GUEST_IDTR_LIMIT, 0xffff);
+}
+
+static inline void load_registers(const struct vmcs_image *image, const struct kept *l2)
+{
+    bool pat = VMCS(image, PRIMARY_EXIT_CONTROLS) & EXITCTL_LOAD_PAT;
+
+    load_control_registers(image, l2->cr0);
+    load_efer(image, l2->efer);
+    vmwrite(GUEST_IA32_PAT, pat ? VMCS(image, HOST_IA32_PAT) : l2->pat);
+    vmwrite(GUEST_IA32_SYSENTER_CS, VMCS(image, HOST_IA32_SYSENTER_CS));
+    vmwrite(GUEST_IA32_SYSENTER_ESP, VMCS(image, HOST_IA32_SYSENTER_ESP));
+    vmwrite(GUEST_IA32_SYSENTER_EIP, VMCS(image, HOST_IA32_SYSENTER_EIP));
+    load_segments(image);
+    vmwrite(GUEST_RIP, VMCS(image, HOST_RIP));
+    vmwrite(GUEST_RSP, VMCS(image, HOST_RSP));
     vmwrite(GUEST_RFLAGS, RFLAGS_FIXED);
     vmwrite(GUEST_INTERRUPTIBILITY_STATE, l2->blocking);
     vmwrite(GUEST_PENDING_DEBUG_EXCEPTIONS, 0);
+}
+
+/* 'Checking and Loading Host Page-Directory-Pointer-Table Entries' */
+static bool load_pdptes(struct vcpu *v)
+{
+    u64 pdpte[4];
+
+    if (guest_read(v->vm, V12(v, HOST_CR3) & 0xffffffe0, pdpte, sizeof(pdpte)) ||
+        !walk_pdptes_good(pdpte, v->cpuid->maxphyaddr))
+        return false;
+    for (u32 i = 0; i < 4; i++)
+        vmwrite(GUEST_PDPTE0 + 2 * i, pdpte[i]);
+    return true;
+}
+
+static void load_host_from(struct vcpu *v, const struct kept *l2)
+{
+    const struct vmcs_image *image = &v->nested->vmcs12.image;
+
+    load_registers(image, l2);
     v->activity = VCPU_ACTIVE;
-    if (vmx_has(&vmx_features, VF_VPID) && !v->nested->vpid12)
+    if (unlikely(!v->nested->vpid12 && vmx_has(&vmx_features, VF_VPID)))
         invvpid_single(vcpu_vpid(v, false));
-    if (!load_pdptes(v))
+    if (unlikely(!host_is_64(image) && VMCS(image, HOST_CR4) & CR4_PAE && !load_pdptes(v)))
         nested_abort(v, ABORT_HOST_PDPTES);
-    else if (!nested_load_exit_msrs(v))
+    else if (unlikely(VMCS(image, EXIT_MSR_LOAD_COUNT) && !nested_load_exit_msrs(v)))
         nested_abort(v, ABORT_LOADING_MSRS);
 }
 

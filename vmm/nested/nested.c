@@ -48,21 +48,23 @@ void nested_destroy(struct vcpu *v)
     v->nested = NULL;
 }
 
+#define EXCHANGE(a, b)              \
+    do {                            \
+        __typeof__(a) before = (a); \
+        (a) = (b);                  \
+        (b) = before;               \
+    } while (0)
+
 static void exchange(struct vcpu *v)
 {
-    struct vmcs_ref now = {.region = v->vmcs,
-                           .launched = v->launched,
-                           .host_rsp = v->host_rsp,
-                           .cpu = v->vmcs_cpu,
-                           .irq_window = v->irq_window,
-                           .nmi_window = v->nmi_window},
-                    *other = &v->nested->other;
+    struct vmcs_ref *other = &v->nested->other;
 
-    v->vmcs = other->region;
-    v->launched = other->launched;
-    v->irq_window = other->irq_window;
-    v->nmi_window = other->nmi_window;
-    *other = now;
+    EXCHANGE(v->vmcs, other->region);
+    EXCHANGE(v->launched, other->launched);
+    EXCHANGE(v->irq_window, other->irq_window);
+    EXCHANGE(v->nmi_window, other->nmi_window);
+    other->host_rsp = v->host_rsp;
+    other->cpu = v->vmcs_cpu;
 }
 
 static void make_vmcs02(struct vcpu *v)

@@ -11,6 +11,7 @@
 #include "arch/x86/vmcs.h"
 #include "arch/x86/vmx_caps.h"
 #include "lib/types.h"
+#include "vmm/entry_check.h"
 #include "vmm/dev/host.h"
 
 struct vcpu;
@@ -67,6 +68,7 @@ struct nested {
      * of nested_quick[] are then newer in it.
      */
     bool synced, checked, shadowing;
+    struct entry_env cpu;        /* as L1 believes it to be, at the newest whole entry */
     u8 quick;                    /* entry.c: which of those L1 has written by way of an exit */
     u64 eptp02;                  /* as vmcs02 has it */
     u64 tsc_offset01;            /* Nidus's offset when vmcs02 was filled */
@@ -106,7 +108,11 @@ void nested_unload(struct vcpu *v);
 extern const u16 nested_quick[NESTED_NR_QUICK]; /* enum vmcs_index */
 bool nested_is_quick(u32 index);
 /* Does an L1 of this CPU read vmcs02 as its shadow VMCS? */
-bool nested_can_shadow(void);
+extern bool nested_shadows;
+static inline bool nested_can_shadow(void)
+{
+    return nested_shadows;
+}
 /* ERR_NOMEM; once. */
 int nested_shadow_init(void);
 /* vmcs02, which is not loaded, is L1's shadow VMCS from now on, or no longer. vmcs01 is loaded. */

@@ -35,6 +35,7 @@ static const u16 information[] = {
     VI_GUEST_PHYSICAL_ADDRESS,
 };
 
+bool nested_shadows;
 static u8 *read_bitmap, *write_bitmap; /* of VMREAD and VMWRITE: what is 1 makes an exit */
 
 bool nested_is_quick(u32 index)
@@ -43,12 +44,6 @@ bool nested_is_quick(u32 index)
         if (nested_quick[i] == index)
             return true;
     return false;
-}
-
-/* Exits that Nidus makes up write to fields that are read-only. */
-bool nested_can_shadow(void)
-{
-    return read_bitmap;
 }
 
 static void let_through(u8 *bitmap, u32 index)
@@ -60,12 +55,14 @@ static void let_through(u8 *bitmap, u32 index)
 
 int nested_shadow_init(void)
 {
+    /* Exits that Nidus makes up write to fields that are read-only. */
     if (!vmx_has(&vmx_features, VF_VMCS_SHADOWING) || !(vmx_caps.misc & VMX_MISC_VMWRITE_ANY))
         return OK;
     read_bitmap = pool_alloc(&pool_owner, 1);
     write_bitmap = pool_alloc(&pool_owner, 1);
     if (!read_bitmap || !write_bitmap)
         return ERR_NOMEM;
+    nested_shadows = true;
     memset(read_bitmap, 0xff, PAGE_SIZE);
     memset(write_bitmap, 0xff, PAGE_SIZE);
     for (u32 i = 0; i < ARRAY_SIZE(information); i++)

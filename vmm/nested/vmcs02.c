@@ -45,15 +45,9 @@ const u32 vmcs02_nr_same = ARRAY_SIZE(vmcs02_same);
 
 /* Controls of L1's that mean the same in vmcs02, whatever Nidus wants. */
 static const u16 taken_over[] = {
-    VI_PAGE_FAULT_ERROR_MASK,
-    VI_PAGE_FAULT_ERROR_MATCH,
-    VI_CR3_TARGET_COUNT,
-    VI_CR3_TARGET_0,
-    VI_CR3_TARGET_1,
-    VI_CR3_TARGET_2,
-    VI_CR3_TARGET_3,
-    VI_TPR_THRESHOLD,
-    VI_TSC_MULTIPLIER,
+    VI_PAGE_FAULT_ERROR_MASK, VI_PAGE_FAULT_ERROR_MATCH, VI_CR3_TARGET_COUNT,
+    VI_CR3_TARGET_0,          VI_CR3_TARGET_1,           VI_CR3_TARGET_2,
+    VI_CR3_TARGET_3,          VI_TPR_THRESHOLD,          VI_TSC_MULTIPLIER,
 };
 
 static void put(u32 index, u64 value)
@@ -246,8 +240,8 @@ static void fill_pdptes(struct vcpu *v)
         vmwrite(GUEST_PDPTE0 + 2 * i, pdpte[i]);
 }
 
-/* Registers that L1 does not have loaded are L2's as L1 leaves them; those that it does not have saved may have changed
- * since they were loaded last. */
+/* Registers that L1 does not have loaded are L2's as L1 leaves them; those that it does not have saved may
+ * have changed since they were loaded last. */
 void vmcs02_inherit(struct vcpu *v, const struct vmcs01_state *l1)
 {
     u64 load = V12(v, ENTRY_CONTROLS), save = V12(v, PRIMARY_EXIT_CONTROLS);
@@ -256,10 +250,12 @@ void vmcs02_inherit(struct vcpu *v, const struct vmcs01_state *l1)
         vmwrite(GUEST_IA32_EFER, efer(v, l1->efer));
     else if (!(save & EXITCTL_SAVE_EFER))
         vmwrite(GUEST_IA32_EFER, V12(v, GUEST_IA32_EFER));
-    if (!(load & ENTRYCTL_LOAD_PAT))
-        put(VI_GUEST_IA32_PAT, l1->pat);
+    if (!vmx_has(&vmx_features, VF_PAT))
+        ;
+    else if (!(load & ENTRYCTL_LOAD_PAT))
+        vmwrite(GUEST_IA32_PAT, l1->pat);
     else if (!(save & EXITCTL_SAVE_PAT))
-        put(VI_GUEST_IA32_PAT, V12(v, GUEST_IA32_PAT));
+        vmwrite(GUEST_IA32_PAT, V12(v, GUEST_IA32_PAT));
     if (!(load & ENTRYCTL_LOAD_DEBUG_CONTROLS)) {
         vmwrite(GUEST_DR7, l1->dr7);
         vmwrite(GUEST_IA32_DEBUGCTL, l1->debugctl);
