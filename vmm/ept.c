@@ -76,17 +76,6 @@ static void discard_table(struct ept *ept, paddr_t pa)
     ept->stale = true;
 }
 
-static void discard_tree(struct ept *ept, paddr_t pa, u32 level)
-{
-    for (u32 i = 0; level > 1 && i < ENTRIES; i++) {
-        u64 e = get(ept, pa, i);
-
-        if (present(e) && !is_leaf(e, level))
-            discard_tree(ept, e & EPT_ADDR, level - 1);
-    }
-    discard_table(ept, pa);
-}
-
 /* Replaces the leaf in table[i] by a table of smaller leaves that say the same. */
 static int split(struct ept *ept, paddr_t table, u32 i, u32 level)
 {
@@ -370,71 +359,6 @@ int ept_protect(struct ept *ept, gpa_t gpa, u64 size, u64 rights)
     protect_range(ept, ept->root, ROOT, gpa, gpa + size, rights);
     merge_range(ept, ept->root, ROOT, gpa, gpa + size);
     return OK;
-}
-
-/* A new leaf that the CPU notices by itself: the address caused an EPT violation a moment ago. */
-static bool needs_no_invept(u64 old, u64 new)
-{
-    u64 changed = (old ^ new) & ~FLAGS_AD;
-
-    return !present(old) || (changed && !(changed & (~RIGHTS | old)));
-}
-
-/* Puts a leaf of that level in place of what is mapped at gpa. */
-static int put_leaf(struct ept *ept, gpa_t gpa, u32 target, u64 leaf)
-{
-    paddr_t table = ept->root;
-    u32 i;
-    u64 e;
-
-    for (u32 level = ROOT; level > target; level--) {
-        i = index_of(gpa, level);
-        e = get(ept, table, i);
-        if (!present(e) || is_leaf(e, level)) {
-            paddr_t child = new_table(ept);
-
-            if (child == EPT_NO_TABLE)
-                return ERR_NOMEM;
-            ept->stale |= present(e);
-            e = child | POINTER;
-            set(ept, table, i, e);
-        }
-        table = e & EPT_ADDR;
-    }
-    i = index_of(gpa, target);
-    e = get(ept, table, i);
-    set(ept, table, i, leaf);
-    if (present(e) && !is_leaf(e, target))
-        discard_tree(ept, e & EPT_ADDR, target - 1);
-    else if (!needs_no_invept(e, leaf))
-        ept->stale = true;
-    return OK;
-}
-
-int ept_map_page(struct ept *ept, gpa_t gpa, paddr_t pa, u64 size, u64 rights, u32 type)
-{
-    u32 level = size == span(3) ? 3 : size == span(2) ? 2 : 1;
-    u64 leaf = pa | rights | (u64)type << EPT_TYPE_SHIFT | (level > 1 ? EPT_LARGE : 0);
-    int r = check_range(gpa, size);
-
-    if (r)
-        return r;
-    if (size != span(level) || !IS_ALIGNED(gpa | pa, size) || !level_allowed(ept, level) ||
-        !rights_ok(ept, rights) || !type_ok(type))
-        return ERR_INVAL;
-    return pa + size > BIT(ept->maxphyaddr) ? ERR_RANGE : put_leaf(ept, gpa, level, leaf);
-}
-
-void ept_clear(struct ept *ept)
-{
-    for (u32 i = 0; i < ENTRIES; i++) {
-        u64 e = get(ept, ept->root, i);
-
-        if (!present(e))
-            continue;
-        set(ept, ept->root, i, 0);
-        discard_tree(ept, e & EPT_ADDR, ROOT - 1);
-    }
 }
 
 bool ept_lookup(const struct ept *ept, gpa_t gpa, struct ept_leaf *out)

@@ -84,17 +84,6 @@ int ept_map(struct ept *ept, gpa_t gpa, paddr_t pa, u64 size, u64 rights, u32 ty
 int ept_unmap(struct ept *ept, gpa_t gpa, u64 size);
 int ept_protect(struct ept *ept, gpa_t gpa, u64 size, u64 rights);
 
-/*
- * For tables that are a cache, as a TLB is: maps one page of exactly this size and merges nothing; what was
- * mapped there gives way, a larger page around it as a whole. Errors as of ept_map(), and ERR_INVAL for a
- * size that the CPU does not have; after ERR_NOMEM a larger page may be gone. It leaves 'stale' alone where
- * nothing was mapped, or the same with less rights: an EPT violation drops what the CPU had cached of that
- * ('Operations that Invalidate Cached Mappings').
- */
-int ept_map_page(struct ept *ept, gpa_t gpa, paddr_t pa, u64 size, u64 rights, u32 type);
-/* Unmaps all; the root stays where it is, all other tables wait for ept_reclaim(). */
-void ept_clear(struct ept *ept);
-
 /* False where nothing is mapped. out may be null. */
 bool ept_lookup(const struct ept *ept, gpa_t gpa, struct ept_leaf *out);
 /* In order of gpa. */

@@ -37,7 +37,7 @@ static int walk_read(void *ctx, gpa_t gpa, u32 size, u64 *value)
     u32 shift = 8 * (gpa % 8);
 
     *value = 0;
-    if (vcpu_physical(g->vcpu, &gpa, WALK_READ))
+    if (vcpu_physical(g->vcpu, &gpa, WALK_READ | WALK_TABLE))
         return ERR_BUSY;
     if (guest_read(vcpu_vm(g->vcpu), gpa, value, size))
         return ERR_RANGE;
@@ -52,7 +52,7 @@ static int walk_update(void *ctx, gpa_t gpa, u32 size, u64 old, u64 new)
 {
     struct guest_access *g = ctx;
 
-    if (vcpu_physical(g->vcpu, &gpa, WALK_WRITE))
+    if (vcpu_physical(g->vcpu, &gpa, WALK_WRITE | WALK_TABLE))
         return ERR_BUSY;
     return guest_update(vcpu_vm(g->vcpu), gpa, size, old, new);
 }

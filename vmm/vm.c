@@ -144,6 +144,8 @@ static void destroy(struct vm *vm)
 
     if (vm->platform)
         platform_leave(vm->platform);
+    /* Before the frames of its tables can be another's. */
+    __atomic_add_fetch(&vmm_flush_wanted, 1, __ATOMIC_ACQ_REL);
     for (u32 i = 0; i < vm->nr_vcpus; i++) {
         if (vm->vcpus[i])
             vcpu_destroy(vm->vcpus[i]);
@@ -154,7 +156,6 @@ static void destroy(struct vm *vm)
     }
     vm_memory_free(vm);
     pool_free(owner, vm->msr_bitmap, 1);
-    __atomic_add_fetch(&vmm_flush_wanted, 1, __ATOMIC_ACQ_REL);
     /* What is left of its account is the object itself, which takes the account with it. */
     if (owner->pages != VM_PAGES)
         log_error("%s: %lu pages were not returned", owner->name, owner->pages - (u64)VM_PAGES);

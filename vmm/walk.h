@@ -30,6 +30,7 @@ struct walk_ctx {
 #define WALK_READ     0u
 #define WALK_WRITE    BIT(0)
 #define WALK_FETCH    BIT(1)
+#define WALK_TABLE    BIT(3) /* for vcpu_physical() of vmm/mmio_host.h: to a paging-structure entry */
 #define WALK_IMPLICIT BIT(2) /* an implicit supervisor access (descriptor tables, TSS), whatever the CPL */
 
 /* Error code of a page fault. */

@@ -102,9 +102,12 @@ enum vmx_activity { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_W
 #define EPT_QUAL_READ          BIT(0)
 #define EPT_QUAL_WRITE         BIT(1)
 #define EPT_QUAL_FETCH         BIT(2)
+#define EPT_QUAL_RIGHTS_SHIFT  3      /* what all entries allow: read, write, execute */
+#define EPT_QUAL_EXEC_USER     BIT(6) /* the fourth of them, with mode-based execute control */
 #define EPT_QUAL_LINEAR_VALID  BIT(7)
-#define EPT_QUAL_TRANSLATION   BIT(8)  /* the access was to the linear address's translation */
-#define EPT_QUAL_UNBLOCKED_NMI BIT(12) /* an IRET had ended blocking by NMI */
+#define EPT_QUAL_TRANSLATION   BIT(8)      /* the access was to the linear address's translation */
+#define EPT_QUAL_ADVANCED      BITS(11, 9) /* of the linear address's page, with EPT_CAP_ADVANCED_EXIT_INFO */
+#define EPT_QUAL_UNBLOCKED_NMI BIT(12)     /* an IRET had ended blocking by NMI */
 
 #define INTERRUPTIBILITY_STI     BIT(0)
 #define INTERRUPTIBILITY_MOV_SS  BIT(1)

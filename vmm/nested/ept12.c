@@ -4,123 +4,155 @@
 #define LEVELS      4u
 #define MAX_RESTART 16
 
-/* Entries by level. */
+/* One translation on its way. The levels count down to 1, the page table. */
 struct walk {
-    u64 entry[LEVELS + 1];
-    gpa_t at[LEVELS + 1];
-    u32 level; /* where it stands, in the end that of the page */
+    const struct ept12_ctx *w;
+    gpa_t gpa2;
+    u64 rights;                  /* that all entries so far give */
+    u64 entry[LEVELS + 1];       /* by level */
+    gpa_t entry_gpa[LEVELS + 1]; /* where they lie */
+    u32 level;                   /* where it stands, in the end that of the page */
 };
 
-static u32 shift_of(u32 level)
+static u64 span(u32 level)
 {
-    return PAGE_SHIFT + 9 * (level - 1);
+    return PAGE_SIZE << (9 * (level - 1));
 }
 
-static bool is_leaf(u64 e, u32 level)
+static bool has_flags(const struct ept12_ctx *w)
 {
-    return level == 1 || e & EPT_LARGE;
+    return w->eptp & EPTP_ACCESSED_DIRTY;
 }
 
-/* 'Format of an EPT PML4 Entry' and the tables behind it: bits that must be 0, besides addresses beyond the
- * width. */
-static u64 reserved(const struct ept12 *t, u64 e, u32 level)
+/* 'Accessed and Dirty Flags for EPT': where they are enabled, the CPU's accesses to paging structures are
+ * writes. An EPT violation tells of them as both. */
+static u64 kind_of(const struct ept12_ctx *w, u64 access)
 {
-    static const struct {
-        u64 pointer, leaf, leaf_needs;
-    } bits[LEVELS + 1] = {
-        [4] = {BITS(7, 3), 0, 0},
-        [3] = {BITS(6, 3), BITS(29, 12), EPT_CAP_1G},
-        [2] = {BITS(6, 3), BITS(20, 12), EPT_CAP_2M},
-    };
+    u64 kind = access & EPT_RWX;
 
-    if (level == 1)
-        return 0;
-    if (!(e & EPT_LARGE))
-        return bits[level].pointer;
-    return t->caps & bits[level].leaf_needs ? bits[level].leaf : EPT_LARGE;
+    return (access & EPT12_PAGING) && has_flags(w) ? kind | EPT_RW : kind;
+}
+
+static u64 rights_needed(const struct ept12_ctx *w, u64 kind, u64 access)
+{
+    if (!w->mode_based || !(kind & EPT_EXEC) || !(access & EPT12_USER))
+        return kind;
+    return (kind & ~EPT_EXEC) | EPT12_EXEC_USER;
+}
+
+static u64 rights_of(const struct ept12_ctx *w, u64 e)
+{
+    return e & (w->mode_based ? EPT_RWX | EPT12_EXEC_USER : EPT_RWX);
+}
+
+static bool is_leaf(const struct walk *s, u64 e)
+{
+    return s->level == 1 || (s->level < LEVELS && (e & EPT_LARGE));
+}
+
+/* What must be 0 in a present entry. The figure 'Formats of EPTP and EPT Paging-Structure Entries'. */
+static u64 reserved(const struct walk *s, u64 e)
+{
+    static const u64 caps[LEVELS + 1] = {[2] = EPT_CAP_2M, [3] = EPT_CAP_1G};
+    u64 address = s->w->maxphyaddr < 52 ? BITS(51, s->w->maxphyaddr) : 0;
+
+    if (s->level == 1)
+        return address;
+    if (!is_leaf(s, e) || !(s->w->caps & caps[s->level]))
+        return address | BITS(7, 3);
+    return address | (span(s->level) - PAGE_SIZE);
+}
+
+static bool type_ok(u64 e)
+{
+    return BIT(e >> EPT_TYPE_SHIFT & 7) &
+           (BIT(EPT_UC) | BIT(EPT_WC) | BIT(EPT_WT) | BIT(EPT_WP) | BIT(EPT_WB));
 }
 
 /* 'EPT Misconfigurations', of an entry that is present. */
-static bool is_misconfigured(const struct ept12 *t, u64 e, u32 level)
+static bool misconfigured(const struct walk *s, u64 e)
 {
-    static const bool never[8] = {[EPT_WRITE] = true, [EPT_WRITE | EPT_EXEC] = true};
-    static const bool no_type[8] = {[2] = true, [3] = true, [7] = true};
-
-    if (never[e & EPT_RWX] || ((e & EPT_RWX) == EPT_EXEC && !(t->caps & EPT_CAP_EXECUTE_ONLY)))
+    if (!(e & EPT_READ) && ((e & EPT_WRITE) || !(s->w->caps & EPT_CAP_EXECUTE_ONLY)))
         return true;
-    if (e & (reserved(t, e, level) | BITS(51, t->maxphyaddr)))
-        return true;
-    return is_leaf(e, level) && no_type[e >> EPT_TYPE_SHIFT & 7];
+    return (e & reserved(s, e)) || (is_leaf(s, e) && !type_ok(e));
 }
 
-static enum ept12_outcome descend(const struct ept12 *t, gpa_t gpa2, u64 access, struct walk *w, u64 *rights)
+/* Reads entries down to the page. */
+static int descend(struct walk *s)
 {
-    gpa_t table = t->eptp & EPT_ADDR;
+    gpa_t table = s->w->eptp & EPT_ADDR;
 
-    w->level = LEVELS;
-    *rights = gpa2 >> shift_of(LEVELS + 1) ? 0 : EPT_RWX;
-    if (!*rights)
-        return EPT12_VIOLATION;
-    for (;; w->level--) {
-        gpa_t at = table + (gpa2 >> shift_of(w->level) & 511) * 8;
-        u64 e = 0;
+    for (s->level = LEVELS;; s->level--) {
+        gpa_t gpa = table + s->gpa2 / span(s->level) % 512 * 8;
+        u64 e;
+        int r = s->w->read(s->w->ctx, gpa, &e);
 
-        if (t->read(t->ctx, at, &e))
+        if (r == ERR_RANGE)
             e = ~0ull;
-        *rights &= e;
-        if (!(e & EPT_RWX))
-            return EPT12_VIOLATION;
-        if (is_misconfigured(t, e, w->level))
-            return EPT12_MISCONFIG;
-        w->entry[w->level] = e;
-        w->at[w->level] = at;
-        if (is_leaf(e, w->level))
-            return access & ~*rights & EPT_RWX ? EPT12_VIOLATION : EPT12_OK;
+        else if (r)
+            return r;
+        s->rights &= rights_of(s->w, e);
+        if (!rights_of(s->w, e))
+            return ERR_FAULT;
+        if (misconfigured(s, e))
+            return ERR_INVAL;
+        s->entry[s->level] = e;
+        s->entry_gpa[s->level] = gpa;
+        if (is_leaf(s, e))
+            return OK;
         table = e & EPT_ADDR;
     }
 }
 
-/* 'Accessed and Dirty Flags for EPT'. False: an entry has changed. */
-static bool set_flags(const struct ept12 *t, struct walk *w, u64 access)
+static int set_flags(struct walk *s, bool write)
 {
-    for (u32 level = LEVELS; level >= w->level; level--) {
-        u64 e = w->entry[level], new = e | EPT_ACCESSED;
+    for (u32 level = LEVELS; has_flags(s->w) && level >= s->level; level--) {
+        u64 old = s->entry[level], new = old | EPT_ACCESSED;
+        int r;
 
-        if (level == w->level && access & EPT_WRITE)
+        if (level == s->level && write)
             new |= EPT_DIRTY;
-        if (new == e)
+        if (new == old)
             continue;
-        if (t->update(t->ctx, w->at[level], e, new))
-            return false;
-        w->entry[level] = new;
+        r = s->w->update(s->w->ctx, s->entry_gpa[level], old, new);
+        if (r)
+            return r;
+        s->entry[level] = new;
     }
-    return true;
+    return OK;
 }
 
-enum ept12_outcome ept12_walk(const struct ept12 *t, gpa_t gpa2, u64 access, struct ept12_result *out)
+static int translate(struct walk *s, u64 access, struct ept12_result *out)
 {
-    bool flags = t->eptp & EPTP_ACCESSED_DIRTY;
-    enum ept12_outcome outcome;
-    struct walk w;
-    u64 leaf, in_page;
+    u64 kind = kind_of(s->w, access), needed = rights_needed(s->w, kind, access), e;
+    int r = descend(s);
 
-    if (flags && access & EPT12_PAGING)
-        access |= EPT_WRITE;
-    /* Who keeps changing entries has no claim on their flags. */
-    for (u32 n = 0; n < MAX_RESTART; n++) {
-        outcome = descend(t, gpa2, access, &w, &out->rights);
-        out->level = w.level;
-        out->qualification = (access & EPT_RWX) | out->rights << 3;
-        if (outcome != EPT12_OK)
-            return outcome;
-        if (!flags || set_flags(t, &w, access))
-            break;
+    out->qualification = kind | (s->rights & EPT_RWX) << EPT_QUAL_RIGHTS_SHIFT |
+                         (s->rights & EPT12_EXEC_USER ? EPT_QUAL_EXEC_USER : 0);
+    if (!r && (s->rights & needed) != needed)
+        r = ERR_FAULT;
+    if (!r)
+        r = set_flags(s, kind & EPT_WRITE);
+    if (r)
+        return r;
+    e = s->entry[s->level];
+    out->page_size = span(s->level);
+    out->gpa1 = (e & EPT_ADDR) | s->gpa2 % out->page_size;
+    out->rights = s->rights;
+    out->type = e >> EPT_TYPE_SHIFT & 15;
+    out->dirty = !has_flags(s->w) || (e & EPT_DIRTY);
+    return OK;
+}
+
+int ept12_walk(const struct ept12_ctx *w, gpa_t gpa2, u64 access, struct ept12_result *out)
+{
+    int r = ERR_BUSY;
+
+    for (u32 n = 0; r == ERR_BUSY && n < MAX_RESTART; n++) {
+        struct walk s = {.w = w, .gpa2 = gpa2, .rights = rights_of(w, ~0ull)};
+
+        *out = (struct ept12_result){.qualification = kind_of(w, access)};
+        r = gpa2 < BIT(EPT_GPA_BITS) ? translate(&s, access, out) : ERR_FAULT;
     }
-    leaf = w.entry[w.level];
-    out->size = BIT(shift_of(w.level));
-    in_page = out->size - 1;
-    out->gpa1 = (leaf & EPT_ADDR & ~in_page) | (gpa2 & in_page);
-    out->type = leaf >> EPT_TYPE_SHIFT & 15;
-    out->dirty = !flags || leaf & EPT_DIRTY;
-    return EPT12_OK;
+    return r;
 }

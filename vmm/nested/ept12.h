@@ -1,42 +1,47 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * L1's EPT for L2, walked as a CPU does it: 4 levels. SDM 326019, 'The Extended Page Table Mechanism (EPT)'.
- * Pure logic: entries are read and their flags set through callbacks.
+ * Walk of the EPT that L1 made for L2 (4 levels), as L1's CPU would do it. SDM 326019, 'The Extended Page
+ * Table Mechanism (EPT)'. Pure logic: entries are read, and their flags set, through callbacks.
  */
 #ifndef VMM_NESTED_EPT12_H
 #define VMM_NESTED_EPT12_H
 
-#include "lib/types.h"
 #include "vmm/ept.h"
 
-struct ept12 {
-    u64 eptp;       /* that is good for VM entry; bits 51:12 and bit 6 count */
-    u64 caps;       /* L1's IA32_VMX_EPT_VPID_CAP, of which EPT_CAP_EXECUTE_ONLY, _2M and _1G count */
-    u32 maxphyaddr; /* L1's, 32 to 52 bits */
-    void *ctx;      /* for the callbacks */
-    /* An aligned entry of L1's memory. Not OK: there is none, and the entry reads as all ones. */
+/* Right of an entry with mode-based execute control: fetches from user-mode linear addresses. EPT_EXEC is for
+ * the others then. */
+#define EPT12_EXEC_USER BIT(10)
+
+/* Kind of access: EPT_READ, EPT_WRITE, EPT_EXEC, and with them */
+#define EPT12_USER   BIT(12) /* a fetch from a user-mode linear address */
+#define EPT12_PAGING BIT(13) /* made by the CPU to L2's paging structures */
+
+struct ept12_ctx {
+    u64 eptp;        /* has passed the checks of VM entry */
+    u64 caps;        /* L1's IA32_VMX_EPT_VPID_CAP, of which EPT_CAP_EXECUTE_ONLY, _2M and _1G count */
+    u32 maxphyaddr;  /* L1's, 32 to 52 bits */
+    bool mode_based; /* mode-based execute control for EPT */
+    void *ctx;       /* for the callbacks */
+    /* ERR_RANGE: there is no memory, which reads as all ones. Other errors are the walk's result. */
     int (*read)(void *ctx, gpa_t gpa1, u64 *entry);
-    /* Sets an entry to new if it still is old (as one atomic access); ERR_BUSY when it is not. */
+    /* Sets an entry to new if it still is old, atomically; ERR_BUSY if it is not. Errors as of read. */
     int (*update)(void *ctx, gpa_t gpa1, u64 old, u64 new);
 };
 
-/* Kind of access: EPT_READ, EPT_WRITE, EPT_EXEC, one of them at least, and with EPT_READ perhaps: */
-#define EPT12_PAGING BIT(3) /* to a guest paging-structure entry */
-
-enum ept12_outcome { EPT12_OK, EPT12_VIOLATION, EPT12_MISCONFIG };
-
 struct ept12_result {
-    gpa_t gpa1;        /* of the address asked for */
-    u64 size;          /* of the page: 4 KiB, 2 MiB or 1 GiB */
-    u64 rights;        /* EPT_READ, EPT_WRITE, EPT_EXEC: what all entries have */
-    u64 qualification; /* of an EPT violation: bits 5:0 */
-    u32 level;         /* 1 to 3; where it ends otherwise, 4 to 1 */
-    u8 type;           /* memory type, as ept_map() takes it */
-    bool dirty;        /* the leaf's dirty flag is 1, or there are none: EPTP bit 6 is 0 */
+    /* 'Exit Qualification for EPT Violations', bits 6:0; bits 2:0, the kind of access, are always there. */
+    u64 qualification;
+    gpa_t gpa1;
+    u64 page_size; /* 4 KiB, 2 MiB or 1 GiB */
+    u64 rights;    /* that all entries give */
+    u32 type;      /* of memory, with EPT_IPAT, as ept_map() takes it */
+    bool dirty;    /* the leaf's flag; true where flags are not enabled */
 };
 
-/* Flags are set only when the access is allowed. After an EPT violation, level, rights and qualification
- * count, after an EPT misconfiguration level alone. */
-enum ept12_outcome ept12_walk(const struct ept12 *t, gpa_t gpa2, u64 access, struct ept12_result *out);
+/*
+ * ERR_FAULT: EPT violation. ERR_INVAL: EPT misconfiguration. ERR_BUSY: entries kept changing under it. What
+ * the callbacks return otherwise. Flags are set only when the access is allowed.
+ */
+int ept12_walk(const struct ept12_ctx *w, gpa_t gpa2, u64 access, struct ept12_result *out);
 
 #endif

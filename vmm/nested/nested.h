@@ -266,7 +266,7 @@ void shadow_ept_moved(struct vcpu *v);
 void shadow_ept_invalidate(struct vcpu *v, u64 eptp12);
 void shadow_ept_invalidate_all(struct vcpu *v);
 /* Translation of L2's physical address through the ept12 in use, for emulation: access is EPT_READ,
- * EPT_WRITE, EPT_EXEC. */
+ * EPT_WRITE, EPT_EXEC, with EPT12_PAGING (ept12.h) if it is to L2's paging structures. */
 enum shadow_result shadow_ept_translate(struct vcpu *v, gpa_t gpa2, u64 access, gpa_t *gpa1, u64 *reflect);
 
 #endif

@@ -9,6 +9,7 @@
 #include "vmm/exit.h"
 #include "vmm/fail.h"
 #include "vmm/mmio_host.h"
+#include "vmm/nested/ept12.h"
 #include "vmm/nested/nested.h"
 
 #define V12(v, field) VMCS(&(v)->nested->vmcs12.image, field)
@@ -103,7 +104,10 @@ static bool own_ept_violation(struct vcpu *v)
 
 int nested_physical(struct vcpu *v, gpa_t *gpa, u32 access)
 {
-    const u64 kind = access & WALK_FETCH ? EPT_EXEC : access & WALK_WRITE ? EPT_WRITE : EPT_READ;
+    const u64 kind = (access & WALK_FETCH   ? EPT_EXEC
+                      : access & WALK_WRITE ? EPT_WRITE
+                                            : EPT_READ) |
+                     (access & WALK_TABLE ? EPT12_PAGING : 0);
     struct nested_exit_info x = {.reason = EXIT_REASON_EPT_VIOLATION, .guest_physical = *gpa};
     gpa_t gpa2 = *gpa;
 

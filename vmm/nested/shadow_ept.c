@@ -1,44 +1,52 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The shadow EPT: L2's physical addresses by way of ept12 and of the VM's own tables, as far as L2 has asked
- * for them. Like a TLB's its contents follow ept12 only when L1 runs INVEPT; what the VM's own tables have
- * mapped never changes.
+ * Shadow EPTs: what L1's EPT (gpa2 to gpa1) and the VM's own (gpa1 to host) make together, page by page as L2
+ * touches them. A vCPU keeps those of the EPTPs that L1 used last.
+ *
+ * L1 expects of them what it may expect of a TLB: an entry that it changed counts when L1 has executed INVEPT
+ * for its EPTP, or when an access has met a violation; not-present entries are not remembered. L1 does that
+ * on each of its CPUs, so each vCPU has shadow EPTs of its own, and no lock.
+ *
+ * The VM's own EPT only grows: vm_populate() adds pieces, which may merge into larger pages of the same
+ * memory. What was taken from it here stays right as long as the VM lives. Whoever makes it take back memory
+ * or rights must have every vCPU do shadow_ept_invalidate_all() first.
+ *
+ * What a CPU caches of a shadow EPT goes by the address of its root. The roots therefore stay the vCPU's as
+ * long as it lives, whatever EPTP they stand for. This CPU forgets before a table is freed; the others may
+ * keep it until the vCPU comes back to them, since they use it for nobody else: shadow_ept_moved().
  */
 #include "arch/x86/vmx.h"
 #include "vmm/mmio_host.h"
 #include "vmm/nested/ept12.h"
 #include "vmm/vm.h"
 
-#define ROOTS      4u
-#define MAX_TABLES 512u /* of a vCPU: what they map is dropped with them */
-#define KEY        (EPT_ADDR | EPTP_ACCESSED_DIRTY)
-#define NO_KEY     (~0ull)
+#define ROOTS   4
+#define NO_EPTP (~0ull)
+#define KEY     (EPT_ADDR | EPTP_ACCESSED_DIRTY) /* the rest says the same in all EPTPs that VM entry takes */
+
+/* Tables of a vCPU: what small pages for all of the VM's memory take, and some for sparse use, within reason.
+ */
+#define SPARSE_TABLES 64
+#define MAX_TABLES    16384
 
 struct root {
     struct ept ept;
-    u64 key;  /* the ept12 that it is of: KEY of its EPTP, or NO_KEY */
-    u64 eptp; /* its own */
-    u64 used; /* shadow_ept.clock when it came into use last; 0: it never did */
+    u64 eptp12; /* KEY of it; NO_EPTP: none so far */
+    u64 used;   /* the newest has the highest */
 };
 
-/*
- * A root's page stays with the vCPU: a CPU where it ran once may have cached what a root had, and must not
- * meet it again as another vCPU's.
- */
 struct shadow_ept {
-    struct root *now;
-    struct root roots[ROOTS];
-    u32 nr_roots;
-    u32 nr_tables;
-    u64 clock;
     struct frame_owner *owner;
+    u64 nr_tables, max_tables;
+    u64 clock;
+    struct root *current;
+    struct root root[ROOTS];
 };
-_Static_assert(sizeof(struct shadow_ept) <= PAGE_SIZE, "a page is allocated");
 
 static paddr_t table_alloc(void *ctx)
 {
     struct shadow_ept *s = ctx;
-    void *p = s->nr_tables < MAX_TABLES ? pool_alloc(s->owner, 1) : NULL;
+    void *p = s->nr_tables < s->max_tables ? pool_alloc(s->owner, 1) : NULL;
 
     if (!p)
         return EPT_NO_TABLE;
@@ -62,118 +70,91 @@ static u64 *table_access(void *ctx, paddr_t pa)
 
 static const struct ept_ops table_ops = {table_alloc, table_free, table_access};
 
-/* --- roots --- */
-
-/* With EPTP bit 6 the CPU takes its walks of guest page tables for writes: it must do so if and only if L1's
- * would. On a CPU without those flags L1 misses violations of walks that only read. */
-static void set_key(struct root *r, u64 key)
-{
-    r->key = key;
-    r->ept.caps = vmx_caps.ept_vpid & ~(key & EPTP_ACCESSED_DIRTY ? 0 : EPT_CAP_ACCESSED_DIRTY);
-    r->eptp = ept_pointer(&r->ept);
-}
-
 int shadow_ept_create(struct vcpu *v)
 {
-    struct frame_owner *owner = &v->vm->owner;
-    struct shadow_ept *s = pool_alloc(owner, 1);
+    struct vm *vm = v->vm;
+    struct shadow_ept *s = pool_alloc(&vm->owner, 1);
 
+    _Static_assert(sizeof(*s) <= PAGE_SIZE, "shadow_ept is one page");
     if (!s)
         return ERR_NOMEM;
     v->nested->shadow = s;
-    s->owner = owner;
-    s->now = &s->roots[0];
-    for (; s->nr_roots < ROOTS; s->nr_roots++) {
-        struct root *r = &s->roots[s->nr_roots];
+    s->owner = &vm->owner;
+    s->max_tables = MIN(SPARSE_TABLES + vm->memory / MiB(2), MAX_TABLES);
+    for (u32 i = 0; i < ROOTS; i++)
+        s->root[i].ept.root = EPT_NO_TABLE;
+    for (u32 i = 0; i < ROOTS; i++) {
+        struct root *r = &s->root[i];
 
-        if (ept_init(&r->ept, &table_ops, s, vmx_caps.ept_vpid, v->vm->ept.maxphyaddr))
+        r->eptp12 = NO_EPTP;
+        if (ept_init(&r->ept, &table_ops, s, vm->ept.caps, vm->ept.maxphyaddr)) {
+            shadow_ept_destroy(v);
             return ERR_NOMEM;
-        r->key = NO_KEY;
+        }
     }
     return OK;
 }
 
+/* With the VM only: other CPUs may still hold translations of the roots' addresses, until vmm_flush_wanted.
+ */
 void shadow_ept_destroy(struct vcpu *v)
 {
     struct shadow_ept *s = v->nested->shadow;
 
     if (!s)
         return;
-    for (u32 i = 0; i < s->nr_roots; i++)
-        ept_destroy(&s->roots[i].ept);
+    for (u32 i = 0; i < ROOTS; i++) {
+        if (s->root[i].ept.root != EPT_NO_TABLE)
+            ept_destroy(&s->root[i].ept);
+    }
     pool_free(s->owner, s, 1);
     v->nested->shadow = NULL;
 }
 
-static void flush(struct root *r)
+static void forget(const struct root *r)
 {
-    invept_single(r->eptp);
+    if (r->ept.caps & EPT_CAP_INVEPT_SINGLE)
+        invept_single(ept_pointer(&r->ept));
+    else
+        invept_all();
+}
+
+/* After every change: what the CPU may have cached of it, and then the tables that hung on that. */
+static void settle(struct root *r)
+{
+    if (!r->ept.stale)
+        return;
+    forget(r);
     ept_reclaim(&r->ept);
 }
 
-static void clear(struct root *r)
+/* The whole range has no page to split, so that this needs no memory. */
+static void empty(struct root *r)
 {
-    if (r->ept.nr_tables == 1)
-        return;
-    ept_clear(&r->ept);
-    flush(r);
-}
-
-static struct root *find(struct shadow_ept *s, u64 key)
-{
-    for (u32 i = 0; i < ROOTS; i++)
-        if (s->roots[i].key == key)
-            return &s->roots[i];
-    return NULL;
-}
-
-static struct root *least_recent(struct shadow_ept *s)
-{
-    struct root *r = &s->roots[0];
-
-    for (u32 i = 1; i < ROOTS; i++)
-        if (s->roots[i].used < r->used)
-            r = &s->roots[i];
-    return r;
-}
-
-static __attribute__((noinline)) u64 change(struct shadow_ept *s, u64 key)
-{
-    struct root *r = find(s, key);
-
-    if (!r) {
-        r = least_recent(s);
-        clear(r);
-        set_key(r, key);
-    }
-    r->used = ++s->clock;
-    s->now = r;
-    return r->eptp;
-}
-
-u64 shadow_ept_use(struct vcpu *v, u64 eptp12)
-{
-    struct shadow_ept *s = v->nested->shadow;
-
-    return likely(s->now->key == (eptp12 & KEY)) ? s->now->eptp : change(s, eptp12 & KEY);
+    ept_unmap(&r->ept, 0, BIT(EPT_GPA_BITS));
+    settle(r);
 }
 
 void shadow_ept_moved(struct vcpu *v)
 {
-    struct shadow_ept *s = v->nested->shadow;
+    struct shadow_ept *s = v->nested ? v->nested->shadow : NULL;
 
-    for (u32 i = 0; i < ROOTS; i++)
-        if (s->roots[i].used)
-            invept_single(s->roots[i].eptp);
+    for (u32 i = 0; s && i < ROOTS; i++) {
+        if (s->root[i].eptp12 != NO_EPTP)
+            forget(&s->root[i]);
+    }
 }
 
 void shadow_ept_invalidate(struct vcpu *v, u64 eptp12)
 {
     struct shadow_ept *s = v->nested->shadow;
 
-    for (u32 i = 0; i < ROOTS; i++)
-        if ((s->roots[i].key & EPT_ADDR) == (eptp12 & EPT_ADDR))
-            clear(&s->roots[i]);
+    for (u32 i = 0; i < ROOTS; i++) {
+        struct root *r = &s->root[i];
+
+        if (r->eptp12 != NO_EPTP && !((r->eptp12 ^ eptp12) & EPT_ADDR))
+            empty(r);
+    }
 }
 
 void shadow_ept_invalidate_all(struct vcpu *v)
@@ -181,118 +162,180 @@ void shadow_ept_invalidate_all(struct vcpu *v)
     struct shadow_ept *s = v->nested->shadow;
 
     for (u32 i = 0; i < ROOTS; i++)
-        clear(&s->roots[i]);
+        empty(&s->root[i]);
 }
 
-/* --- translations --- */
+/* The root for an EPTP: its own, or else the one that was not used for the longest time. */
+static struct root *find_root(struct shadow_ept *s, u64 eptp12)
+{
+    struct root *oldest = &s->root[0];
 
-struct entries {
-    struct vm *vm;
-    bool no_memory; /* of Nidus's, for the page tables of L1's memory */
-};
+    for (u32 i = 0; i < ROOTS; i++) {
+        struct root *r = &s->root[i];
+
+        if (r->eptp12 == eptp12)
+            return r;
+        if (r->used < oldest->used)
+            oldest = r;
+    }
+    return oldest;
+}
+
+/*
+ * Accessed and dirty flags are enabled exactly where L1 enables them, since they also make the CPU's accesses
+ * to L2's paging structures writes.
+ */
+u64 shadow_ept_use(struct vcpu *v, u64 eptp12)
+{
+    struct shadow_ept *s = v->nested->shadow;
+    u64 key = eptp12 & KEY, flags = eptp12 & EPTP_ACCESSED_DIRTY ? EPT_CAP_ACCESSED_DIRTY : 0;
+    struct root *r = find_root(s, key);
+
+    if (r->eptp12 != key) {
+        empty(r);
+        r->eptp12 = key;
+        r->ept.caps = v->vm->ept.caps & (~EPT_CAP_ACCESSED_DIRTY | flags);
+    }
+    r->used = ++s->clock;
+    s->current = r;
+    return ept_pointer(&r->ept);
+}
 
 static int read_entry(void *ctx, gpa_t gpa1, u64 *entry)
 {
-    struct entries *e = ctx;
-    int r = guest_read(e->vm, gpa1, entry, sizeof(*entry));
-
-    e->no_memory |= r == ERR_NOMEM;
-    return r;
+    return guest_read(ctx, gpa1, entry, sizeof(*entry));
 }
 
 static int update_entry(void *ctx, gpa_t gpa1, u64 old, u64 new)
 {
-    return guest_update(((struct entries *)ctx)->vm, gpa1, sizeof(old), old, new);
+    return guest_update(ctx, gpa1, sizeof(old), old, new) ? ERR_BUSY : OK; /* it has just been read */
 }
 
-static enum shadow_result walk12(struct vcpu *v, gpa_t gpa2, u64 access, struct ept12_result *out)
+/* Mode-based execute control is not for L1: vmm/ept.h has no such right. */
+static int walk12(struct vcpu *v, gpa_t gpa2, u64 access, struct ept12_result *out)
 {
-    static const enum shadow_result results[] = {
-        [EPT12_OK] = SHADOW_OK, [EPT12_VIOLATION] = SHADOW_VIOLATION, [EPT12_MISCONFIG] = SHADOW_MISCONFIG};
-    struct entries entries = {.vm = v->vm};
-    const struct ept12 t = {.eptp = v->nested->shadow->now->key,
-                            .caps = v->vm->nested_caps.ept_vpid,
-                            .maxphyaddr = v->cpuid->maxphyaddr,
-                            .ctx = &entries,
-                            .read = read_entry,
-                            .update = update_entry};
-    enum ept12_outcome outcome = ept12_walk(&t, gpa2, access, out);
+    const struct ept12_ctx w = {
+        .eptp = v->nested->shadow->current->eptp12,
+        .caps = v->vm->nested_caps.ept_vpid,
+        .maxphyaddr = v->cpuid->maxphyaddr,
+        .ctx = v->vm,
+        .read = read_entry,
+        .update = update_entry,
+    };
 
-    return entries.no_memory ? SHADOW_NO_MEMORY : results[outcome];
+    return ept12_walk(&w, gpa2, access, out);
 }
 
-enum shadow_result shadow_ept_translate(struct vcpu *v, gpa_t gpa2, u64 access, gpa_t *gpa1, u64 *reflect)
+/* The page behind L1's memory. ERR_RANGE: there is no RAM; ERR_NOMEM. */
+static int find_page(struct vm *vm, gpa_t gpa1, struct ept_leaf *out)
 {
-    struct ept12_result to;
-    enum shadow_result r = walk12(v, gpa2, access, &to);
+    int r = vm_populate(vm, gpa1);
 
-    if (r == SHADOW_OK)
-        *gpa1 = to.gpa1;
-    else if (r == SHADOW_VIOLATION)
-        *reflect = to.qualification;
+    if (r)
+        return r;
+    spin_lock(&vm->mem_lock);
+    r = ept_lookup(&vm->ept, gpa1, out) ? OK : ERR_RANGE;
+    spin_unlock(&vm->mem_lock);
     return r;
 }
 
-static bool lookup(struct vm *vm, gpa_t gpa1, struct ept_leaf *leaf)
+/* From gpa2 to the page behind it. ept12_walk()'s result is r. */
+static enum shadow_result behind(struct vm *vm, int r, const struct ept12_result *t, struct ept_leaf *page)
 {
-    bool found;
-
-    spin_lock(&vm->mem_lock);
-    found = ept_lookup(&vm->ept, gpa1, leaf);
-    spin_unlock(&vm->mem_lock);
-    return found;
-}
-
-static enum shadow_result find_ram(struct vm *vm, gpa_t gpa1, struct ept_leaf *leaf)
-{
-    int r = OK;
-
-    if (unlikely(!lookup(vm, gpa1, leaf))) {
-        r = vm_populate(vm, gpa1);
-        if (!r)
-            lookup(vm, gpa1, leaf);
+    if (r == OK) {
+        r = find_page(vm, t->gpa1, page);
+        if (r == OK && (t->qualification & ~page->entry & EPT_RWX))
+            r = ERR_RANGE;
     }
-    return r == OK ? SHADOW_OK : r == ERR_NOMEM ? SHADOW_NO_MEMORY : SHADOW_DEVICE;
-}
-
-/* Without a dirty flag there is no right to write: the first write is to come by here and set it. */
-static enum shadow_result map(struct root *r, gpa_t gpa2, const struct ept12_result *to,
-                              const struct ept_leaf *ram)
-{
-    u64 size = MIN(to->size, ram->size), rights = to->rights & ~(to->dirty ? 0 : EPT_WRITE);
-
-    if (ept_map_page(&r->ept, ALIGN_DOWN(gpa2, size), ALIGN_DOWN(ram->pa, size), size, rights, to->type))
+    switch (r) {
+    case OK:
+        return SHADOW_OK;
+    case ERR_RANGE:
+        return SHADOW_DEVICE;
+    case ERR_INVAL:
+        return SHADOW_MISCONFIG;
+    case ERR_NOMEM:
         return SHADOW_NO_MEMORY;
-    if (r->ept.stale)
-        flush(r);
-    return SHADOW_OK;
+    default:
+        return SHADOW_VIOLATION;
+    }
 }
 
-/* What of an EPT violation's exit qualification is true for L1 as it is. */
-#define QUAL_KEPT (BITS(63, 12) | EPT_QUAL_TRANSLATION | EPT_QUAL_LINEAR_VALID)
-
-static enum shadow_result fill(struct vcpu *v, gpa_t gpa2, u64 qualification, gpa_t *gpa1, u64 *reflect)
+/*
+ * L1's type and IPAT hold as they are. The VM's own EPT gives its RAM WB and leaves the rest to the guest's
+ * PAT, so L1 has the choice of type already, and on a machine of its own L2 would see just L1's EPT combined
+ * with its PAT; MTRRs have no say with EPT.
+ */
+static int map(struct root *root, gpa_t gpa2, const struct ept12_result *t, const struct ept_leaf *page)
 {
-    bool paging = (qualification & (EPT_QUAL_LINEAR_VALID | EPT_QUAL_TRANSLATION)) == EPT_QUAL_LINEAR_VALID;
-    struct ept12_result to;
-    struct ept_leaf ram;
-    enum shadow_result r = walk12(v, gpa2, (qualification & EPT_RWX) | (paging ? EPT12_PAGING : 0), &to);
+    u64 size = MIN(t->page_size, page->size), rights = t->rights & page->entry & EPT_RWX;
+    gpa_t start = ALIGN_DOWN(gpa2, size);
+    paddr_t pa = ALIGN_DOWN(page->pa, size);
+    int r;
 
-    if (r == SHADOW_VIOLATION)
-        *reflect = (qualification & QUAL_KEPT) | to.qualification;
-    if (r != SHADOW_OK)
+    if (!t->dirty)
+        rights &= ~EPT_WRITE; /* the first write must come here, to set the flag */
+    r = ept_map(&root->ept, start, pa, size, rights, t->type);
+    if (r != ERR_EXIST)
         return r;
-    *gpa1 = to.gpa1;
-    r = find_ram(v->vm, to.gpa1, &ram);
-    return r == SHADOW_OK ? map(v->nested->shadow->now, gpa2, &to, &ram) : r;
+    r = ept_unmap(&root->ept, start, size);
+    return r ? r : ept_map(&root->ept, start, pa, size, rights, t->type);
+}
+
+static int install(struct root *root, gpa_t gpa2, const struct ept12_result *t, const struct ept_leaf *page)
+{
+    int r = map(root, gpa2, t, page);
+
+    settle(root);
+    return r;
+}
+
+/* Bits of the exit's qualification that ept12 has no say in. */
+static u64 kept(const struct vcpu *v, u64 qualification)
+{
+    u64 mask = EPT_QUAL_LINEAR_VALID | EPT_QUAL_TRANSLATION | EPT_QUAL_UNBLOCKED_NMI;
+
+    if (v->vm->nested_caps.ept_vpid & EPT_CAP_ADVANCED_EXIT_INFO)
+        mask |= EPT_QUAL_ADVANCED;
+    return qualification & mask;
 }
 
 enum shadow_result shadow_ept_fill(struct vcpu *v, gpa_t gpa2, u64 qualification, gpa_t *gpa1, u64 *reflect)
 {
-    enum shadow_result r = fill(v, gpa2, qualification, gpa1, reflect);
+    struct root *root = v->nested->shadow->current;
+    u64 access = qualification & EPT_RWX; /* bits 2:0 are the rights that it needs */
+    struct ept12_result t;
+    struct ept_leaf page;
+    enum shadow_result result;
+    int r;
 
-    if (likely(r != SHADOW_NO_MEMORY))
-        return r;
-    shadow_ept_invalidate_all(v);
-    return fill(v, gpa2, qualification, gpa1, reflect);
+    if ((qualification & EPT_QUAL_LINEAR_VALID) && !(qualification & EPT_QUAL_TRANSLATION))
+        access |= EPT12_PAGING;
+    r = walk12(v, gpa2, access, &t);
+    if (r == ERR_BUSY)
+        return SHADOW_OK; /* L2 tries again */
+    result = behind(v->vm, r, &t, &page);
+    *gpa1 = t.gpa1;
+    *reflect = t.qualification | kept(v, qualification);
+    if (result)
+        return result;
+    r = install(root, gpa2, &t, &page);
+    if (r) {
+        shadow_ept_invalidate_all(v);
+        r = install(root, gpa2, &t, &page);
+    }
+    return r ? SHADOW_NO_MEMORY : SHADOW_OK;
+}
+
+/* To an emulator, an ept12 that is written to all the time is as if nothing were there: L2 tries again when
+ * L1 has found no fault. */
+enum shadow_result shadow_ept_translate(struct vcpu *v, gpa_t gpa2, u64 access, gpa_t *gpa1, u64 *reflect)
+{
+    struct ept12_result t;
+    struct ept_leaf page;
+    enum shadow_result result = behind(v->vm, walk12(v, gpa2, access, &t), &t, &page);
+
+    *gpa1 = t.gpa1;
+    *reflect = t.qualification | EPT_QUAL_LINEAR_VALID | (access & EPT12_PAGING ? 0 : EPT_QUAL_TRANSLATION);
+    return result;
 }
