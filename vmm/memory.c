@@ -219,7 +219,8 @@ int guest_or_words(struct vm *vm, gpa_t gpa, const struct or_word *words, u32 n,
     u64 cr2 = read_cr2();
     int r;
 
-    if (likely(!n || (find_extent(vm, gpa) && !user_or_words(to, page, words, n))))
+    vm_use_space(vm);
+    if (likely(!n || !user_or_words(to, page, words, n)))
         return OK;
     r = vm_populate(vm, gpa);
     if (r == OK)

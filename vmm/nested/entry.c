@@ -117,6 +117,15 @@ static bool may_be_quick(struct vcpu *v)
            V12(v, VMCS_LINK_POINTER) == ~0ull && V12(v, GUEST_ACTIVITY_STATE) == ACTIVITY_ACTIVE;
 }
 
+/* Is there anything to do for vmcs02_inherit()? */
+static bool inherits(struct vcpu *v)
+{
+    const u64 load = ENTRYCTL_LOAD_EFER | ENTRYCTL_LOAD_PAT | ENTRYCTL_LOAD_DEBUG_CONTROLS;
+    const u64 save = EXITCTL_SAVE_EFER | EXITCTL_SAVE_PAT | EXITCTL_SAVE_DEBUG_CONTROLS;
+
+    return (V12(v, ENTRY_CONTROLS) & load) != load || (V12(v, PRIMARY_EXIT_CONTROLS) & save) != save;
+}
+
 static inline void read_vmcs01(struct vmcs01_state *l1)
 {
     *l1 = (struct vmcs01_state){.efer = vmread(GUEST_IA32_EFER),
@@ -151,6 +160,7 @@ static bool enter_whole(struct vcpu *v)
         return late_failure(v, EXIT_REASON_ENTRY_FAILURE_MSR_LOADING, failed);
     }
     v->nested->checked = may_be_quick(v);
+    v->nested->inherits = inherits(v);
     v->nested->quick = 0;
     start(v);
     return false;
@@ -206,6 +216,8 @@ static bool still_good(struct vcpu *v, enum entry_part part)
 {
     struct entry_verdict why;
 
+    if (likely(part == ENTRY_RIP))
+        return entry_check_rip(&v->nested->vmcs12.image, &v->nested->cpu);
     return entry_check_part(&v->nested->vmcs12.image, &v->nested->cpu, part, &why) == ENTRY_OK;
 }
 
@@ -215,13 +227,15 @@ static bool enter_quick(struct vcpu *v)
     bool shadowing = v->nested->shadowing;
     struct vmcs01_state l1;
 
-    read_vmcs01(&l1);
+    if (v->nested->inherits)
+        read_vmcs01(&l1);
     nested_switch(v, true);
     if (unlikely(!still_good(v, shadowing ? take_from_shadow(v) : take_from_vmcs12(v)))) {
         nested_switch(v, false);
         return enter_whole(v);
     }
-    vmcs02_inherit(v, &l1);
+    if (v->nested->inherits)
+        vmcs02_inherit(v, &l1);
     vmcs02_refresh(v);
     start(v);
     return !waits && v->activity == VCPU_ACTIVE && vcpu_continue(v);

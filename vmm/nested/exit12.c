@@ -252,6 +252,15 @@ static bool reflect_whole(struct vcpu *v, u64 qualification)
     return false;
 }
 
+/* Of CR0, the bits of CR0_KEPT that can be 1. */
+static inline u64 kept_cr0(const struct vmcs_image *image)
+{
+    u64 mask12 = VMCS(image, CR0_GUEST_HOST_MASK);
+
+    return (((VMCS(image, GUEST_CR0) & mask12) | (vmread(CR0_READ_SHADOW) & ~mask12)) & (CR0_CD | CR0_NW)) |
+           CR0_ET;
+}
+
 /* Of the state, what the next entry is compared with; all else stays in vmcs02. */
 static void keep(struct vcpu *v, struct kept *l2)
 {
@@ -263,7 +272,7 @@ static void keep(struct vcpu *v, struct kept *l2)
     V12(v, GUEST_INTERRUPTIBILITY_STATE) = blocking;
     V12(v, GUEST_ACTIVITY_STATE) = v->activity == VCPU_HALTED ? ACTIVITY_HLT : ACTIVITY_ACTIVE;
     V12(v, ENTRY_INTERRUPTION_INFO) &= ~INTR_INFO_VALID;
-    *l2 = (struct kept){.cr0 = vmcs02_cr0(v),
+    *l2 = (struct kept){.cr0 = kept_cr0(&v->nested->vmcs12.image),
                         .efer = vmread(GUEST_IA32_EFER),
                         .pat = vmread(GUEST_IA32_PAT),
                         .blocking = virtual_nmis ? 0 : (u32)blocking & INTERRUPTIBILITY_NMI};

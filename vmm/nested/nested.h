@@ -69,6 +69,7 @@ struct nested {
      */
     bool synced, checked, shadowing;
     struct entry_env cpu;        /* as L1 believes it to be, at the newest whole entry */
+    bool inherits;               /* vmcs02_inherit() has something to do on each entry */
     u8 quick;                    /* entry.c: which of those L1 has written by way of an exit */
     u64 eptp02;                  /* as vmcs02 has it */
     u64 tsc_offset01;            /* Nidus's offset when vmcs02 was filled */
