@@ -1,38 +1,69 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/symbols.h"
 
-/* The last entry whose offset is not above the one asked for; symbol_count if there is none. */
-static u32 find(u64 offset)
+struct reader {
+    const u8 *next;
+    u8 later[SYMBOL_DEPTH]; /* second halves of the pairs that are being read, the innermost last */
+    u32 depth;
+};
+
+static char read_char(struct reader *r)
 {
-    u32 low = 0, high = symbol_count;
+    u8 code = r->depth ? r->later[--r->depth] : *r->next++;
 
-    while (low < high) {
-        u32 middle = (low + high) / 2;
-
-        if (symbol_offsets[middle] <= offset)
-            low = middle + 1;
-        else
-            high = middle;
+    while (symbol_pairs[code][0] != code) {
+        r->later[r->depth++] = symbol_pairs[code][1];
+        code = symbol_pairs[code][0];
     }
-    return low ? low - 1 : symbol_count;
+    return (char)code;
 }
 
-const char *symbol_name(u64 addr, u64 *offset)
+static u64 read_size(const u8 **at)
 {
-    const char *name = symbol_names;
+    u64 size = 0;
+    u32 shift = 0;
+
+    do {
+        size |= (u64)(**at & 0x7f) << shift;
+        shift += 7;
+    } while (*(*at)++ & 0x80);
+    return size;
+}
+
+/* The function that lies offset bytes from the first one, which becomes the offset in it; symbol_count if
+ * none does. */
+static u32 find(u64 *offset)
+{
+    const u8 *at = symbol_sizes;
+    u32 n;
+
+    for (n = 0; n < symbol_count; n++) {
+        u64 size = read_size(&at);
+
+        if (*offset < size)
+            break;
+        *offset -= size;
+    }
+    return n;
+}
+
+bool symbol_name(u64 addr, char name[SYMBOL_NAME_SIZE], u64 *offset)
+{
+    struct reader r = {.next = symbol_names};
     u32 n;
 
     if (!&symbol_count || addr < symbol_base)
-        return NULL;
-    n = find(addr - symbol_base);
+        return false;
+    *offset = addr - symbol_base;
+    n = find(offset);
     if (n == symbol_count)
-        return NULL;
-    for (u32 i = 0; i < n; i++) {
-        while (*name++)
-            ;
+        return false;
+    while (n) {
+        if (!read_char(&r))
+            n--;
     }
-    if (!*name)
-        return NULL;
-    *offset = addr - symbol_base - symbol_offsets[n];
-    return name;
+    do {
+        name[n] = read_char(&r);
+    } while (name[n++]);
+    return true;
 }

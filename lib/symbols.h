@@ -6,17 +6,23 @@
 
 #include "lib/types.h"
 
+#define SYMBOL_NAME_SIZE 64 /* of the longest name, with its NUL */
+#define SYMBOL_DEPTH     16 /* how deep pairs may lie within pairs */
+
 /*
- * The table: symbol_count offsets from symbol_base, ascending, and as many NUL-terminated names in the same
- * order. An empty name says that there is no function from there on. An image may be linked without it: then
- * no address has a name.
+ * The table: symbol_count functions from symbol_base on, ascending. symbol_sizes has how far it is from each
+ * to the next, seven bits a byte, lowest first, bit 7 set in all bytes but the last. symbol_names has their
+ * NUL-terminated names in the same order, made shorter: code c stands for the codes symbol_pairs[c], or for
+ * the character c if the first of them is c itself. An image may be linked without the table: then no address
+ * has a name.
  */
 extern const u64 symbol_base __attribute__((weak));
 extern const u32 symbol_count __attribute__((weak));
-extern const u32 symbol_offsets[] __attribute__((weak));
-extern const char symbol_names[] __attribute__((weak));
+extern const u8 symbol_pairs[256][2] __attribute__((weak));
+extern const u8 symbol_sizes[] __attribute__((weak));
+extern const u8 symbol_names[] __attribute__((weak));
 
-/* The function that addr lies in, and how far from its start; null if that is not known. */
-const char *symbol_name(u64 addr, u64 *offset);
+/* The function that addr lies in, and how far from its start; false if that is not known. */
+bool symbol_name(u64 addr, char name[SYMBOL_NAME_SIZE], u64 *offset);
 
 #endif

@@ -4,9 +4,13 @@
 
 usage: nm -n IMAGE | symbols.py > symbols.S
 """
+import collections
 import sys
 
 END = "_text_end"
+# As in lib/symbols.h.
+NAME_SIZE = 64
+DEPTH = 16
 
 
 def functions(lines):
@@ -31,22 +35,49 @@ def functions(lines):
     return [(a, best[a][3]) for a in sorted(best) if a < end] + [(end, "")]
 
 
+def sizes(table):
+    """How far it is from each function to the next: seven bits a byte, lowest first."""
+    out = []
+    for (start, _), (end, _) in zip(table, table[1:]):
+        size = end - start
+        while size > 0x7F:
+            out.append(size & 0x7F | 0x80)
+            size >>= 7
+        out.append(size)
+    return bytes(out)
+
+
+def shorten(text):
+    """(text with codes for its most frequent pairs, the 256 pairs). Bytes that the text does not have are codes."""
+    pairs = [(c, c) for c in range(256)]
+    depth = [0] * 256
+    for code in sorted(set(range(256)) - set(text)):
+        found = collections.Counter(p for p in zip(text, text[1:]) if max(depth[p[0]], depth[p[1]]) < DEPTH)
+        if not found:
+            break
+        pairs[code] = max(found, key=lambda p: (found[p], p))
+        depth[code] = 1 + max(depth[c] for c in pairs[code])
+        text = text.replace(bytes(pairs[code]), bytes([code]))
+    return text, pairs
+
+
 def assembly(table):
     """The table as text for the assembler."""
-    base = table[0][0]
+    names = [name.encode() + b"\0" for _, name in table[:-1]]
+    longest = max(names, key=len)
+    if len(longest) > NAME_SIZE:
+        raise SystemExit(f"symbols.py: {longest[:-1].decode()} has more than {NAME_SIZE - 1} characters")
+    text, pairs = shorten(b"".join(names))
     out = ['.section .symbols,"a"', ".balign 8"]
 
-    def label(name):
-        out.extend([f".globl {name}", f"{name}:"])
+    def put(name, kind, values):
+        out.extend([f".globl {name}", f"{name}:", f".{kind} " + ",".join(map(hex, values))])
 
-    label("symbol_base")
-    out.append(f".quad {base:#x}")
-    label("symbol_count")
-    out.append(f".long {len(table)}")
-    label("symbol_offsets")
-    out.extend(f".long {address - base:#x}" for address, _ in table)
-    label("symbol_names")
-    out.extend(f'.asciz "{name}"' for _, name in table)
+    put("symbol_base", "quad", [table[0][0]])
+    put("symbol_count", "long", [len(names)])
+    put("symbol_pairs", "byte", [code for pair in pairs for code in pair])
+    put("symbol_sizes", "byte", sizes(table))
+    put("symbol_names", "byte", text)
     return "\n".join(out) + '\n.section .note.GNU-stack,"",@progbits\n'
 
 

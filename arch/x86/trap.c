@@ -123,10 +123,10 @@ static bool in_text(u64 addr)
 
 static void print_frame(u64 rip)
 {
-    u64 offset = 0;
-    const char *name = symbol_name(rip, &offset);
+    char name[SYMBOL_NAME_SIZE];
+    u64 offset;
 
-    if (name)
+    if (symbol_name(rip, name, &offset))
         log_error("  %016lx %s+0x%lx", rip, name, offset);
     else
         log_error("  %016lx", rip);
