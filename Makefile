@@ -19,11 +19,11 @@ kernel_sources := $(wildcard lib/*.[cS] arch/x86/*.[cS] drivers/*.[cS] vmm/*.[cS
 kernel_objects := $(addprefix $(BUILD)/kernel/,$(addsuffix .o,$(kernel_sources)))
 
 # Built for speed: what exits go through, and the devices that are used all the time. The rest is built for size.
-hot_sources := $(wildcard lib/string.c vmm/exit*.c vmm/event*.c vmm/bus.c vmm/mmio*.c vmm/emulate*.c vmm/guest_access.c vmm/vcpu_access.c \
-	vmm/walk.c vmm/run.c vmm/sched.c vmm/timer.c vmm/vcpu.c vmm/msr.c vmm/msr_*.c vmm/dev/lapic*.c vmm/dev/irq.c vmm/dev/pit.c \
-	vmm/dev/uart.c vmm/dev/ioapic.c vmm/nested/*.c vmm/entry_check.c arch/x86/decode.c arch/x86/trap.c arch/x86/apic.c)
-cold_sources := $(wildcard vmm/exit_task.c vmm/nested/caps.c vmm/nested/vmxon.c vmm/nested/invalidate.c)
-$(filter-out $(cold_sources:%=$(BUILD)/kernel/%.o),$(hot_sources:%=$(BUILD)/kernel/%.o)): optimize := -O2 -fno-align-loops -fno-align-jumps
+hot_sources := $(wildcard lib/string.c vmm/exit.c vmm/exit_cr.c vmm/exit_memory.c vmm/event.c vmm/events.c vmm/bus.c vmm/mmio_fast.c \
+	vmm/vcpu_access.c vmm/run.c vmm/vcpu.c vmm/msr.c vmm/dev/lapic*.c vmm/dev/irq.c \
+	vmm/dev/pit.c vmm/dev/uart.c vmm/dev/ioapic.c vmm/memory.c vmm/entry_check.c arch/x86/trap.c)
+hot_sources += $(addprefix vmm/nested/,bitmaps.c entry.c exit12.c instructions.c nested.c route.c sync.c vmcs02.c vmread.c)
+$(hot_sources:%=$(BUILD)/kernel/%.o): optimize := -O2
 
 $(BUILD)/kernel/%.c.o: %.c Makefile
 	@mkdir -p $(@D)
