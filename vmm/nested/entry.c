@@ -109,10 +109,10 @@ static void start(struct vcpu *v)
  */
 static bool may_be_quick(struct vcpu *v)
 {
-    bool pae = V12(v, GUEST_CR0) & CR0_PG && V12(v, GUEST_CR4) & CR4_PAE &&
-               !(V12(v, ENTRY_CONTROLS) & ENTRYCTL_IA32E_MODE_GUEST);
+    /* Without EPT a VM entry may have to read PDPTEs. */
+    bool no_pdptes = secondary12(v) & PROC2_ENABLE_EPT || V12(v, ENTRY_CONTROLS) & ENTRYCTL_IA32E_MODE_GUEST;
 
-    return !V12(v, ENTRY_MSR_LOAD_COUNT) && !pae &&
+    return !V12(v, ENTRY_MSR_LOAD_COUNT) && no_pdptes &&
            !(V12(v, PRIMARY_CONTROLS) & PROC_USE_TPR_SHADOW && V12(v, TPR_THRESHOLD)) &&
            V12(v, VMCS_LINK_POINTER) == ~0ull && V12(v, GUEST_ACTIVITY_STATE) == ACTIVITY_ACTIVE;
 }

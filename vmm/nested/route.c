@@ -236,6 +236,7 @@ static bool refused(struct vcpu *v, u32 reason)
     struct nested_exit_info x = {.reason = reason, .qualification = vmread(EXIT_QUALIFICATION)};
 
     fail_report_entry(v);
+    nested_sync(v);
     V12(v, EXIT_REASON) = x.reason;
     V12(v, EXIT_QUALIFICATION) = x.qualification;
     v->nested->injects = v->nested->exit_soon = v->nested->mtf = false;
