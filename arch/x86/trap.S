@@ -1,24 +1,35 @@
 /* SPDX-License-Identifier: MIT */
 #include "arch/x86/regs.h"
+#include "arch/x86/trap_stubs.h"
 
     .text
-    .globl trap_stubs, trap_stub_size
+/*
+ * A stub for each vector, in groups: behind the stubs of one are the ways on from them, as near as a short jump
+ * gets. A vector is pushed as a signed byte.
+ */
+    .globl trap_stubs
     .balign 16
 trap_stubs:
     .set vector, 0
-    .rept 256
-    .balign 16
+    .rept 256 / TRAP_GROUP
+    .rept TRAP_GROUP
+    push $(vector ^ 128) - 128
     .if (vector == 8) || (vector >= 10 && vector <= 14) || vector == 17 || vector == 21 || vector == 29 || vector == 30
+    jmp 2f
     .else
-    push $0
+    jmp 1f
     .endif
-    push $vector
-    jmp trap_common
     .set vector, vector + 1
+    .endr
+1:  push (%rsp)
+    movq $0, 8(%rsp)            /* the error code */
+2:  jmp trap_common
+    .org trap_stubs + vector / TRAP_GROUP * TRAP_GROUP_SIZE
     .endr
 
 trap_common:
     cld
+    andq $0xff, (%rsp)
     push %rax
     push %rcx
     push %rdx

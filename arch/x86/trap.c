@@ -3,12 +3,12 @@
 #include "arch/x86/apic.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/cpu.h"
+#include "arch/x86/trap_stubs.h"
 #include "lib/format.h"
 #include "lib/log.h"
 #include "lib/symbols.h"
 
 #define GATE_INTERRUPT 0x8e
-#define STUB_SIZE      16
 #define MAX_FRAMES     24
 
 struct gate {
@@ -62,7 +62,7 @@ static const char *const exception_name[32] = {"#DE divide error",
 void idt_init(void)
 {
     for (u32 v = 0; v < 256; v++) {
-        u64 stub = (u64)trap_stubs + v * STUB_SIZE;
+        u64 stub = (u64)trap_stubs + v / TRAP_GROUP * TRAP_GROUP_SIZE + v % TRAP_GROUP * TRAP_STUB_SIZE;
 
         idt[v] = (struct gate){
             .offset0 = (u16)stub,
