@@ -13,7 +13,8 @@ optimize := -Os
 cflags = -std=gnu11 $(optimize) -g -Wall -Wextra -Werror -I. -MMD -MP \
 	-ffreestanding -fno-stack-protector -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
 	-fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fno-strict-aliasing -fcf-protection=none -ffunction-sections -fdata-sections
-ldflags := --gc-sections -nostdlib -static -z max-page-size=4096 -z noexecstack --no-warn-rwx-segments -T linker.ld
+# No file offset has to be the address modulo the size of a page: nobody maps the file.
+ldflags := --gc-sections -nostdlib -static -z max-page-size=64 -z noexecstack --no-warn-rwx-segments -T linker.ld
 
 kernel_sources := $(wildcard lib/*.[cS] arch/x86/*.[cS] drivers/*.[cS] vmm/*.[cS] vmm/dev/*.[cS] vmm/nested/*.[cS] boot/*.[cS])
 kernel_objects := $(addprefix $(BUILD)/kernel/,$(addsuffix .o,$(kernel_sources)))

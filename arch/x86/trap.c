@@ -31,7 +31,7 @@ bool matches_fixed(const void *base, const struct word_match *words, u32 n);
 void trap_dispatch(struct trap_frame *f);
 
 /* Written once at start, read-only afterwards. */
-static struct gate idt[256] __attribute__((section(".sealed"), aligned(4096))) = {{0}};
+static struct gate idt[256] __attribute__((section(".bss.sealed"), aligned(4096)));
 static void (*irq_handler[256])(u8 vector);
 static void (*nmi_handler)(void);
 bool have_smap;
