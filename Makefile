@@ -9,6 +9,7 @@ PYTHON ?= /usr/bin/python3
 all: kernel efi guests ## build everything
 .DEFAULT_GOAL := all
 
+gcc_only = $(if $(findstring clang,$(CC)),,$1)
 optimize := -Os
 cflags = -std=gnu11 $(optimize) -g -Wall -Wextra -Werror -I. -MMD -MP \
 	-ffreestanding -fno-stack-protector -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
@@ -24,7 +25,7 @@ hot_sources := $(wildcard lib/string.c vmm/exit.c vmm/exit_cr.c vmm/exit_memory.
 	vmm/vcpu_access.c vmm/run.c vmm/vcpu.c vmm/msr.c vmm/dev/lapic*.c vmm/dev/irq.c \
 	vmm/dev/pit.c vmm/dev/uart.c vmm/dev/ioapic.c vmm/memory.c vmm/entry_check.c arch/x86/trap.c)
 hot_sources += $(addprefix vmm/nested/,bitmaps.c entry.c exit12.c instructions.c nested.c route.c sync.c vmcs02.c vmread.c)
-$(hot_sources:%=$(BUILD)/kernel/%.o): optimize := -O2
+$(hot_sources:%=$(BUILD)/kernel/%.o): optimize := -O2 $(call gcc_only,-fno-align-loops -fno-align-jumps)
 
 $(BUILD)/kernel/%.c.o: %.c Makefile
 	@mkdir -p $(@D)
