@@ -132,9 +132,10 @@ static void enter_with(const struct events_entry *e)
 
 /*
  * The CPU pushes what RFLAGS is; for faults, other than debug exceptions, it would have set RF in that
- * itself. SDM 325384, 'Debug Registers', 'Instruction-Breakpoint Exception Condition'.
+ * itself. SDM 325384, 'Debug Registers', 'Instruction-Breakpoint Exception Condition'. One whose delivery was
+ * interrupted has had that: 'Saving RIP, RSP, RFLAGS, and SSP'.
  */
-static void set_resume_flag(u32 info)
+void vcpu_set_resume_flag(u32 info)
 {
     const u32 not_faults = BIT(VEC_DB) | BIT(VEC_DF) | BIT(VEC_MC);
 
@@ -151,9 +152,11 @@ static void commit_exception(struct vcpu *v, enum event_kind kind, const struct 
                                        .dr7 = vmread(GUEST_DR7),
                                        .debugctl = vmread(GUEST_IA32_DEBUGCTL)};
     struct events_regs regs = before;
+    bool begun = v->events.exception_stage == EVENT_INJECTED;
 
     events_commit(&v->events, kind, cpu, &regs, entry);
-    set_resume_flag(entry->info);
+    if (!begun)
+        vcpu_set_resume_flag(entry->info);
     if (regs.cr2 != before.cr2)
         write_cr2(regs.cr2);
     if (regs.dr6 != before.dr6)

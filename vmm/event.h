@@ -21,6 +21,9 @@ void vcpu_nmi_arrived(struct vcpu *v, u32 count);
 /* After an exit during the delivery of an event: it is delivered again, unless the exit makes another one of
  * it. unblocked_nmi: as in struct events_exit. */
 void vcpu_requeue_event(struct vcpu *v, bool unblocked_nmi);
+/* RFLAGS.RF is as an exception that Nidus has met for the guest saves it. info: its interruption information.
+ */
+void vcpu_set_resume_flag(u32 info);
 /* The instruction that exited is done: next RIP, shadows gone, single-step trap pending. */
 void vcpu_skip_instruction(struct vcpu *v);
 /* What the vCPU's breakpoints match of an access: events_breakpoints(). */
