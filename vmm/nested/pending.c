@@ -38,19 +38,50 @@ static void exception_exit(struct vcpu *v, struct nested_exit_info *x)
     }
     x->qualification = e->has_payload ? e->payload : 0;
     x->instruction_length = e->length;
+    vcpu_set_resume_flag(x->interruption_info);
     v->events.exception_stage = EVENT_NONE;
 }
 
+/* SDM, 'Debug Exceptions': pending debug traps are an exception that L1 may intercept, and come before all
+ * that is asked after this. */
+static void raise_debug_trap(struct vcpu *v)
+{
+    u64 pending = vmread(GUEST_PENDING_DEBUG_EXCEPTIONS);
+
+    if (likely(!(pending & (PENDING_DEBUG_BS | PENDING_DEBUG_ENABLED))) ||
+        vmread(GUEST_INTERRUPTIBILITY_STATE) & INTERRUPTIBILITY_MOV_SS)
+        return;
+    events_raise_debug(&v->events, pending);
+    vmwrite(GUEST_PENDING_DEBUG_EXCEPTIONS, 0);
+}
+
+/* One that was acknowledged while L1 ran waits here, others with the controller. */
 static bool interrupt_waits(struct vcpu *v)
 {
     bool waits;
 
     if (!pin12(v, PIN_EXTERNAL_INTERRUPT_EXITING))
         return false;
+    if (v->events.interrupt_stage == EVENT_PENDING)
+        return true;
     spin_lock(&v->vm->dev_lock);
     waits = vcpu_irq_pending(v) >= 0;
     spin_unlock(&v->vm->dev_lock);
     return waits;
+}
+
+static int acknowledge(struct vcpu *v)
+{
+    int vector;
+
+    if (v->events.interrupt_stage == EVENT_PENDING) {
+        v->events.interrupt_stage = EVENT_NONE;
+        return v->events.interrupt_vector;
+    }
+    spin_lock(&v->vm->dev_lock);
+    vector = vcpu_irq_ack(v);
+    spin_unlock(&v->vm->dev_lock);
+    return vector;
 }
 
 /* 'Acknowledge interrupt on exit'; false: the controller has thought better of it. */
@@ -61,9 +92,7 @@ static bool interrupt_exit(struct vcpu *v, struct nested_exit_info *x)
     x->reason = EXIT_REASON_EXTERNAL_INTERRUPT;
     if (!(V12(v, PRIMARY_EXIT_CONTROLS) & EXITCTL_ACK_INTERRUPT_ON_EXIT))
         return true;
-    spin_lock(&v->vm->dev_lock);
-    vector = vcpu_irq_ack(v);
-    spin_unlock(&v->vm->dev_lock);
+    vector = acknowledge(v);
     x->interruption_info = INTR_INFO(INTR_TYPE_EXTERNAL, (u32)vector & 0xff);
     return vector >= 0;
 }
@@ -75,56 +104,100 @@ static bool nmi_waits(struct vcpu *v)
            (pin12(v, PIN_VIRTUAL_NMIS) || !(vmread(GUEST_INTERRUPTIBILITY_STATE) & INTERRUPTIBILITY_NMI));
 }
 
+/* SDM, 'Other Causes of VM Exits': an open window ends a halt too. While L2 is active the CPU sees to it. */
+static bool window_open(struct vcpu *v, u64 control)
+{
+    u64 blocking;
+
+    if (likely(v->activity != VCPU_HALTED) || !(V12(v, PRIMARY_CONTROLS) & control))
+        return false;
+    blocking = vmread(GUEST_INTERRUPTIBILITY_STATE);
+    if (control == PROC_NMI_WINDOW_EXITING)
+        return !(blocking & INTERRUPTIBILITY_NMI);
+    return vmread(GUEST_RFLAGS) & RFLAGS_IF;
+}
+
 static bool timer_ended(struct vcpu *v)
 {
     return rdtsc() >= v->nested->timer_end;
 }
 
+/* The entry begins with its delivery. */
 static bool event_under_way(const struct vcpu *v)
 {
-    return v->nested->injects || v->events.due;
+    const struct events *ev = &v->events;
+
+    return v->nested->injects || ev->exception_stage != EVENT_NONE || ev->nmi_injected ||
+           ev->interrupt_stage == EVENT_INJECTED;
 }
 
-static bool next_exit(struct vcpu *v, struct nested_exit_info *x)
+/* What the instruction before, or its emulation, has left. */
+static bool exit_for_instruction(struct vcpu *v, struct nested_exit_info *x)
 {
     struct events *ev = &v->events;
 
+    if (v->nested->is_due) {
+        v->nested->is_due = false;
+        *x = v->nested->due;
+        return true;
+    }
     if (ev->triple_fault) {
         ev->triple_fault = false;
         x->reason = EXIT_REASON_TRIPLE_FAULT;
-        return true;
-    }
-    if (ev->init) {
-        ev->init = false;
-        x->reason = EXIT_REASON_INIT;
         return true;
     }
     if (!v->nested->injects && ev->exception_stage == EVENT_PENDING && intercepts(v, &ev->exception)) {
         exception_exit(v, x);
         return true;
     }
-    if (v->nested->is_due) {
-        v->nested->is_due = false;
-        *x = v->nested->due;
+    return false;
+}
+
+/* Before debug traps: SDM, 'Monitor Trap Flag'. */
+static bool exit_before_traps(struct vcpu *v, struct nested_exit_info *x)
+{
+    if (v->events.init) {
+        v->events.init = false;
+        x->reason = EXIT_REASON_INIT;
         return true;
     }
-    if (event_under_way(v))
-        return false;
-    if (v->nested->mtf) {
-        x->reason = EXIT_REASON_MONITOR_TRAP_FLAG;
-        return true;
-    }
+    x->reason = EXIT_REASON_MONITOR_TRAP_FLAG;
+    return v->nested->mtf;
+}
+
+static bool exit_after_traps(struct vcpu *v, struct nested_exit_info *x)
+{
     if (timer_ended(v)) {
         x->reason = EXIT_REASON_PREEMPTION_TIMER;
         return true;
     }
+    if (window_open(v, PROC_NMI_WINDOW_EXITING)) {
+        x->reason = EXIT_REASON_NMI_WINDOW;
+        return true;
+    }
     if (nmi_waits(v)) {
-        ev->nmi_pending--;
+        v->events.nmi_pending--;
         x->reason = EXIT_REASON_EXCEPTION_OR_NMI;
         x->interruption_info = INTR_INFO(INTR_TYPE_NMI, VEC_NMI);
         return true;
     }
+    if (window_open(v, PROC_INTERRUPT_WINDOW_EXITING)) {
+        x->reason = EXIT_REASON_INTERRUPT_WINDOW;
+        return true;
+    }
     return interrupt_waits(v) && interrupt_exit(v, x);
+}
+
+static bool next_exit(struct vcpu *v, struct nested_exit_info *x)
+{
+    if (exit_for_instruction(v, x))
+        return true;
+    if (event_under_way(v))
+        return false;
+    if (exit_before_traps(v, x))
+        return true;
+    raise_debug_trap(v);
+    return exit_for_instruction(v, x) || (!event_under_way(v) && exit_after_traps(v, x));
 }
 
 void nested_before_entry(struct vcpu *v)
@@ -134,7 +207,7 @@ void nested_before_entry(struct vcpu *v)
     if (next_exit(v, &x))
         nested_exit_with(v, &x);
     else
-        v->nested->exit_soon = event_under_way(v) && (nmi_waits(v) || interrupt_waits(v));
+        v->nested->exit_soon = event_under_way(v) && (v->events.init || nmi_waits(v) || interrupt_waits(v));
 }
 
 /* It is only to wake the vCPU: then the end is seen. */
