@@ -94,7 +94,7 @@ static void start(struct vcpu *v)
         vmwrite(ENTRY_EXCEPTION_ERROR_CODE, V12(v, ENTRY_EXCEPTION_ERROR_CODE));
         vmwrite(ENTRY_INSTRUCTION_LENGTH, V12(v, ENTRY_INSTRUCTION_LENGTH));
     }
-    v->activity = V12(v, GUEST_ACTIVITY_STATE) == ACTIVITY_HLT && !injects ? VCPU_HALTED : VCPU_ACTIVE;
+    v->activity = V12(v, GUEST_ACTIVITY_STATE) == ACTIVITY_HLT && !n->injects ? VCPU_HALTED : VCPU_ACTIVE;
     n->timer_end = ~0ull;
     if (V12(v, PIN_BASED_CONTROLS) & PIN_PREEMPTION_TIMER)
         n->timer_end = rdtsc() + (V12(v, PREEMPTION_TIMER_VALUE) << VMX_MISC_TIMER_SHIFT(vmx_caps.misc));
@@ -223,7 +223,7 @@ static bool still_good(struct vcpu *v, enum entry_part part)
 
 static bool enter_quick(struct vcpu *v)
 {
-    bool waits = v->irq_window || v->nmi_window || v->events.nmi_pending || v->events.due;
+    bool waits = v->irq_window || v->nmi_window || v->events.nmi_pending || v->events.due || v->events.init;
     bool shadowing = v->nested->shadowing;
     struct vmcs01_state l1;
 
@@ -238,7 +238,7 @@ static bool enter_quick(struct vcpu *v)
         vmcs02_inherit(v, &l1);
     vmcs02_refresh(v);
     start(v);
-    return !waits && v->activity == VCPU_ACTIVE && vcpu_continue(v);
+    return !waits && !v->nested->mtf && v->activity == VCPU_ACTIVE && vcpu_continue(v);
 }
 
 bool nested_enter(struct vcpu *v)
