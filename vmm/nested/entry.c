@@ -155,6 +155,8 @@ static bool enter_whole(struct vcpu *v)
     nested_switch(v, true);
     vmcs02_fill(v, &l1);
     failed = nested_load_entry_msrs(v);
+    if (V12(v, ENTRY_MSR_LOAD_COUNT))
+        vmcs02_follow_tsc(v);
     if (failed) {
         nested_switch(v, false);
         return late_failure(v, EXIT_REASON_ENTRY_FAILURE_MSR_LOADING, failed);

@@ -85,7 +85,7 @@ struct nested {
     bool exit_soon;              /* ...and an exit to L1 is due right behind it */
     struct nested_exit_info due; /* an exit that the emulation of an instruction has met, if is_due */
     bool is_due;
-    bool tsc_moved;           /* L2 has written the VM's TSC: vmcs01's offset is out of date */
+    bool tsc_moved;           /* L2 or its entry has written the VM's TSC: vmcs01's offset is out of date */
     struct vtimer halt_timer; /* ends the halt of an L2 whose preemption timer runs */
     bool mtf;                 /* L1 has injected a pending MTF VM exit */
     u64 timer_end;            /* host TSC at which L2's preemption timer ends; ~0: it has none */
@@ -168,6 +168,9 @@ void vmcs02_refresh(struct vcpu *v);
 /* With vmcs02 loaded: L2's state as it is into vmcs12. */
 void vmcs02_save(struct vcpu *v);
 u64 vmcs02_tsc_offset(struct vcpu *v);
+/* With vmcs02 loaded, after a write to IA32_TSC or IA32_TSC_ADJUST, which knows of one VMCS and its own
+ * offset only. */
+void vmcs02_follow_tsc(struct vcpu *v);
 /* L2's CR0 and CR4 as vmcs12 has them. */
 u64 vmcs02_cr0(struct vcpu *v);
 u64 vmcs02_cr4(struct vcpu *v);

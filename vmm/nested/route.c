@@ -56,13 +56,11 @@ static bool wants_pause(struct vcpu *v)
 
 static bool own_wrmsr(struct vcpu *v)
 {
-    u64 before = v->tsc_offset;
+    u32 msr = (u32)v->gpr[REG_RCX];
     bool resume = vmx_exit_handle(v, EXIT_REASON_WRMSR);
 
-    if (v->tsc_offset != before) {
-        vmwrite(TSC_OFFSET, vmcs02_tsc_offset(v));
-        v->nested->tsc_moved = true;
-    }
+    if (msr == MSR_IA32_TSC || msr == MSR_IA32_TSC_ADJUST)
+        vmcs02_follow_tsc(v);
     return resume;
 }
 

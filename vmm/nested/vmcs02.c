@@ -121,6 +121,13 @@ static void fill_pause_loop(struct vcpu *v)
     put(VI_PLE_WINDOW, l1 ? V12(v, PLE_WINDOW) : VMCS_PLE_WINDOW);
 }
 
+void vmcs02_follow_tsc(struct vcpu *v)
+{
+    vmwrite(TSC_OFFSET, vmcs02_tsc_offset(v));
+    v->nested->tsc_offset01 = v->tsc_offset;
+    v->nested->tsc_moved = true;
+}
+
 static void fill_pages(struct vcpu *v)
 {
     paddr_t pa;
