@@ -105,7 +105,8 @@ static void start(struct vcpu *v)
 
 /*
  * Whether the next entry may be a quick one, as long as L1 changes no other fields: nothing depends on L1's
- * memory, but for what every entry looks at, or on registers of L1's.
+ * memory, but for what every entry looks at, or on registers of L1's; and what L2 leaves in vmcs02 is what
+ * vmcs12 would have it enter with. For EFER and PAT, which L1 rarely saves, the exit sees to that.
  */
 static bool may_be_quick(struct vcpu *v)
 {
@@ -142,6 +143,7 @@ static bool enter_whole(struct vcpu *v)
     u32 failed;
 
     read_vmcs01(&l1);
+    v->nested->checked = false;
     nested_sync(v);
     l1_cpu(v, env);
     if (entry_check(&v->nested->vmcs12.image, env, &why) != ENTRY_OK)

@@ -210,6 +210,14 @@ static void save_information(struct vcpu *v, const struct nested_exit_info *x)
     nested_publish(v);
 }
 
+/* Registers of L2 that vmcs02 has and the next entry does not, unless they are saved: it must be a whole one.
+ */
+static void watch_unsaved(struct vcpu *v, const struct kept *l2)
+{
+    if (unlikely(l2->efer != V12(v, GUEST_IA32_EFER) || l2->pat != V12(v, GUEST_IA32_PAT)))
+        v->nested->checked = false;
+}
+
 void nested_exit_with(struct vcpu *v, const struct nested_exit_info *x)
 {
     struct kept l2;
@@ -223,6 +231,7 @@ void nested_exit_with(struct vcpu *v, const struct nested_exit_info *x)
                        .efer = vmread(GUEST_IA32_EFER),
                        .pat = vmread(GUEST_IA32_PAT),
                        .blocking = nmi_blocking(v, x)};
+    watch_unsaved(v, &l2);
     v->nested->injects = v->nested->exit_soon = v->nested->mtf = false;
     nested_switch(v, false);
     nested_shadow(v, true);
@@ -285,6 +294,7 @@ bool nested_reflect(struct vcpu *v)
     if (unlikely(v->events.due || V12(v, EXIT_MSR_STORE_COUNT)))
         return reflect_whole(v, vmread(EXIT_QUALIFICATION));
     keep(v, &l2);
+    watch_unsaved(v, &l2);
     save_timer(v);
     v->nested->synced = false;
     nested_switch(v, false);
