@@ -18,7 +18,7 @@
 #define TSS_LIMIT 0x67
 
 /* 'VMX Aborts' */
-enum { ABORT_SAVING_MSRS = 1, ABORT_HOST_PDPTES = 2, ABORT_LOADING_MSRS = 4 };
+enum { ABORT_SAVING_MSRS = 1, ABORT_HOST_PDPTES = 2, ABORT_LOADING_MSRS = 4, ABORT_IA32E_TO_32 = 6 };
 
 /* --- loading host state --- */
 
@@ -130,6 +130,11 @@ static void load_host_from(struct vcpu *v, const struct kept *l2)
 {
     const struct vmcs_image *image = &v->nested->vmcs12.image;
 
+    /* An unrestricted L2 can have entered IA-32e mode by itself. */
+    if (unlikely(l2->efer & EFER_LMA && !host_is_64(image))) {
+        nested_abort(v, ABORT_IA32E_TO_32);
+        return;
+    }
     load_registers(image, l2);
     v->activity = VCPU_ACTIVE;
     if (unlikely(!v->nested->vpid12 && vmx_has(&vmx_features, VF_VPID)))
@@ -210,14 +215,6 @@ static void save_information(struct vcpu *v, const struct nested_exit_info *x)
     nested_publish(v);
 }
 
-/* Registers of L2 that vmcs02 has and the next entry does not, unless they are saved: it must be a whole one.
- */
-static void watch_unsaved(struct vcpu *v, const struct kept *l2)
-{
-    if (unlikely(l2->efer != V12(v, GUEST_IA32_EFER) || l2->pat != V12(v, GUEST_IA32_PAT)))
-        v->nested->checked = false;
-}
-
 void nested_exit_with(struct vcpu *v, const struct nested_exit_info *x)
 {
     struct kept l2;
@@ -231,7 +228,6 @@ void nested_exit_with(struct vcpu *v, const struct nested_exit_info *x)
                        .efer = vmread(GUEST_IA32_EFER),
                        .pat = vmread(GUEST_IA32_PAT),
                        .blocking = nmi_blocking(v, x)};
-    watch_unsaved(v, &l2);
     v->nested->injects = v->nested->exit_soon = v->nested->mtf = false;
     nested_switch(v, false);
     nested_shadow(v, true);
@@ -294,7 +290,6 @@ bool nested_reflect(struct vcpu *v)
     if (unlikely(v->events.due || V12(v, EXIT_MSR_STORE_COUNT)))
         return reflect_whole(v, vmread(EXIT_QUALIFICATION));
     keep(v, &l2);
-    watch_unsaved(v, &l2);
     save_timer(v);
     v->nested->synced = false;
     nested_switch(v, false);
