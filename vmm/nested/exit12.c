@@ -283,8 +283,16 @@ static void keep(struct vcpu *v, struct kept *l2)
                         .blocking = virtual_nmis ? 0 : (u32)blocking & INTERRUPTIBILITY_NMI};
 }
 
+/* What L1 lets L2 take without an exit, L2 has not taken: L1 may. vmcs01's windows do not know of it. */
+static bool waits_for_l1(const struct vcpu *v)
+{
+    return v->events.nmi_pending ||
+           (v->irq_window && !(V12(v, PIN_BASED_CONTROLS) & PIN_EXTERNAL_INTERRUPT_EXITING));
+}
+
 bool nested_reflect(struct vcpu *v)
 {
+    bool waits = waits_for_l1(v);
     struct kept l2;
 
     if (unlikely(v->events.due || V12(v, EXIT_MSR_STORE_COUNT)))
@@ -295,7 +303,7 @@ bool nested_reflect(struct vcpu *v)
     nested_switch(v, false);
     nested_shadow(v, true);
     load_host_from(v, &l2);
-    return vcpu_continue(v);
+    return !waits && vcpu_continue(v);
 }
 
 bool nested_reflect_as(struct vcpu *v, u64 qualification)
