@@ -21,13 +21,14 @@ static u64 secondary12(struct vcpu *v)
     return V12(v, PRIMARY_CONTROLS) & PROC_ACTIVATE_SECONDARY ? V12(v, SECONDARY_CONTROLS) : 0;
 }
 
-/* The page-fault mask and match are L1's, and the CPU has applied them. */
+/* Page faults make exits for L1 alone: by its mask and match, which the CPU has applied, also with 0 in the
+ * bitmap. */
 static bool wants_exception(struct vcpu *v)
 {
     u32 info = (u32)vmread(EXIT_INTERRUPTION_INFO), vector = INTR_INFO_VECTOR(info);
 
     return INTR_INFO_TYPE(info) != INTR_TYPE_NMI && vector != VEC_MC &&
-           V12(v, EXCEPTION_BITMAP) >> (vector & 31) & 1;
+           (vector == VEC_PF || V12(v, EXCEPTION_BITMAP) >> (vector & 31) & 1);
 }
 
 static bool wants_msr(struct vcpu *v)
