@@ -240,7 +240,6 @@ static bool refused(struct vcpu *v, u32 reason)
     V12(v, EXIT_QUALIFICATION) = x.qualification;
     v->nested->injects = v->nested->exit_soon = v->nested->mtf = false;
     v->nested->checked = false;
-    v->nested->synced = true;
     nested_switch(v, false);
     nested_shadow(v, false);
     nested_load_host(v);
