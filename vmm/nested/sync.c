@@ -97,11 +97,13 @@ static void read_fields(struct vcpu *v, const u16 *index, u32 nr)
         v->nested->vmcs12.image.f[index[i]] = vmread(vmcs_field_encoding(index[i]));
 }
 
+/* Controls for event injection are newer in vmcs02 only if L1 writes them there. */
 static void read_all(struct vcpu *v)
 {
     vmcs02_save(v);
     read_fields(v, information, ARRAY_SIZE(information));
-    read_fields(v, nested_quick, NESTED_NR_QUICK);
+    if (v->nested->shadowing)
+        read_fields(v, nested_quick, NESTED_NR_QUICK);
 }
 
 void nested_sync(struct vcpu *v)

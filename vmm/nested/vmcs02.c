@@ -296,6 +296,9 @@ void vmcs02_fill(struct vcpu *v, const struct vmcs01_state *l1)
     fill_state(v, l1);
     vmwrite(GUEST_ACTIVITY_STATE, ACTIVITY_ACTIVE);
     vmwrite(ENTRY_INTERRUPTION_INFO, 0);
+    /* What L1 reads there after the exit. */
+    vmwrite(ENTRY_EXCEPTION_ERROR_CODE, V12(v, ENTRY_EXCEPTION_ERROR_CODE));
+    vmwrite(ENTRY_INSTRUCTION_LENGTH, V12(v, ENTRY_INSTRUCTION_LENGTH));
 }
 
 void vmcs02_refresh(struct vcpu *v)
