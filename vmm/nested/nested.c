@@ -120,7 +120,8 @@ void nested_unload(struct vcpu *v)
 {
     struct vmcs_ref *other = &v->nested->other;
 
-    /* Whatever other->cpu says: sync.c loads it for a moment, and L1's shadow accesses leave it in the CPU. */
+    /* Whatever other->cpu says: sync.c loads it for a moment, and L1's shadow accesses leave it in the CPU.
+     */
     vmclear(pool_pa(other->region));
     other->cpu = CPU_NONE;
     other->launched = 0;

@@ -68,6 +68,16 @@ static inline void fresh(struct vcpu *v, u64 encoding)
         nested_sync(v);
 }
 
+/* What the exit has saved is known by the controls that vmcs12 has now. The fields here are no part of that,
+ * and vmcs02 does not have them. */
+static inline void fresh_for_write(struct vcpu *v, u32 index)
+{
+    if (unlikely(!v->nested->synced) && index != VI_PREEMPTION_TIMER_VALUE &&
+        index != VI_ENTRY_INTERRUPTION_INFO && index != VI_ENTRY_EXCEPTION_ERROR_CODE &&
+        index != VI_ENTRY_INSTRUCTION_LENGTH)
+        nested_sync(v);
+}
+
 /* Null: L1 has no such field. Only 64-bit fields have a high half. */
 static inline u64 *find(struct nested *n, u64 encoding)
 {
@@ -140,7 +150,7 @@ static void put(u64 *field, u64 encoding, u64 value)
  * that is wider than the operand is filled up with zeros. */
 HOT bool nested_vmwrite(struct vcpu *v)
 {
-    u32 size = nested_permitted(v), info;
+    u32 size = nested_permitted(v), info, index;
     u64 encoding, value = 0, *field;
     int r;
 
@@ -162,8 +172,9 @@ HOT bool nested_vmwrite(struct vcpu *v)
         return nested_fail(v, VMX_ERROR_UNSUPPORTED_COMPONENT);
     if (!writable(v, encoding))
         return nested_fail(v, VMX_ERROR_VMWRITE_READ_ONLY);
-    fresh(v, encoding);
+    index = (u32)(field - v->nested->vmcs12.image.f);
+    fresh_for_write(v, index);
     put(field, encoding, value);
-    nested_written(v, (u32)(field - v->nested->vmcs12.image.f));
+    nested_written(v, index);
     return nested_succeed(v);
 }
