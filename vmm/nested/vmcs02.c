@@ -84,6 +84,12 @@ static u64 primary(struct vcpu *v)
     return own | (l1 & ~never) | vmx_allowed0(&vmx_caps, VMX_WORD_PROC);
 }
 
+/* SDM, 'Changes to Instruction Behavior in VMX Non-Root Operation', RDTSC: scaling is part of offsetting. */
+static bool scales_tsc(struct vcpu *v)
+{
+    return secondary12(v) & PROC2_USE_TSC_SCALING && has(v, VI_PRIMARY_CONTROLS, PROC_USE_TSC_OFFSETTING);
+}
+
 static u64 secondary(struct vcpu *v)
 {
     /* Instructions that give #UD unless both allow them. */
@@ -91,10 +97,10 @@ static u64 secondary(struct vcpu *v)
         PROC2_ENABLE_RDTSCP | PROC2_ENABLE_INVPCID | PROC2_ENABLE_XSAVES | PROC2_USER_WAIT_AND_PAUSE;
     const u64 add = PROC2_VIRTUALIZE_APIC_ACCESSES | PROC2_DESCRIPTOR_TABLE_EXITING |
                     PROC2_VIRTUALIZE_X2APIC | PROC2_WBINVD_EXITING | PROC2_PAUSE_LOOP_EXITING |
-                    PROC2_RDRAND_EXITING | PROC2_RDSEED_EXITING | PROC2_USE_TSC_SCALING;
+                    PROC2_RDRAND_EXITING | PROC2_RDSEED_EXITING;
     u64 own = vmcs_secondary_controls(v), l1 = secondary12(v);
 
-    return (own & ~(both & ~l1)) | (l1 & add);
+    return (own & ~(both & ~l1)) | (l1 & add) | (scales_tsc(v) ? PROC2_USE_TSC_SCALING : 0);
 }
 
 static u64 mul_shift_48(u64 a, u64 multiplier)
@@ -107,7 +113,7 @@ u64 vmcs02_tsc_offset(struct vcpu *v)
 {
     u64 own = v->tsc_offset;
 
-    if (secondary12(v) & PROC2_USE_TSC_SCALING)
+    if (scales_tsc(v))
         own = mul_shift_48(own, V12(v, TSC_MULTIPLIER));
     return has(v, VI_PRIMARY_CONTROLS, PROC_USE_TSC_OFFSETTING) ? own + V12(v, TSC_OFFSET) : own;
 }
