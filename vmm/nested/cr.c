@@ -13,9 +13,13 @@
 #define QUAL_REG(q) ((q) >> 8 & 0xf)
 enum { OP_MOV_TO, OP_MOV_FROM, OP_CLTS, OP_LMSW };
 
+/* Outside of 64-bit mode it has 32 bits, and what the CPU keeps above them is not L2's. */
 static u64 operand(struct vcpu *v, u64 q)
 {
-    return vcpu_get_reg(v, QUAL_REG(q));
+    u64 value = vcpu_get_reg(v, QUAL_REG(q));
+    bool wide = vmread(GUEST_IA32_EFER) & EFER_LMA && vmread(GUEST_CS_ACCESS_RIGHTS) & SEG_AR_L;
+
+    return wide ? value : (u32)value;
 }
 
 /* CR3 accesses, CLTS and LMSW only exit because L1 has asked. */
@@ -38,19 +42,25 @@ static bool unrestricted(struct vcpu *v)
            V12(v, SECONDARY_CONTROLS) & PROC2_UNRESTRICTED_GUEST;
 }
 
+/* Reserved bits whose values are ignored: SDM, 'Control Registers'. */
+#define CR0_IGNORED (BITS(28, 19) | BIT(17) | BITS(15, 6))
+
 /* value: what L2 writes to the bits that are not L1's. False: #GP. */
 static bool write_l2_cr0(struct vcpu *v, u64 value)
 {
-    u64 mask12 = V12(v, CR0_GUEST_HOST_MASK), old = vmcs02_cr0(v), new = (value & ~mask12) | (old & mask12);
+    u64 mask12 = V12(v, CR0_GUEST_HOST_MASK), old = vmcs02_cr0(v),
+        new = (value & ~mask12 & ~CR0_IGNORED) | (old & mask12);
     u64 required = vmx_cr0_required(&v->vm->nested_caps);
 
     if (unrestricted(v))
         required &= ~(CR0_PE | (u64)CR0_PG);
-    if (value >> 32 || (value & CR0_PG && !(value & CR0_PE)) || (value & CR0_NW && !(value & CR0_CD)) ||
-        required & ~new)
+    if (new >> 32 || (new &CR0_PG && !(new &CR0_PE)) || (new &CR0_NW && !(new &CR0_CD)) || required & ~new)
         return false;
-    if ((new ^ vmread(GUEST_CR0)) & CR0_PG && !exit_change_paging(v, new &CR0_PG))
-        return false;
+    if ((new ^ vmread(GUEST_CR0)) & CR0_PG) {
+        if (!exit_change_paging(v, new &CR0_PG))
+            return false;
+        vcpu_flush_tlb(v);
+    }
     vmcs02_set_cr0(v, new | CR0_ET);
     return true;
 }
