@@ -130,6 +130,15 @@ static bool write_guest_cr8(struct vcpu *v, u64 value)
     return true;
 }
 
+/* Outside of 64-bit mode it has 32 bits, and what the CPU keeps above them is not the guest's. */
+static u64 operand(struct vcpu *v, u32 reg)
+{
+    u64 value = vcpu_get_reg(v, reg);
+    bool wide = vmread(GUEST_IA32_EFER) & EFER_LMA && vmread(GUEST_CS_ACCESS_RIGHTS) & SEG_AR_L;
+
+    return wide ? value : (u32)value;
+}
+
 static bool mov_to(struct vcpu *v, u32 cr, u64 value)
 {
     switch (cr) {
@@ -149,7 +158,7 @@ bool exit_cr_access(struct vcpu *v)
     u64 q = vmread(EXIT_QUALIFICATION);
 
     if (QUAL_OP(q) == OP_MOV_TO) {
-        if (!mov_to(v, QUAL_CR(q), vcpu_get_reg(v, QUAL_REG(q)))) {
+        if (!mov_to(v, QUAL_CR(q), operand(v, QUAL_REG(q)))) {
             vcpu_inject_exception_error(v, VEC_GP, 0);
             return false;
         }

@@ -236,6 +236,19 @@ static void test_cr0(void **state)
     assert_int_equal(flushed, 0x41);
 }
 
+/* What a 64-bit program has left above 32 bits does not count in 32-bit modes. */
+static void test_operand_size(void **state)
+{
+    (void)state;
+    assert_false(mov(0, BIT(32) | START_CR0));
+    field[GUEST_CS_ACCESS_RIGHTS] = SEG_AR_DB; /* compatibility mode */
+    assert_true(mov(0, BIT(32) | START_CR0));
+    assert_true(mov(4, BIT(40) | START_CR4));
+    field[GUEST_IA32_EFER] = 0;
+    field[GUEST_CS_ACCESS_RIGHTS] = SEG_AR_L; /* ignored */
+    assert_true(mov(0, BIT(32) | START_CR0));
+}
+
 static void test_cr0_in_vmx_operation(void **state)
 {
     static const u64 fixed[] = {CR0_PE | (u64)CR0_PG, CR0_NE, CR0_PG};
@@ -268,6 +281,7 @@ int main(void)
         cmocka_unit_test_setup(test_cr4_rules, start),
         cmocka_unit_test_setup(test_cr4_pdptes, start),
         cmocka_unit_test_setup(test_cr0, start),
+        cmocka_unit_test_setup(test_operand_size, start),
         cmocka_unit_test_setup(test_cr0_in_vmx_operation, start),
     };
 
