@@ -58,6 +58,17 @@ void vtimer_set(struct vtimer *t, u64 when)
     t->fire(t);
 }
 
+static u8 vtpr;
+
+int guest_read(struct vm *of, gpa_t gpa, void *to, u64 n)
+{
+    assert_ptr_equal(of, &vm);
+    assert_int_equal(gpa, 0x5080);
+    assert_int_equal(n, 1);
+    memcpy(to, &vtpr, 1);
+    return OK;
+}
+
 #include "vmm/nested/pending.c"
 
 static void start(void)
@@ -467,6 +478,25 @@ static void windows_of_a_halted_l2(void **state)
     }
 }
 
+static void tpr_threshold_of_a_halted_l2(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < 16; i++)
+        for (u32 threshold = 0; threshold < 16; threshold++) {
+            bool on = (i & 15) == 15;
+
+            start();
+            vcpu.activity = i & 1 ? VCPU_HALTED : VCPU_ACTIVE;
+            set(&L1_SAYS(PRIMARY_CONTROLS), PROC_USE_TPR_SHADOW, i & 2);
+            set(&L1_SAYS(PRIMARY_CONTROLS), PROC_ACTIVATE_SECONDARY, i & 4);
+            set(&L1_SAYS(SECONDARY_CONTROLS), PROC2_VIRTUALIZE_APIC_ACCESSES, i & 8);
+            L1_SAYS(VIRTUAL_APIC_ADDRESS) = 0x5000;
+            L1_SAYS(TPR_THRESHOLD) = threshold;
+            vtpr = 0x5f;
+            assert_int_equal(look(), on && threshold > 5 ? EXIT_REASON_TPR_BELOW_THRESHOLD : -1);
+        }
+}
+
 static void all_that_ends_a_halt(void **state)
 {
     (void)state;
@@ -516,6 +546,7 @@ int main(void)
         cmocka_unit_test(interrupt_that_disappears),
         cmocka_unit_test(acknowledged_interrupt),
         cmocka_unit_test(windows_of_a_halted_l2),
+        cmocka_unit_test(tpr_threshold_of_a_halted_l2),
         cmocka_unit_test(all_that_ends_a_halt),
         cmocka_unit_test(halt_ends_with_the_timer),
     };

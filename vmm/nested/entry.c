@@ -146,14 +146,14 @@ static bool enter_whole(struct vcpu *v)
     v->nested->checked = false;
     nested_sync(v);
     l1_cpu(v, env);
+    if (!pages_exist(v))
+        return early_failure(v, VMX_ERROR_ENTRY_CONTROLS);
     if (entry_check(&v->nested->vmcs12.image, env, &why) != ENTRY_OK)
         trace(v, &why);
     if (why.stage == ENTRY_VMFAIL_CONTROLS || why.stage == ENTRY_VMFAIL_HOST)
         return early_failure(v, (enum vmx_instruction_error)why.stage);
     if (why.stage != ENTRY_OK && why.stage != ENTRY_MSR_LOADING)
         return late_failure(v, why.stage, why.qualification);
-    if (!pages_exist(v))
-        return early_failure(v, VMX_ERROR_ENTRY_CONTROLS);
     nested_switch(v, true);
     vmcs02_fill(v, &l1);
     failed = nested_load_entry_msrs(v);
