@@ -17,7 +17,7 @@
 
 #define HYPERCALL_UNKNOWN (~0ull)
 
-#define HOT  __attribute__((section(".text.hot")))
+#define HOT  __attribute__((section(".text.hot"), aligned(16)))
 #define COLD __attribute__((noinline, cold))
 
 static bool exit_external_interrupt(struct vcpu *v)

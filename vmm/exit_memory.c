@@ -10,7 +10,7 @@
 #include "vmm/skip.h"
 #include "vmm/string_io.h"
 
-#define HOT __attribute__((section(".text.hot")))
+#define HOT __attribute__((section(".text.hot"), aligned(16)))
 
 /* Exit qualification (SDM, 'Exit Qualification for I/O Instructions'). */
 #define IO_SIZE(q) (((q)&7) + 1)

@@ -8,7 +8,7 @@
 #include "vmm/skip.h"
 #include "vmm/vm.h"
 
-#define HOT __attribute__((section(".text.hot")))
+#define HOT __attribute__((section(".text.hot"), aligned(16)))
 
 /* What tells an access to the translation of a known linear address from other reasons of an EPT violation.
  */

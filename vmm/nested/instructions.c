@@ -13,7 +13,7 @@
 #include "vmm/exit.h"
 #include "vmm/skip.h"
 
-#define HOT __attribute__((section(".text.hot")))
+#define HOT __attribute__((section(".text.hot"), aligned(16)))
 
 #define STATUS_FLAGS ((u64)(RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF))
 
