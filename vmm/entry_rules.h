@@ -35,13 +35,15 @@ struct entry_rule {
     const char *name;
     bool (*test)(const struct entry_case *c, const struct entry_rule *rule);
     u64 arg;
-    u32 if_set;       /* the rule applies while all these controls are 1; 0: always */
-    u16 field;        /* enum vmcs_index: what it is about */
-    u8 kind;          /* enum rule_kind */
-    u8 when;          /* enum vmx_word, of if_set */
-    u8 word;          /* of WITH and WITHOUT */
-    u8 qualification; /* of the exit, for guest state */
+    u32 if_set;           /* the rule applies while all these controls are 1; 0: always */
+    u8 field;             /* enum vmcs_index: what it is about */
+    u8 kind;              /* enum rule_kind */
+    u8 when;              /* enum vmx_word, of if_set */
+    u8 word : 4;          /* of WITH and WITHOUT */
+    u8 qualification : 4; /* of the exit, for guest state */
 };
+
+_Static_assert(VMCS_NR_FIELDS <= 256, "entry_rule.field");
 
 struct entry_table {
     enum entry_stage stage;

@@ -129,13 +129,12 @@ int nested_physical(struct vcpu *v, gpa_t *gpa, u32 access)
 
 /* --- the table --- */
 
-/* L1 has it if wants() says so or, without that, if the control is 1 in the vmcs12 field; without both
+/* L1 has it if wants() says so or, without that, if the primary control is 1 in vmcs12; without both
  * always. */
 struct route {
     bool (*wants)(struct vcpu *v);
     bool (*own)(struct vcpu *v); /* null: as if L1 had made it */
-    u64 control;
-    u16 field;
+    u32 control;
     bool known;
 };
 
@@ -147,9 +146,9 @@ struct route {
     {                                 \
         .known = true, .wants = never \
     }
-#define IF(word, bit)                                     \
-    {                                                     \
-        .known = true, .field = VI_##word, .control = bit \
+#define IF(bit)                              \
+    {                                        \
+        .known = true, .control = (u32)(bit) \
     }
 #define ASK(fn)                    \
     {                              \
@@ -172,15 +171,15 @@ static const struct route routes[VMX_NR_EXIT_REASONS] = {
     [EXIT_REASON_EXTERNAL_INTERRUPT] = NIDUS,
     [EXIT_REASON_TRIPLE_FAULT] = L1,
     [EXIT_REASON_INIT] = NIDUS,
-    [EXIT_REASON_INTERRUPT_WINDOW] = IF(PRIMARY_CONTROLS, PROC_INTERRUPT_WINDOW_EXITING),
-    [EXIT_REASON_NMI_WINDOW] = IF(PRIMARY_CONTROLS, PROC_NMI_WINDOW_EXITING),
+    [EXIT_REASON_INTERRUPT_WINDOW] = IF(PROC_INTERRUPT_WINDOW_EXITING),
+    [EXIT_REASON_NMI_WINDOW] = IF(PROC_NMI_WINDOW_EXITING),
     [EXIT_REASON_TASK_SWITCH] = L1,
     [EXIT_REASON_CPUID] = L1,
     [EXIT_REASON_GETSEC] = L1,
-    [EXIT_REASON_HLT] = IF(PRIMARY_CONTROLS, PROC_HLT_EXITING),
+    [EXIT_REASON_HLT] = IF(PROC_HLT_EXITING),
     [EXIT_REASON_INVD] = L1,
     [EXIT_REASON_INVLPG] = L1,
-    [EXIT_REASON_RDPMC] = IF(PRIMARY_CONTROLS, PROC_RDPMC_EXITING),
+    [EXIT_REASON_RDPMC] = IF(PROC_RDPMC_EXITING),
     [EXIT_REASON_RDTSC] = L1,
     [EXIT_REASON_VMCALL] = L1,
     [EXIT_REASON_VMCLEAR] = L1,
@@ -197,9 +196,9 @@ static const struct route routes[VMX_NR_EXIT_REASONS] = {
     [EXIT_REASON_IO_INSTRUCTION] = ASK(wants_port),
     [EXIT_REASON_RDMSR] = ASK(wants_msr),
     [EXIT_REASON_WRMSR] = ASK_OWN(wants_msr, own_wrmsr),
-    [EXIT_REASON_MWAIT] = IF(PRIMARY_CONTROLS, PROC_MWAIT_EXITING),
+    [EXIT_REASON_MWAIT] = IF(PROC_MWAIT_EXITING),
     [EXIT_REASON_MONITOR_TRAP_FLAG] = L1,
-    [EXIT_REASON_MONITOR] = IF(PRIMARY_CONTROLS, PROC_MONITOR_EXITING),
+    [EXIT_REASON_MONITOR] = IF(PROC_MONITOR_EXITING),
     [EXIT_REASON_PAUSE] = ASK(wants_pause),
     [EXIT_REASON_TPR_BELOW_THRESHOLD] = L1,
     [EXIT_REASON_APIC_ACCESS] = L1,
@@ -226,7 +225,7 @@ static bool wanted(struct vcpu *v, const struct route *r)
 {
     if (r->wants)
         return r->wants(v);
-    return !r->control || v->nested->vmcs12.image.f[r->field] & r->control;
+    return !r->control || V12(v, PRIMARY_CONTROLS) & r->control;
 }
 
 /* The CPU refuses what the checks in software let through: L1 gets it as its own failure. */
