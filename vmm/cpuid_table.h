@@ -36,7 +36,7 @@ struct cpuid_need {
 /* What a feature allows a guest to set in its control registers and in IA32_SPEC_CTRL. */
 struct cpuid_effect {
     u8 feature;
-    u64 cr4, xcr0, efer, spec_ctrl;
+    u32 cr4, xcr0, efer, spec_ctrl;
 };
 
 extern const struct cpuid_feature_row cpuid_features[CPUID_NR_FEATURES];

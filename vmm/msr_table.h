@@ -15,9 +15,9 @@ struct msr_row {
     u32 first, last;
     const char *name;
     u16 needs;           /* offset of a bool in struct guest_cpuid; 0: every VM has it */
+    bool canonical;      /* the value is a linear address */
     u8 direct;           /* what the bitmap lets through... */
     u64 direct_granted;  /* ...if all these are granted (BIT(enum vmx_feature)) */
-    bool canonical;      /* the value is a linear address */
     u64 valid;           /* bits that may be written as 1; others give #GP */
     msr_read_fn *read;   /* null: #GP */
     msr_write_fn *write; /* null: #GP */

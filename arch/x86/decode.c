@@ -166,10 +166,18 @@ static u32 mandatory_prefix(const struct cursor *c)
     return c->size_prefix;
 }
 
+static struct opcode in_map(u32 map, u8 byte)
+{
+    if (map == 0)
+        return opcodes_1[byte];
+    if (map == 1)
+        return opcodes_0f[byte];
+    return byte >= FIRST_0F38 ? opcodes_0f38[byte - FIRST_0F38] : (struct opcode){.op = OP_NONE};
+}
+
 /* Finds the opcode in its map. OK, ERR_RANGE, ERR_INVAL or ERR_UNSUPP. */
 static int take_opcode(struct cursor *c, struct opcode *out)
 {
-    static const struct opcode *const maps[] = {opcodes_1, opcodes_0f, opcodes_0f38};
     u32 map = 0;
     u8 byte;
 
@@ -189,7 +197,7 @@ static int take_opcode(struct cursor *c, struct opcode *out)
             byte = *c->pos++;
         }
     }
-    *out = maps[map][byte];
+    *out = in_map(map, byte);
     c->insn->condition = byte & 15;
     if ((out->flags & OPF_F3_NEXT) && (c->insn->prefixes & INSN_REP))
         out->op++;

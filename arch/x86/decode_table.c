@@ -93,10 +93,10 @@ const struct opcode opcodes_0f[256] = {
     [0xc7] = {GROUP_9, FORM_RM, OPF_GROUP | L},
 };
 
-const struct opcode opcodes_0f38[256] = {
-    [0xf0] = {OP_MOVBE, FORM_REG_RM, OPF_MEM | OPF_NO_REP},
-    [0xf1] = {OP_MOVBE, FORM_RM_REG, OPF_MEM | OPF_NO_REP},
-    [0xf9] = {OP_MOV, FORM_RM_REG, OPF_MEM | OPF_NO_REP | OPF_NO_66 | OPF_MIN32}, /* MOVDIRI */
+const struct opcode opcodes_0f38[16] = {
+    [0xf0 - FIRST_0F38] = {OP_MOVBE, FORM_REG_RM, OPF_MEM | OPF_NO_REP},
+    [0xf1 - FIRST_0F38] = {OP_MOVBE, FORM_RM_REG, OPF_MEM | OPF_NO_REP},
+    [0xf9 - FIRST_0F38] = {OP_MOV, FORM_RM_REG, OPF_MEM | OPF_NO_REP | OPF_NO_66 | OPF_MIN32}, /* MOVDIRI */
 };
 
 #define MEM   OPF_MEM

@@ -83,9 +83,11 @@ struct vector_opcode {
 
 extern const struct vector_opcode vector_opcodes[NR_VECTOR_OPCODES];
 
-extern const struct opcode opcodes_1[256];    /* one byte */
-extern const struct opcode opcodes_0f[256];   /* 0F xx */
-extern const struct opcode opcodes_0f38[256]; /* 0F 38 xx */
+#define FIRST_0F38 0xf0
+
+extern const struct opcode opcodes_1[256];   /* one byte */
+extern const struct opcode opcodes_0f[256];  /* 0F xx */
+extern const struct opcode opcodes_0f38[16]; /* 0F 38 xx from FIRST_0F38 on; before it nothing is supported */
 extern const struct group_member opcode_groups[NR_GROUPS][8];
 
 #endif

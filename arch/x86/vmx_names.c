@@ -92,21 +92,24 @@ const char *vmx_exception_name(u32 vector)
     return names[vector];
 }
 
-static const struct {
-    const char *name;
-    u32 encoding;
-} fields[VMCS_NR_FIELDS] = {
-#define VMCS_FIELD(field, enc, exists) {#field, enc},
+static const char *const field_names[VMCS_NR_FIELDS] = {
+#define VMCS_FIELD(field, encoding, exists) #field,
+#include "arch/x86/vmcs_fields.def"
+#undef VMCS_FIELD
+};
+
+static const u32 field_encodings[VMCS_NR_FIELDS] = {
+#define VMCS_FIELD(field, encoding, exists) encoding,
 #include "arch/x86/vmcs_fields.def"
 #undef VMCS_FIELD
 };
 
 const char *vmcs_field_name(enum vmcs_index index)
 {
-    return fields[index].name;
+    return field_names[index];
 }
 
 u32 vmcs_field_encoding(enum vmcs_index index)
 {
-    return fields[index].encoding;
+    return field_encodings[index];
 }

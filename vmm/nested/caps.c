@@ -21,7 +21,7 @@ struct cap {
     u8 place, policy;
     u64 bit;
     u8 name, instruction;
-};
+} __packed;
 
 #define PIN      VMX_WORD_PIN, HARDWARE
 #define PIN_EM   VMX_WORD_PIN, EMULATED
