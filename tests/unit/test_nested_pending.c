@@ -126,6 +126,11 @@ static void wait_again(void)
     events_after_exit(&vcpu.events, &(struct events_exit){.idt_info = INTR_INFO(INTR_TYPE_EXTERNAL, 0x55)});
 }
 
+static void wait_nmi_again(void)
+{
+    events_after_exit(&vcpu.events, &(struct events_exit){.idt_info = INTR_INFO(INTR_TYPE_NMI, VEC_NMI)});
+}
+
 static void wait_init(void)
 {
     vcpu.events.init = true;
@@ -179,6 +184,7 @@ static const struct {
     {wait_exception, HELD, false},
     {wait_l1_injects, HELD, false},
     {wait_again, HELD, false},
+    {wait_nmi_again, HELD, false},
     {wait_init, EXIT_REASON_INIT, true},
     {wait_mtf, EXIT_REASON_MONITOR_TRAP_FLAG, false},
     {wait_debug_intercepted, EXIT_REASON_EXCEPTION_OR_NMI, false},
