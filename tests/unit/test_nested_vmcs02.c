@@ -237,6 +237,8 @@ static void other_controls(void **state)
     for (u32 i = 0; i < ARRAY_SIZE(same); i++)
         nested.vmcs12.image.f[index[i]] = 0x100 + i;
     L1_SAYS(EXCEPTION_BITMAP) = BIT(VEC_PF);
+    L1_SAYS(PRIMARY_CONTROLS) |= PROC_ACTIVATE_SECONDARY;
+    L1_SAYS(SECONDARY_CONTROLS) |= PROC2_PAUSE_LOOP_EXITING;
     fill();
     for (u32 i = 0; i < ARRAY_SIZE(same); i++)
         assert_int_equal(vmcs02[same[i]], 0x100 + i);
@@ -569,6 +571,38 @@ static void efer_without_load(void **state)
     }
 }
 
+/* What a quick entry finds in vmcs02 is L2's unless the exit saves it: loaded by L1's control, or inherited.
+ */
+static void registers_of_a_quick_entry(void **state)
+{
+    static const struct {
+        u64 load, save;
+        u32 field;
+        enum vmcs_index index;
+        u64 inherited;
+    } rows[] = {
+        {ENTRYCTL_LOAD_EFER, EXITCTL_SAVE_EFER, GUEST_IA32_EFER, VI_GUEST_IA32_EFER, EFER_SCE},
+        {ENTRYCTL_LOAD_PAT, EXITCTL_SAVE_PAT, GUEST_IA32_PAT, VI_GUEST_IA32_PAT, 0x11},
+        {ENTRYCTL_LOAD_DEBUG_CONTROLS, EXITCTL_SAVE_DEBUG_CONTROLS, GUEST_DR7, VI_GUEST_DR7, 0x22},
+        {ENTRYCTL_LOAD_DEBUG_CONTROLS, EXITCTL_SAVE_DEBUG_CONTROLS, GUEST_IA32_DEBUGCTL,
+         VI_GUEST_IA32_DEBUGCTL, 2},
+    };
+
+    (void)state;
+    for (u32 n = 0; n < 4 * ARRAY_SIZE(rows); n++) {
+        bool load = n & 1, save = n & 2;
+        u32 i = n / 4;
+
+        start();
+        set(&L1_SAYS(ENTRY_CONTROLS), rows[i].load, load);
+        set(&L1_SAYS(PRIMARY_EXIT_CONTROLS), rows[i].save, save);
+        nested.vmcs12.image.f[rows[i].index] = 0x700;
+        vmcs02[rows[i].field] = 0x500; /* by L2 */
+        vmcs02_inherit(&vcpu, &l1_state);
+        assert_int_equal(vmcs02[rows[i].field], !load ? rows[i].inherited : save ? 0x500 : 0x700);
+    }
+}
+
 static void saved_registers(void **state)
 {
     (void)state;
@@ -676,6 +710,7 @@ int main(void)
         cmocka_unit_test(cr_operands),
         cmocka_unit_test(loaded_registers),
         cmocka_unit_test(efer_without_load),
+        cmocka_unit_test(registers_of_a_quick_entry),
         cmocka_unit_test(saved_registers),
         cmocka_unit_test(saved_mode),
         cmocka_unit_test(pdpte_registers),
