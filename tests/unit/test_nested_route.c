@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: MIT */
+/* Exits of L2: whose each of them is, with what L1 has asked for and without. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "tests/unit/nested_l2.h"
+#include "vmm/nested/route.c"
+
+enum whose { NOBODYS, L1S, NIDUSES, AS_VIOLATION, AS_MISCONFIG, RETRY, DEVICE, OWN_CR };
+
+static enum whose got;
+static u32 handled, requeued, unblocked, crashes, followed, syncs;
+static u64 reflected;
+static bool moves_rip, exits, resumes;
+static struct nested_exit_info info;
+static enum shadow_result shadow;
+
+static void note(enum whose whose)
+{
+    assert_int_equal(got, NOBODYS);
+    got = whose;
+}
+
+bool nested_reflect(struct vcpu *v)
+{
+    (void)v;
+    note(L1S);
+    return resumes;
+}
+
+bool nested_reflect_as(struct vcpu *v, u64 qualification)
+{
+    (void)v;
+    reflected = qualification;
+    note(AS_VIOLATION);
+    return false;
+}
+
+void nested_exit_with(struct vcpu *v, const struct nested_exit_info *x)
+{
+    (void)v;
+    info = *x;
+    note(AS_MISCONFIG);
+}
+
+bool vmx_exit_handle(struct vcpu *v, u32 reason)
+{
+    assert_ptr_equal(v, &vcpu);
+    handled = reason;
+    vmcs02[GUEST_RIP] += moves_rip;
+    note(NIDUSES);
+    return resumes;
+}
+
+bool nested_msr_exits(struct vcpu *v, u32 msr, bool write)
+{
+    assert_ptr_equal(v, &vcpu);
+    assert_int_equal(msr, (u32)v->gpr[REG_RCX]);
+    assert_int_equal(write, vmcs02[EXIT_REASON] == EXIT_REASON_WRMSR);
+    return exits;
+}
+
+bool nested_port_exits(struct vcpu *v, u16 port, u32 size)
+{
+    assert_ptr_equal(v, &vcpu);
+    assert_int_equal(port, 0xcf8);
+    assert_int_equal(size, 4);
+    return exits;
+}
+
+bool nested_wants_cr(struct vcpu *v)
+{
+    (void)v;
+    return exits;
+}
+
+bool nested_own_cr(struct vcpu *v)
+{
+    (void)v;
+    note(OWN_CR);
+    return resumes;
+}
+
+enum shadow_result shadow_ept_fill(struct vcpu *v, gpa_t gpa2, u64 q, gpa_t *gpa1, u64 *reflect)
+{
+    assert_ptr_equal(v, &vcpu);
+    assert_int_equal(gpa2, 0x123456);
+    *gpa1 = 0x654321;
+    *reflect = q | BIT(3);
+    return shadow;
+}
+
+enum shadow_result shadow_ept_translate(struct vcpu *v, gpa_t gpa2, u64 access, gpa_t *gpa1, u64 *reflect)
+{
+    assert_ptr_equal(v, &vcpu);
+    assert_int_equal(gpa2, 0x123456);
+    *gpa1 = 0x654321;
+    *reflect = access;
+    return shadow;
+}
+
+bool exit_memory(struct vcpu *v, gpa_t gpa)
+{
+    (void)v;
+    note(gpa == 0x654321 ? DEVICE : NIDUSES);
+    return true;
+}
+
+void vcpu_requeue_event(struct vcpu *v, bool unblocked_nmi)
+{
+    (void)v;
+    requeued++;
+    unblocked = unblocked_nmi;
+    note(RETRY);
+}
+
+void vm_crash(struct vcpu *v, const char *fmt, ...)
+{
+    (void)v;
+    assert_non_null(fmt);
+    crashes++;
+}
+
+void vmcs02_follow_tsc(struct vcpu *v)
+{
+    (void)v;
+    followed++;
+}
+
+void fail_report_entry(struct vcpu *v)
+{
+    (void)v;
+}
+
+void nested_sync(struct vcpu *v)
+{
+    assert_true(v->nested->in_l2);
+    v->nested->synced = true;
+    L1_SAYS(GUEST_RIP) = vmcs02[GUEST_RIP];
+    L1_SAYS(EXIT_REASON) = 0;
+    syncs++;
+}
+
+void nested_switch(struct vcpu *v, bool l2)
+{
+    (void)v;
+    in_l2(l2);
+}
+
+void nested_shadow(struct vcpu *v, bool on)
+{
+    assert_false(v->nested->in_l2 || on);
+}
+
+void nested_load_host(struct vcpu *v)
+{
+    assert_false(v->nested->in_l2);
+    note(L1S);
+}
+
+static void start(u32 reason)
+{
+    start_l2();
+    got = NOBODYS;
+    handled = ~0u;
+    requeued = crashes = followed = syncs = 0;
+    moves_rip = exits = false;
+    resumes = true;
+    vmcs02[EXIT_REASON] = reason;
+    vmcs02[EXIT_QUALIFICATION] = reason == EXIT_REASON_IO_INSTRUCTION ? 0xcf8 << 16 | 3 : 0;
+    vmcs02[GUEST_PHYSICAL_ADDRESS] = 0x123456;
+    nested.injects = nested.exit_soon = true;
+}
+
+static enum whose whose(void)
+{
+    u32 reason = (u32)vmcs02[EXIT_REASON];
+
+    got = NOBODYS;
+    nested_l2_exit(&vcpu);
+    assert_false(nested.injects || nested.exit_soon);
+    if (got == NIDUSES && reason != EXIT_REASON_EPT_VIOLATION)
+        assert_int_equal(handled, reason);
+    return got;
+}
+
+/* --- by a control --- */
+
+#define PIN  VI_PIN_BASED_CONTROLS
+#define PROC VI_PRIMARY_CONTROLS
+
+/* control 0: never asked. */
+static const struct {
+    u32 reason;
+    enum whose without;
+    u16 word;
+    u64 control;
+} rows[] = {
+    {EXIT_REASON_EXTERNAL_INTERRUPT, NIDUSES, PIN, 0},
+    {EXIT_REASON_TRIPLE_FAULT, L1S, PROC, 0},
+    {EXIT_REASON_INIT, NIDUSES, PIN, 0},
+    {EXIT_REASON_INTERRUPT_WINDOW, NIDUSES, PROC, PROC_INTERRUPT_WINDOW_EXITING},
+    {EXIT_REASON_NMI_WINDOW, NIDUSES, PROC, PROC_NMI_WINDOW_EXITING},
+    {EXIT_REASON_TASK_SWITCH, L1S, PROC, 0},
+    {EXIT_REASON_CPUID, L1S, PROC, 0},
+    {EXIT_REASON_GETSEC, L1S, PROC, 0},
+    {EXIT_REASON_HLT, NIDUSES, PROC, PROC_HLT_EXITING},
+    {EXIT_REASON_INVD, L1S, PROC, 0},
+    {EXIT_REASON_RDPMC, NIDUSES, PROC, PROC_RDPMC_EXITING},
+    {EXIT_REASON_VMCALL, L1S, PROC, 0},
+    {EXIT_REASON_VMCLEAR, L1S, PROC, 0},
+    {EXIT_REASON_VMLAUNCH, L1S, PROC, 0},
+    {EXIT_REASON_VMPTRLD, L1S, PROC, 0},
+    {EXIT_REASON_VMPTRST, L1S, PROC, 0},
+    {EXIT_REASON_VMREAD, L1S, PROC, 0},
+    {EXIT_REASON_VMRESUME, L1S, PROC, 0},
+    {EXIT_REASON_VMWRITE, L1S, PROC, 0},
+    {EXIT_REASON_VMXOFF, L1S, PROC, 0},
+    {EXIT_REASON_VMXON, L1S, PROC, 0},
+    {EXIT_REASON_MWAIT, NIDUSES, PROC, PROC_MWAIT_EXITING},
+    {EXIT_REASON_MONITOR, NIDUSES, PROC, PROC_MONITOR_EXITING},
+    {EXIT_REASON_EPT_MISCONFIGURATION, NIDUSES, PROC, 0},
+    {EXIT_REASON_INVEPT, L1S, PROC, 0},
+    {EXIT_REASON_PREEMPTION_TIMER, NIDUSES, PIN, 0},
+    {EXIT_REASON_INVVPID, L1S, PROC, 0},
+    {EXIT_REASON_XSETBV, L1S, PROC, 0},
+    {EXIT_REASON_ENCLS, NIDUSES, PROC, 0},
+    {EXIT_REASON_RSM, NIDUSES, PROC, 0},
+    /* The CPU makes these for L1's controls alone. */
+    {EXIT_REASON_INVLPG, L1S, PROC, 0},
+    {EXIT_REASON_RDTSC, L1S, PROC, 0},
+    {EXIT_REASON_RDTSCP, L1S, PROC, 0},
+    {EXIT_REASON_MOV_DR, L1S, PROC, 0},
+    {EXIT_REASON_MONITOR_TRAP_FLAG, L1S, PROC, 0},
+    {EXIT_REASON_PAUSE, L1S, PROC, 0},
+    {EXIT_REASON_TPR_BELOW_THRESHOLD, L1S, PROC, 0},
+    {EXIT_REASON_APIC_ACCESS, L1S, PROC, 0},
+    {EXIT_REASON_GDTR_IDTR_ACCESS, L1S, PROC, 0},
+    {EXIT_REASON_LDTR_TR_ACCESS, L1S, PROC, 0},
+    {EXIT_REASON_RDRAND, L1S, PROC, 0},
+    {EXIT_REASON_INVPCID, L1S, PROC, 0},
+    {EXIT_REASON_VMFUNC, L1S, PROC, 0},
+    {EXIT_REASON_RDSEED, L1S, PROC, 0},
+    {EXIT_REASON_XSAVES, L1S, PROC, 0},
+    {EXIT_REASON_XRSTORS, L1S, PROC, 0},
+};
+
+static void by_reason(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < ARRAY_SIZE(rows); i++) {
+        start(rows[i].reason);
+        assert_int_equal(whose(), rows[i].without);
+        start(rows[i].reason); /* all others are on */
+        L1_SAYS(PIN_BASED_CONTROLS) = ~0u;
+        L1_SAYS(PRIMARY_CONTROLS) = ~0u & ~(u64)PROC_MONITOR_TRAP_FLAG;
+        nested.vmcs12.image.f[rows[i].word] &= ~rows[i].control;
+        assert_int_equal(whose(), rows[i].without);
+        if (!rows[i].control)
+            continue;
+        start(rows[i].reason);
+        nested.vmcs12.image.f[rows[i].word] = rows[i].control;
+        assert_int_equal(whose(), L1S);
+    }
+}
+
+/* No more reasons than those are looked at, besides the ones with tests of their own. */
+static void all_reasons(void **state)
+{
+    static const u32 others[] = {EXIT_REASON_EXCEPTION_OR_NMI,
+                                 EXIT_REASON_CR_ACCESS,
+                                 EXIT_REASON_IO_INSTRUCTION,
+                                 EXIT_REASON_RDMSR,
+                                 EXIT_REASON_WRMSR,
+                                 EXIT_REASON_EPT_VIOLATION,
+                                 EXIT_REASON_WBINVD};
+    bool known[VMX_NR_EXIT_REASONS] = {0};
+
+    (void)state;
+    for (u32 i = 0; i < ARRAY_SIZE(rows); i++)
+        known[rows[i].reason] = true;
+    for (u32 i = 0; i < ARRAY_SIZE(others); i++)
+        known[others[i]] = true;
+    for (u32 reason = 0; reason < 2 * VMX_NR_EXIT_REASONS; reason++) {
+        if (reason < VMX_NR_EXIT_REASONS && known[reason])
+            continue;
+        start(reason);
+        assert_int_equal(whose(), NIDUSES);
+    }
+}
+
+static void counted_and_resumed(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < 2; i++) {
+        start(EXIT_REASON_CPUID);
+        resumes = i;
+        assert_int_equal(nested_l2_exit(&vcpu), i);
+        assert_int_equal(vcpu.exits[EXIT_REASON_CPUID], 1);
+        start(EXIT_REASON_HLT);
+        resumes = i;
+        assert_int_equal(nested_l2_exit(&vcpu), i);
+        assert_int_equal(vcpu.exits[EXIT_REASON_HLT], 1);
+    }
+}
+
+/* --- by more than a control --- */
+
+static void exceptions(void **state)
+{
+    (void)state;
+    for (u32 vec = 0; vec < 32; vec++)
+        for (u32 bit = 0; bit < 32; bit++) {
+            bool l1 = (vec == bit && vec != VEC_MC) || vec == VEC_PF; /* for which only L1 asks */
+
+            if (vec == VEC_NMI)
+                continue;
+            start(EXIT_REASON_EXCEPTION_OR_NMI);
+            L1_SAYS(EXCEPTION_BITMAP) = BIT(bit);
+            vmcs02[EXIT_INTERRUPTION_INFO] = INTR_INFO(INTR_TYPE_HARDWARE_EXCEPTION, vec);
+            assert_int_equal(whose(), l1 ? L1S : NIDUSES);
+        }
+    /* With the mask and match, bit 14 may be 0. */
+    start(EXIT_REASON_EXCEPTION_OR_NMI);
+    vmcs02[EXIT_INTERRUPTION_INFO] = INTR_INFO(INTR_TYPE_HARDWARE_EXCEPTION, VEC_PF);
+    assert_int_equal(whose(), L1S);
+    /* An NMI of the machine. */
+    start(EXIT_REASON_EXCEPTION_OR_NMI);
+    L1_SAYS(EXCEPTION_BITMAP) = ~0u;
+    L1_SAYS(PIN_BASED_CONTROLS) = PIN_NMI_EXITING;
+    vmcs02[EXIT_INTERRUPTION_INFO] = INTR_INFO(INTR_TYPE_NMI, VEC_NMI);
+    assert_int_equal(whose(), NIDUSES);
+    /* INT1, INT3 and INTO go by the bitmap like the others. */
+    for (u32 type = INTR_TYPE_PRIVILEGED_SOFTWARE_EXCEPTION; type <= INTR_TYPE_SOFTWARE_EXCEPTION; type++) {
+        start(EXIT_REASON_EXCEPTION_OR_NMI);
+        L1_SAYS(EXCEPTION_BITMAP) = BIT(VEC_DB);
+        vmcs02[EXIT_INTERRUPTION_INFO] = INTR_INFO(type, VEC_DB);
+        assert_int_equal(whose(), L1S);
+    }
+}
+
+static void bitmaps(void **state)
+{
+    static const u32 reasons[] = {EXIT_REASON_IO_INSTRUCTION, EXIT_REASON_RDMSR, EXIT_REASON_WRMSR};
+
+    (void)state;
+    for (u32 i = 0; i < 6; i++) {
+        start(reasons[i / 2]);
+        vcpu.gpr[REG_RCX] = 0x100000174;
+        exits = i & 1;
+        assert_int_equal(whose(), exits ? L1S : NIDUSES);
+        assert_int_equal(followed, 0);
+    }
+}
+
+static void writes_of_the_tsc(void **state)
+{
+    static const u32 msrs[] = {MSR_IA32_TSC, MSR_IA32_TSC_ADJUST, MSR_IA32_TSC_DEADLINE};
+
+    (void)state;
+    for (u32 i = 0; i < 6; i++) {
+        start(EXIT_REASON_WRMSR);
+        vcpu.gpr[REG_RCX] = msrs[i / 2];
+        exits = i & 1;
+        assert_int_equal(whose(), exits ? L1S : NIDUSES);
+        assert_int_equal(followed, !exits && i / 2 < 2);
+    }
+}
+
+static void control_registers(void **state)
+{
+    (void)state;
+    start(EXIT_REASON_CR_ACCESS);
+    assert_int_equal(whose(), OWN_CR);
+    exits = true;
+    assert_int_equal(whose(), L1S);
+}
+
+static void wbinvd(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < 4; i++) {
+        start(EXIT_REASON_WBINVD);
+        set(&L1_SAYS(PRIMARY_CONTROLS), PROC_ACTIVATE_SECONDARY, i & 1);
+        set(&L1_SAYS(SECONDARY_CONTROLS), PROC2_WBINVD_EXITING, i & 2);
+        assert_int_equal(whose(), i == 3 ? L1S : NIDUSES);
+    }
+}
+
+/* --- memory --- */
+
+static void with_ept(void)
+{
+    L1_SAYS(PRIMARY_CONTROLS) |= PROC_ACTIVATE_SECONDARY;
+    L1_SAYS(SECONDARY_CONTROLS) |= PROC2_ENABLE_EPT;
+}
+
+static void ept_violations(void **state)
+{
+    static const enum whose wanted[] = {[SHADOW_OK] = RETRY,
+                                        [SHADOW_VIOLATION] = AS_VIOLATION,
+                                        [SHADOW_MISCONFIG] = AS_MISCONFIG,
+                                        [SHADOW_DEVICE] = DEVICE,
+                                        [SHADOW_NO_MEMORY] = NOBODYS};
+
+    (void)state;
+    for (u32 result = 0; result < ARRAY_SIZE(wanted); result++)
+        for (u32 iret = 0; iret < 2; iret++) {
+            start(EXIT_REASON_EPT_VIOLATION);
+            with_ept();
+            shadow = (enum shadow_result)result;
+            vmcs02[EXIT_QUALIFICATION] = 0x182 | (iret ? EPT_QUAL_UNBLOCKED_NMI : 0);
+            vmcs02[IDT_VECTORING_INFO] = INTR_INFO(INTR_TYPE_EXTERNAL, 0x31);
+            assert_int_equal(whose(), wanted[result]);
+            assert_int_equal(crashes, result == SHADOW_NO_MEMORY);
+            assert_int_equal(requeued, result == SHADOW_OK);
+            if (result == SHADOW_OK)
+                assert_int_equal(unblocked, iret);
+            if (result == SHADOW_VIOLATION)
+                assert_int_equal(reflected, vmcs02[EXIT_QUALIFICATION] | BIT(3));
+            if (result != SHADOW_MISCONFIG)
+                continue;
+            assert_int_equal(info.reason, EXIT_REASON_EPT_MISCONFIGURATION);
+            assert_int_equal(info.guest_physical, 0x123456);
+            assert_int_equal(info.qualification, 0);
+            assert_int_equal(info.idt_info, INTR_INFO(INTR_TYPE_EXTERNAL, 0x31));
+        }
+    /* Without EPT of L1's it is Nidus's own. */
+    start(EXIT_REASON_EPT_VIOLATION);
+    assert_int_equal(whose(), NIDUSES);
+}
+
+static void emulated_accesses(void **state)
+{
+    static const struct {
+        u32 access;
+        u64 qualification;
+    } kinds[] = {{WALK_READ, EPT_READ}, {WALK_WRITE, EPT_WRITE}, {WALK_FETCH, EPT_EXEC}};
+
+    (void)state;
+    for (u32 i = 0; i < ARRAY_SIZE(kinds); i++)
+        for (u32 result = SHADOW_OK; result <= SHADOW_NO_MEMORY; result++) {
+            bool due = result == SHADOW_VIOLATION || result == SHADOW_MISCONFIG;
+            gpa_t gpa = 0x123456;
+
+            start(EXIT_REASON_EPT_VIOLATION);
+            with_ept();
+            shadow = (enum shadow_result)result;
+            assert_int_equal(nested_physical(&vcpu, &gpa, kinds[i].access), due ? ERR_BUSY : OK);
+            assert_int_equal(nested.is_due, due);
+            assert_int_equal(vcpu.requests, due ? REQ_KICK : 0);
+            if (!due) {
+                assert_int_equal(gpa, 0x654321);
+                continue;
+            }
+            assert_int_equal(nested.due.reason, result == SHADOW_VIOLATION
+                                                    ? EXIT_REASON_EPT_VIOLATION
+                                                    : EXIT_REASON_EPT_MISCONFIGURATION);
+            assert_int_equal(nested.due.guest_physical, 0x123456);
+            if (result == SHADOW_VIOLATION)
+                assert_int_equal(nested.due.qualification, kinds[i].qualification);
+        }
+}
+
+/* --- the rest --- */
+
+static void monitor_trap_flag(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < 4; i++) {
+        start(EXIT_REASON_HLT);
+        L1_SAYS(PRIMARY_CONTROLS) = i & 1 ? PROC_MONITOR_TRAP_FLAG : 0;
+        moves_rip = i & 2;
+        assert_int_equal(nested_l2_exit(&vcpu), i != 3);
+        assert_int_equal(nested.mtf, i == 3);
+    }
+}
+
+/* 'VM-Entry Failures During or After Loading Guest State' */
+static void refused_by_the_cpu(void **state)
+{
+    (void)state;
+    start(EXIT_REASON_ENTRY_FAILURE_GUEST_STATE | (u32)EXIT_REASON_ENTRY_FAILURE);
+    vmcs02[EXIT_QUALIFICATION] = ENTRY_FAIL_PDPTE;
+    vmcs02[GUEST_RIP] = 0x777;
+    nested.checked = nested.mtf = true;
+    assert_false(nested_l2_exit(&vcpu));
+    assert_int_equal(got, L1S);
+    assert_int_equal(syncs, 1);
+    assert_int_equal(L1_SAYS(EXIT_REASON), EXIT_REASON_ENTRY_FAILURE_GUEST_STATE | EXIT_REASON_ENTRY_FAILURE);
+    assert_int_equal(L1_SAYS(EXIT_QUALIFICATION), ENTRY_FAIL_PDPTE);
+    assert_int_equal(L1_SAYS(GUEST_RIP), 0x777);
+    assert_false(nested.checked || nested.mtf || nested.injects || nested.exit_soon);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(by_reason),
+        cmocka_unit_test(all_reasons),
+        cmocka_unit_test(counted_and_resumed),
+        cmocka_unit_test(exceptions),
+        cmocka_unit_test(bitmaps),
+        cmocka_unit_test(writes_of_the_tsc),
+        cmocka_unit_test(control_registers),
+        cmocka_unit_test(wbinvd),
+        cmocka_unit_test(ept_violations),
+        cmocka_unit_test(emulated_accesses),
+        cmocka_unit_test(monitor_trap_flag),
+        cmocka_unit_test(refused_by_the_cpu),
+    };
+
+    return cmocka_run_group_tests_name("nested_route", tests, NULL, NULL);
+}
