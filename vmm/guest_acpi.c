@@ -195,7 +195,7 @@ static u8 sum_of(const void *data, size_t n)
 
 static void append(struct builder *b, const void *data, u64 n)
 {
-    if (!b->rc && b->at + n > MiB(1))
+    if (!b->rc && b->at + n > GUEST_BIOS_CODE)
         b->rc = ERR_NOMEM;
     if (!b->rc)
         b->rc = guest_write(b->vm, b->at, data, n);

@@ -43,7 +43,8 @@ struct start_state {
 /* RAM layout: below 640 KiB, 1 MiB up to the PCI hole at 3 GiB, the rest from 4 GiB. */
 #define GUEST_LOW_RAM_END 0xa0000ull
 #define GUEST_PCI_HOLE    0xc0000000ull
-#define GUEST_BIOS_AREA   0xe0000ull /* reserved RAM up to 1 MiB: ACPI tables go here */
+#define GUEST_BIOS_AREA   0xe0000ull /* reserved RAM up to 1 MiB: ACPI tables go here, */
+#define GUEST_BIOS_CODE   0xfff00ull /* and behind them what real-mode vectors lead to */
 
 struct e820_entry {
     u64 base, size;

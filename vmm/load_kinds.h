@@ -31,4 +31,7 @@ struct multiboot_module {
 int multiboot_info(struct load_ctx *ctx, u32 version, const struct multiboot_kernel *k,
                    const struct multiboot_module *modules, gpa_t *info);
 
+/* Real-mode vectors and BIOS data, as a kernel finds them on a PC; nothing if the kernel itself is there. */
+int bios_place(struct load_ctx *ctx);
+
 #endif

@@ -385,6 +385,8 @@ int multiboot_load(struct load_ctx *ctx, u32 version, struct start_state *out)
         rc = multiboot_info(ctx, version, &k, modules, &info);
     if (rc)
         return rc;
+    if (bios_place(ctx))
+        return load_fail(ctx, k.file, "no guest memory for real-mode vectors");
     entry = (w.has_entry ? w.entry : elf_entry(&k.elf)) + delta;
     return start(ctx, version, info, entry, out);
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* links: vmm/load.c vmm/load_util.c vmm/load_elf.c vmm/load_linux.c vmm/load_multiboot.c vmm/load_mbinfo.c */
-/* links: lib/format.c vmm/bus.c tests/unit/fake_host.c tests/unit/load_test.c */
+/* links: vmm/load_bios.c lib/format.c vmm/bus.c tests/unit/fake_host.c tests/unit/load_test.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

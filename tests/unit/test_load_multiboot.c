@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* links: vmm/load.c vmm/load_util.c vmm/load_elf.c vmm/load_linux.c vmm/load_multiboot.c vmm/load_mbinfo.c */
-/* links: lib/format.c vmm/bus.c tests/unit/fake_host.c tests/unit/load_test.c */
+/* links: vmm/load_bios.c lib/format.c vmm/bus.c tests/unit/fake_host.c tests/unit/load_test.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -536,6 +536,42 @@ static void test_modules_and_initrd(void **state)
     load_fails(t, IMAGE, "25 modules are too many");
 }
 
+static void test_bios(void **state)
+{
+    (void)state;
+    put_mb1(0);
+    load_ok(t, IMAGE);
+    for (u32 i = 0; i < 256; i++) {
+        u32 vector = ram32(t, 4 * i), at = (vector >> 16 << 4) + (vector & 0xffff);
+        bool ignored = i < 0x10 || (i >= 0x70 && i <= 0x77);
+
+        assert_int_equal(vector >> 16, 0xf000);
+        if (i == 0x12)
+            assert_int_equal(ram32(t, at), 0xcf0280b8); /* mov ax, 640; iret */
+        else if (ignored)
+            assert_int_equal(ram32(t, at) & 0xff, 0xcf);
+        else
+            assert_memory_equal(t->vm->ram + at, "\x55\x89\xe5\x80\x4e\x06\x01\x5d\xb4\x86\xcf", 11);
+    }
+    assert_int_equal(ram32(t, 0x400), 0x3f8);
+    assert_int_equal(ram32(t, 0x40c), 0); /* no extended BIOS data area */
+    assert_int_equal(ram32(t, 0x413), 640);
+}
+
+static void test_bios_leaves_the_kernel_alone(void **state)
+{
+    (void)state;
+    put_mb1(0);
+    put_elf32(t, 0x1000, 0x4ff, 0x1000, 0x1000);
+    load_ok(t, IMAGE);
+    assert_int_equal(ram32(t, 0), 0xcccccccc); /* as it was */
+    assert_int_equal(ram32(t, 0x500), 0x5a5a5a5a);
+    put_elf32(t, 0x1000, 0x500, 0x1000, 0x1000);
+    load_ok(t, IMAGE);
+    assert_int_equal(ram32(t, 0x500), 0x5a5a5a5a);
+    assert_int_equal(ram32(t, 0x10), 0xf000ff53);
+}
+
 static void test_low_memory_taken(void **state)
 {
     (void)state;
@@ -562,13 +598,29 @@ int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
     const struct CMUnitTest tests[] = {
-        T(test_mb1_information),       T(test_mb1_memory_map),   T(test_start_state),
-        T(test_mb1_required_features), T(test_header_search),    T(test_mb1_addresses),
-        T(test_mb1_bad_addresses),     T(test_mb1_sections),     T(test_bad_sections_are_none),
-        T(test_mb2_information),       T(test_mb2_rsdp),         T(test_mb2_refusals),
-        T(test_mb2_ignored),           T(test_mb2_entry),        T(test_mb2_addresses),
-        T(test_mb2_relocatable),       T(test_mb2_malformed),    T(test_first_version_wins),
-        T(test_modules_and_initrd),    T(test_low_memory_taken), T(test_truncated),
+        T(test_mb1_information),
+        T(test_mb1_memory_map),
+        T(test_start_state),
+        T(test_mb1_required_features),
+        T(test_header_search),
+        T(test_mb1_addresses),
+        T(test_mb1_bad_addresses),
+        T(test_mb1_sections),
+        T(test_bad_sections_are_none),
+        T(test_mb2_information),
+        T(test_mb2_rsdp),
+        T(test_mb2_refusals),
+        T(test_mb2_ignored),
+        T(test_mb2_entry),
+        T(test_mb2_addresses),
+        T(test_mb2_relocatable),
+        T(test_mb2_malformed),
+        T(test_first_version_wins),
+        T(test_bios),
+        T(test_bios_leaves_the_kernel_alone),
+        T(test_modules_and_initrd),
+        T(test_low_memory_taken),
+        T(test_truncated),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
