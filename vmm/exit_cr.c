@@ -172,13 +172,14 @@ bool exit_cr_access(struct vcpu *v)
     return vcpu_can_resume(v);
 }
 
-/* SDM volume 2, XSETBV; the checks of CPL and CR4.OSXSAVE come before the exit. */
+/* SDM volume 2, XSETBV. The checks of CR4.OSXSAVE and of CPL come before the exit, but an emulated CPU may
+ * leave that of CPL out. */
 bool exit_xsetbv(struct vcpu *v)
 {
     u64 value = (v->gpr[REG_RDX] << 32) | (u32)v->gpr[REG_RAX], allowed = v->cpuid->xcr0_allowed;
     const u64 sse = BIT(1), avx = BIT(2), avx512 = BITS(7, 5);
-    bool bad = (u32)v->gpr[REG_RCX] != 0 || !(value & 1) || (value & ~allowed) ||
-               ((value & avx) && !(value & sse)) ||
+    bool bad = SEG_AR_DPL(vmread(GUEST_SS_ACCESS_RIGHTS)) || (u32)v->gpr[REG_RCX] != 0 || !(value & 1) ||
+               (value & ~allowed) || ((value & avx) && !(value & sse)) ||
                ((value & avx512) && ((value & avx512) != avx512 || !(value & avx)));
 
     if (bad) {

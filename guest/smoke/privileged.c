@@ -30,6 +30,7 @@
 #define DECLARE(name) extern void user_##name(void);
 USER_CODES(DECLARE)
 extern void user_rdtsc(void), user_sgdt(void), user_cpuid(void), user_sysret(void), user_vmcall(void);
+extern void user_xsetbv(void);
 
 static u8 user_stack[USER_STACK_SIZE] __aligned(16);
 
@@ -81,6 +82,23 @@ static void test_user_rdtsc(void)
     write_cr4(read_cr4() | CR4_TSD);
     expect(user_call(user_rdtsc) == X_GP, "RDTSC with CR4.TSD: vector %d", (int)last_trap.vector);
     write_cr4(read_cr4() & ~CR4_TSD);
+}
+
+static void test_user_xsetbv(void)
+{
+    u64 cr4 = read_cr4(), xcr0;
+
+    if (!(cpuid(1, 0).ecx & BIT(26))) {
+        smoke_skip("no XSAVE");
+        return;
+    }
+    write_cr4(cr4 | CR4_OSXSAVE);
+    xcr0 = xgetbv(0);
+    xsetbv(0, 1);
+    expect(user_call(user_xsetbv) == X_GP, "XSETBV: vector %d", (int)last_trap.vector);
+    expect_equal(xgetbv(0), 1, "XCR0");
+    xsetbv(0, xcr0);
+    write_cr4(cr4);
 }
 
 static void test_user_umip(void)
@@ -242,6 +260,7 @@ const struct smoke_test privileged_tests[] = {
     {"privileged-user", test_user},
     {"privileged-user-cpuid", test_user_cpuid},
     {"privileged-user-rdtsc", test_user_rdtsc},
+    {"privileged-user-xsetbv", test_user_xsetbv},
     {"privileged-user-umip", test_user_umip},
     {"privileged-kernel", test_kernel},
     {"privileged-enumerated", test_enumerated},

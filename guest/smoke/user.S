@@ -28,7 +28,6 @@ user_\name:
     user swapgs, swapgs
     user sysret, sysretq
     user rdtsc, rdtsc
-    user xsetbv, xsetbv
     user sgdt, sgdt -16(%rsp)
     user int80, int $0x80
     user into_kernel, movb $0, (%rax)
@@ -40,6 +39,14 @@ user_misaligned: /* with EFLAGS.AC */
     orq $0x40000, (%rsp)
     popfq
     movl -7(%rsp), %eax
+    int3
+
+    .globl user_xsetbv
+user_xsetbv: /* what kernel mode may set */
+    xorl %ecx, %ecx
+    xorl %edx, %edx
+    movl $3, %eax
+    xsetbv
     int3
 
     .globl user_vmcall

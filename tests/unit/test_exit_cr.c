@@ -272,6 +272,21 @@ static void test_cr0_in_vmx_operation(void **state)
     assert_true(mov(0, START_CR0 & ~(u64)CR0_NE));
 }
 
+static void test_xsetbv_in_user_mode(void **state)
+{
+    (void)state;
+    vm.cpuid.xcr0_allowed = 7;
+    vcpu.gpr[REG_RAX] = 7;
+    for (u32 cpl = 1; cpl <= 3; cpl++) {
+        field[GUEST_SS_ACCESS_RIGHTS] = 0x93 | cpl << 5;
+        injected = -1;
+        done = false;
+        exit_xsetbv(&vcpu);
+        assert_int_equal(injected, VEC_GP);
+        assert_false(done);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -283,6 +298,7 @@ int main(void)
         cmocka_unit_test_setup(test_cr0, start),
         cmocka_unit_test_setup(test_operand_size, start),
         cmocka_unit_test_setup(test_cr0_in_vmx_operation, start),
+        cmocka_unit_test_setup(test_xsetbv_in_user_mode, start),
     };
 
     return cmocka_run_group_tests_name("exit_cr", tests, NULL, NULL);
