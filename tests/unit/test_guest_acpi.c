@@ -9,6 +9,7 @@
 
 #include "tests/unit/fake_host.h"
 #include "vmm/guest_acpi.h"
+#include "vmm/load.h"
 
 static struct vm *vm;
 static gpa_t rsdp;
@@ -70,7 +71,7 @@ static gpa_t table(const char *signature)
 
         assert_int_equal(get(rsdt + 36 + 4 * i, 4), at);
         assert_int_equal(sum(at, get(at + 4, 4)), 0);
-        assert_true(at + get(at + 4, 4) <= MiB(1));
+        assert_true(at + get(at + 4, 4) <= GUEST_BIOS_CODE);
         if (!memcmp(vm->ram + at, signature, 4))
             return at;
     }
