@@ -13,7 +13,7 @@
 
 static struct {
     u32 stage, part_stage, part, qualification; /* of the checks */
-    u32 failed_msr, filled, refreshed, synced, skipped, loaded_host, followed;
+    u32 failed_msr, filled, inherited, refreshed, synced, skipped, loaded_host, followed;
     u32 vmfail;
     bool no_page, continues;
     u64 tsc; /* what the MSR-load area makes of the offset */
@@ -37,6 +37,13 @@ enum entry_stage entry_check_part(const struct vmcs_image *vmcs, const struct en
     low.part = part;
     out->stage = (enum entry_stage)low.part_stage;
     return out->stage;
+}
+
+bool entry_check_rip(const struct vmcs_image *vmcs, const struct entry_env *env)
+{
+    struct entry_verdict out;
+
+    return entry_check_part(vmcs, env, ENTRY_RIP, &out) == ENTRY_OK;
 }
 
 char *entry_verdict_text(char *text, size_t size, const struct entry_verdict *why,
@@ -104,6 +111,13 @@ void vmcs02_fill(struct vcpu *v, const struct vmcs01_state *l1)
     low.filled++;
 }
 
+void vmcs02_inherit(struct vcpu *v, const struct vmcs01_state *l1)
+{
+    assert_true(v->nested->in_l2);
+    assert_int_equal(l1->pat, 0x11);
+    low.inherited++;
+}
+
 void vmcs02_refresh(struct vcpu *v)
 {
     assert_true(v->nested->in_l2);
@@ -162,7 +176,8 @@ static void start_l1(void)
     L1_SAYS(PRIMARY_CONTROLS) = PROC_DEFAULT1 | (u64)PROC_ACTIVATE_SECONDARY;
     L1_SAYS(SECONDARY_CONTROLS) = PROC2_ENABLE_EPT;
     L1_SAYS(ENTRY_CONTROLS) = ENTRY | ENTRYCTL_IA32E_MODE_GUEST;
-    L1_SAYS(PRIMARY_EXIT_CONTROLS) = EXITCTL_DEFAULT1 | EXITCTL_SAVE_DEBUG_CONTROLS;
+    L1_SAYS(PRIMARY_EXIT_CONTROLS) =
+        EXITCTL_DEFAULT1 | EXITCTL_SAVE_DEBUG_CONTROLS | EXITCTL_SAVE_EFER | EXITCTL_SAVE_PAT;
     L1_SAYS(GUEST_CR0) = CR0_PE | (u64)CR0_PG;
     L1_SAYS(GUEST_CR4) = CR4_PAE;
     L1_SAYS(VMCS_LINK_POINTER) = ~0ull;
@@ -387,12 +402,13 @@ static void after_a_whole_one(void **state)
 {
     static const struct {
         void (*change)(void);
-        bool quick;
+        bool quick, inherits;
     } rows[] = {
-        {no_ept, true},        {not_ia32e, false},   {no_pae, true},         {no_pae_no_ept, false},
-        {no_load_efer, false}, {no_load_pat, false}, {no_load_debug, false}, {no_save_debug, false},
-        {msr_area, false},     {tpr_shadow, true},   {tpr_threshold, false}, {link_pointer, false},
-        {hlt, false},
+        {no_ept, true, false},         {not_ia32e, true, false},      {no_pae, true, false},
+        {no_pae_no_ept, false, false}, {no_load_efer, true, true},    {no_load_pat, true, true},
+        {no_load_debug, true, true},   {no_save_debug, true, true},   {msr_area, false, false},
+        {tpr_shadow, true, false},     {tpr_threshold, false, false}, {link_pointer, false, false},
+        {hlt, false, false},
     };
 
     (void)state;
@@ -402,6 +418,12 @@ static void after_a_whole_one(void **state)
         nested_enter(&vcpu);
         assert_true(nested.in_l2);
         assert_int_equal(nested.checked, rows[i].quick);
+        assert_int_equal(nested.inherits, rows[i].inherits);
+        if (!rows[i].quick)
+            continue;
+        in_l2(false);
+        nested_enter(&vcpu);
+        assert_int_equal(low.inherited, rows[i].inherits);
     }
 }
 
