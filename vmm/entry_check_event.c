@@ -24,6 +24,12 @@ static bool vector_has_error(u32 vector)
     return vector < 32 && (BIT(vector) & (BIT(8) | BITS(14, 10) | BIT(17)));
 }
 
+/* Without 'unrestricted guest' CR0.PE counts as 1; that it is 0 is then found by the checks of guest state. */
+static bool in_protected_mode(const struct entry_case *c)
+{
+    return !entry_has(c, VMX_WORD_PROC2, PROC2_UNRESTRICTED_GUEST) || VMCS(c->v, GUEST_CR0) & CR0_PE;
+}
+
 static bool type_ok(const struct entry_case *c, const struct entry_rule *r)
 {
     (void)r;
@@ -64,7 +70,7 @@ static bool error_with_exception(const struct entry_case *c, const struct entry_
 static bool error_with_protection(const struct entry_case *c, const struct entry_rule *r)
 {
     (void)r;
-    return !entry_injects(c) || !delivers_error(c) || VMCS(c->v, GUEST_CR0) & CR0_PE;
+    return !entry_injects(c) || !delivers_error(c) || in_protected_mode(c);
 }
 
 static bool error_with_vector(const struct entry_case *c, const struct entry_rule *r)
@@ -78,7 +84,7 @@ static bool error_not_missing(const struct entry_case *c, const struct entry_rul
 {
     (void)r;
     return !entry_injects_type(c, INTR_TYPE_HARDWARE_EXCEPTION) || delivers_error(c) ||
-           !(VMCS(c->v, GUEST_CR0) & CR0_PE) || c->env->caps->basic & VMX_BASIC_ANY_ERROR_CODE ||
+           !in_protected_mode(c) || c->env->caps->basic & VMX_BASIC_ANY_ERROR_CODE ||
            !vector_has_error(vector_of(c));
 }
 

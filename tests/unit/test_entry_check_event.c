@@ -128,6 +128,23 @@ static void test_capabilities(void **state)
     assert_passes(zero_length, length);
 }
 
+/* Only an unrestricted guest is exempt: for others it is guest state that is wrong. */
+static void test_restricted(void **state)
+{
+    static struct machine m;
+    struct entry_verdict v;
+
+    (void)state;
+    good_machine(&m);
+    real_mode_guest(&m);
+    restricted_guest(&m);
+    VMCS(&m.vmcs, ENTRY_INTERRUPTION_INFO) = EXCEPTION(13);
+    assert_int_equal(entry_check(&m.vmcs, &m.env, &v), ENTRY_VMFAIL_CONTROLS);
+    assert_string_equal(v.row, "event injection: this vector delivers an error code");
+    VMCS(&m.vmcs, ENTRY_INTERRUPTION_INFO) = WITH_ERROR(EXCEPTION(13));
+    assert_int_equal(entry_check(&m.vmcs, &m.env, &v), ENTRY_GUEST_STATE);
+}
+
 int main(void)
 {
     static const struct CMUnitTest all[] = {
@@ -135,6 +152,7 @@ int main(void)
         cmocka_unit_test(test_every_row),
         cmocka_unit_test(test_not_looked_at),
         cmocka_unit_test(test_capabilities),
+        cmocka_unit_test(test_restricted),
     };
 
     return cmocka_run_group_tests(all, NULL, NULL);
