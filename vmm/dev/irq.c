@@ -15,7 +15,9 @@ static void set_intr(struct vm *vm, bool high)
 {
     struct platform *p = vm_platform(vm);
 
-    if (high && !p->intr)
+    if (high == p->intr)
+        return;
+    if (high)
         for (u32 i = 0; i < vm_nr_vcpus(vm); i++)
             lapic_lint(vcpu_lapic(vm_vcpu(vm, i)), 0);
     p->intr = high;
@@ -25,17 +27,18 @@ static void set_intr(struct vm *vm, bool high)
 void irq_pic_changed(struct vm *vm)
 {
     struct vcpu *boot_vcpu = vm_vcpu(vm, 0);
-    bool high = pic_pending(vm_platform(vm)->pic) >= 0;
+    bool high = pic_pending(vm_platform(vm)->pic) >= 0, rises = high && !vm_platform(vm)->intr;
 
     set_intr(vm, high);
-    if (high && lapic_accepts_extint(vcpu_lapic(boot_vcpu)))
+    if (rises && lapic_accepts_extint(vcpu_lapic(boot_vcpu)))
         vcpu_kick(boot_vcpu);
 }
 
+/* The vCPU that made the cycle needs no kick: it looks for the next interrupt before it enters its guest. */
 void irq_pic_acknowledged(struct vm *vm)
 {
     set_intr(vm, false);
-    irq_pic_changed(vm);
+    set_intr(vm, pic_pending(vm_platform(vm)->pic) >= 0);
 }
 
 static void set_isa(struct vm *vm, u32 irq, bool level)

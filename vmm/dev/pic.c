@@ -40,7 +40,7 @@ static u8 requests(const struct chip *c)
  * wanted. */
 static int highest(const struct chip *c, u8 mask, u32 *rank)
 {
-    for (u32 i = 0; i < 8; i++) {
+    for (u32 i = 0; mask && i < 8; i++) {
         u32 input = (c->lowest + 1 + i) & 7;
 
         if (mask & BIT(input)) {
