@@ -32,7 +32,7 @@ def check_boot(result):
     return lines
 
 
-@pytest.mark.long(2)
+@pytest.mark.long(2.5)
 @pytest.mark.parametrize("vcpus", [1, 2])
 def test_xen_with_vmx(boot, files, vcpus):
     result = boot(conf(vcpus), files, memory=2048, timeout=900)
