@@ -24,7 +24,8 @@ static bool vector_has_error(u32 vector)
     return vector < 32 && (BIT(vector) & (BIT(8) | BITS(14, 10) | BIT(17)));
 }
 
-/* Without 'unrestricted guest' CR0.PE counts as 1; that it is 0 is then found by the checks of guest state. */
+/* Without 'unrestricted guest' CR0.PE counts as 1; that it is 0 is then found by the checks of guest state.
+ */
 static bool in_protected_mode(const struct entry_case *c)
 {
     return !entry_has(c, VMX_WORD_PROC2, PROC2_UNRESTRICTED_GUEST) || VMCS(c->v, GUEST_CR0) & CR0_PE;

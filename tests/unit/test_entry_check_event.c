@@ -148,10 +148,8 @@ static void test_restricted(void **state)
 int main(void)
 {
     static const struct CMUnitTest all[] = {
-        cmocka_unit_test(test_rows),
-        cmocka_unit_test(test_every_row),
-        cmocka_unit_test(test_not_looked_at),
-        cmocka_unit_test(test_capabilities),
+        cmocka_unit_test(test_rows),          cmocka_unit_test(test_every_row),
+        cmocka_unit_test(test_not_looked_at), cmocka_unit_test(test_capabilities),
         cmocka_unit_test(test_restricted),
     };
 
