@@ -41,21 +41,35 @@ def kernel():
     return one(fetch(), "boot/vmlinuz-*")
 
 
-def initramfs(out, work, init, programs=()):
-    """Makes an archive of newc form with /init (a text), busybox and the programs (or other files: paths) in /bin."""
+def folders(names):
+    """The directories that files of these names need, each after the one that it is in."""
+    found = []
+    for name in names:
+        parts = name.split("/")[:-1]
+        found += ["/".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
+    return list(dict.fromkeys(found))
+
+
+def initramfs(out, work, init, programs=(), files=None):
+    """Makes an archive of newc form with /init (a text), busybox and the programs (or other files: paths) in /bin.
+
+    files: name in it -> path here.
+    """
     packages.ensure("demo")
     tree = os.path.join(work, "initramfs")
     shutil.rmtree(tree, ignore_errors=True)
-    for name in DIRECTORIES:
+    programs = [one(fetch(), "bin/busybox", "usr/bin/busybox"), *programs]
+    files = {**{f"bin/{os.path.basename(path)}": path for path in programs}, **(files or {})}
+    directories = list(dict.fromkeys((*DIRECTORIES, *folders(files))))
+    for name in directories:
         os.makedirs(os.path.join(tree, name))
-    files = [one(fetch(), "bin/busybox", "usr/bin/busybox"), *programs]
-    for path in files:
-        shutil.copy(path, os.path.join(tree, "bin"))
+    for name, path in files.items():
+        shutil.copy(path, os.path.join(tree, name))
     path = os.path.join(tree, "init")
     with open(path, "w", encoding="ascii") as file:
         file.write(init)
     os.chmod(path, 0o755)
-    names = "\n".join((*DIRECTORIES, *(f"bin/{os.path.basename(path)}" for path in files), "init", ""))
+    names = "\n".join((*directories, *files, "init", ""))
     with open(out, "wb") as file:
         subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "--reproducible", "-R", "0:0"], cwd=tree,
                        input=names.encode(), stdout=file, check=True)
