@@ -13,6 +13,8 @@
 #include "vmm/nested/vmread.c"
 #include "vmm/nested/vmxon.c"
 
+#define NOTHING (~0u) /* as low.newest_written */
+
 /* The field is named by RDX. */
 static void access(u32 reason, u64 encoding, u32 info)
 {
@@ -287,12 +289,42 @@ static void test_freshness(void **state)
                          type == 1 || type == 2 || e == ENTRY_CONTROLS || e == ENTRY_INTERRUPTION_INFO);
         access(EXIT_REASON_VMWRITE, e, FORM(REG_RCX, REG_RDX));
         vm.nested_caps.misc |= VMX_MISC_VMWRITE_ANY;
+        vcpu.gpr[REG_RCX] = 1;
         assert_int_equal(run(), SUCCESS);
         assert_int_equal(low.syncs, !event && e != PREEMPTION_TIMER_VALUE);
         again(EXIT_REASON_VMWRITE);
         assert_int_equal(run(), SUCCESS);
         assert_true(low.syncs < 2);
     }
+}
+
+/* A control or host state that is written as it is: nothing has to be looked at again. */
+static void test_same_value(void **state)
+{
+    (void)state;
+    access(EXIT_REASON_VMWRITE, TPR_THRESHOLD, FORM(REG_RCX, REG_RDX));
+    VMCS(&nested.vmcs12.image, TPR_THRESHOLD) = 5;
+    vcpu.gpr[REG_RCX] = BIT(32) | 5;
+    low.newest_written = NOTHING;
+    assert_int_equal(run(), SUCCESS);
+    assert_int_equal(low.syncs, 0);
+    assert_int_equal(low.newest_written, NOTHING);
+    write_field(TPR_THRESHOLD, 6, true);
+    assert_int_equal(low.newest_written, VI_TPR_THRESHOLD);
+
+    write_field(TSC_OFFSET, 0x1111111122222222, true);
+    low.newest_written = NOTHING;
+    write_field(TSC_OFFSET | 1, 0x11111111, true);
+    assert_int_equal(low.newest_written, NOTHING);
+    write_field(TSC_OFFSET, 0x22222222, true);
+    assert_int_equal(low.newest_written, VI_TSC_OFFSET);
+
+    /* These an exit may have changed, and here L1 itself in its shadow VMCS. */
+    low.newest_written = NOTHING;
+    write_field(GUEST_RIP, VMCS(&nested.vmcs12.image, GUEST_RIP), true);
+    assert_int_equal(low.newest_written, VI_GUEST_RIP);
+    write_field(ENTRY_INSTRUCTION_LENGTH, VMCS(&nested.vmcs12.image, ENTRY_INSTRUCTION_LENGTH), true);
+    assert_int_equal(low.newest_written, VI_ENTRY_INSTRUCTION_LENGTH);
 }
 
 int main(void)
@@ -303,7 +335,7 @@ int main(void)
         cmocka_unit_test(test_halves),        cmocka_unit_test(test_no_such_encoding),
         cmocka_unit_test(test_operands),      cmocka_unit_test(test_vmread_of_shadow),
         cmocka_unit_test(test_retry),         cmocka_unit_test(test_slow_path),
-        cmocka_unit_test(test_freshness),
+        cmocka_unit_test(test_freshness),     cmocka_unit_test(test_same_value),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -59,22 +59,32 @@ void nested_fields_clean(struct nested *n)
 }
 
 /* Guest state, exit information, and the VM-entry controls, of which an exit changes some. */
-static inline void fresh(struct vcpu *v, u64 encoding)
+static inline bool exit_changes(u64 encoding)
 {
     u32 type = VMCS_ENC_TYPE(encoding);
 
-    if (unlikely(!v->nested->synced) && (type == TYPE_READ_ONLY || type == TYPE_GUEST ||
-                                         encoding == ENTRY_CONTROLS || encoding == ENTRY_INTERRUPTION_INFO))
+    return type == TYPE_READ_ONLY || type == TYPE_GUEST || encoding == ENTRY_CONTROLS ||
+           encoding == ENTRY_INTERRUPTION_INFO;
+}
+
+static inline void fresh(struct vcpu *v, u64 encoding)
+{
+    if (unlikely(!v->nested->synced) && exit_changes(encoding))
         nested_sync(v);
+}
+
+/* What an entry injects: L1's shadow VMCS may have newer values. */
+static inline bool is_event(u32 index)
+{
+    return index == VI_ENTRY_INTERRUPTION_INFO || index == VI_ENTRY_EXCEPTION_ERROR_CODE ||
+           index == VI_ENTRY_INSTRUCTION_LENGTH;
 }
 
 /* What the exit has saved is known by the controls that vmcs12 has now. The fields here are no part of that,
  * and vmcs02 does not have them. */
 static inline void fresh_for_write(struct vcpu *v, u32 index)
 {
-    if (unlikely(!v->nested->synced) && index != VI_PREEMPTION_TIMER_VALUE &&
-        index != VI_ENTRY_INTERRUPTION_INFO && index != VI_ENTRY_EXCEPTION_ERROR_CODE &&
-        index != VI_ENTRY_INSTRUCTION_LENGTH)
+    if (unlikely(!v->nested->synced) && index != VI_PREEMPTION_TIMER_VALUE && !is_event(index))
         nested_sync(v);
 }
 
@@ -138,12 +148,12 @@ static bool writable(const struct vcpu *v, u64 encoding)
     return VMCS_ENC_TYPE(encoding) != TYPE_READ_ONLY || (v->vm->nested_caps.misc & VMX_MISC_VMWRITE_ANY);
 }
 
-static void put(u64 *field, u64 encoding, u64 value)
+/* The field with what is written to it. */
+static inline u64 with(u64 field, u64 encoding, u64 value)
 {
     if (encoding & VMCS_ENC_HIGH)
-        *field = (u32)*field | value << 32;
-    else
-        *field = value & width_mask[VMCS_ENC_WIDTH(encoding)];
+        return (u32)field | value << 32;
+    return value & width_mask[VMCS_ENC_WIDTH(encoding)];
 }
 
 /* A memory operand is read before the field is looked at: the SDM does not say which comes first. A field
@@ -173,8 +183,11 @@ HOT bool nested_vmwrite(struct vcpu *v)
     if (!writable(v, encoding))
         return nested_fail(v, VMX_ERROR_VMWRITE_READ_ONLY);
     index = (u32)(field - v->nested->vmcs12.image.f);
+    /* Some set controls before every entry to what they are: it need not check them again. */
+    if (with(*field, encoding, value) == *field && !exit_changes(encoding) && !is_event(index))
+        return nested_succeed(v);
     fresh_for_write(v, index);
-    put(field, encoding, value);
+    *field = with(*field, encoding, value);
     nested_written(v, index);
     return nested_succeed(v);
 }
