@@ -245,6 +245,18 @@ static void test_count(void **state)
     vm.nested_caps.misc = 0;
 }
 
+/* That of the exit, whenever it is stored. */
+static void test_store_tsc(void **state)
+{
+    (void)state;
+    list()[0].index = MSR_IA32_TSC;
+    nested.exit_tsc = 1000;
+    vcpu.tsc_offset = 234;
+    assert_true(exit_store(1));
+    assert_int_equal(list()[0].value, 1234);
+    assert_int_equal(nr_read, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -252,6 +264,7 @@ int main(void)
         cmocka_unit_test_setup(test_store, start),         cmocka_unit_test_setup(test_load_refusals, start),
         cmocka_unit_test_setup(test_reserved_bits, start), cmocka_unit_test_setup(test_bad_value, start),
         cmocka_unit_test_setup(test_memory, start),        cmocka_unit_test_setup(test_count, start),
+        cmocka_unit_test_setup(test_store_tsc, start),
     };
 
     return cmocka_run_group_tests_name("nested_msr_lists", tests, NULL, NULL);

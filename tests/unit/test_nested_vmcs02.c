@@ -40,11 +40,12 @@ static inline void invvpid_single(u16 vpid)
 
 static u64 pdptes[4], used_eptp;
 static u32 merged, vector, skipped, paging_changes;
+static bool root; /* L1 runs, in VMX root operation: what Nidus owns of its CR0 is more */
 
 u64 vmcs_cr0_mask(struct vcpu *v)
 {
     (void)v;
-    return OWN_CR0;
+    return OWN_CR0 | (root ? CR0_PE | (u64)CR0_PG : 0);
 }
 
 u64 vmcs_cr4_mask(struct vcpu *v)
@@ -427,7 +428,9 @@ static void expect_mov(struct model *m, u32 cr, u64 value)
 
 static void expect_saved(const struct model *m, u32 cr)
 {
+    root = true;
     vmcs02_save(&vcpu);
+    root = false;
     assert_int_equal(cr ? L1_SAYS(GUEST_CR4) : L1_SAYS(GUEST_CR0), m->real);
 }
 

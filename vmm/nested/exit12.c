@@ -220,6 +220,7 @@ void nested_exit_with(struct vcpu *v, const struct nested_exit_info *x)
     struct kept l2;
     bool stored;
 
+    v->nested->exit_tsc = rdtsc();
     vmcs02_save(v);
     save_timer(v);
     save_information(v, x);

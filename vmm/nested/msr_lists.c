@@ -36,12 +36,21 @@ static bool load(struct vcpu *v, gpa_t at)
            vcpu_msr_write(v, e.index, e.value) == OK;
 }
 
+/* Time stands still during an exit. */
+static int read_msr(struct vcpu *v, u32 msr, u64 *value)
+{
+    if (msr != MSR_IA32_TSC)
+        return vcpu_msr_read(v, msr, value);
+    *value = v->nested->exit_tsc + v->tsc_offset;
+    return OK;
+}
+
 static bool store(struct vcpu *v, gpa_t at)
 {
     struct vmx_msr_entry e;
 
     return !guest_read(v->vm, at, &e, sizeof(e)) && !refused(&e, STORE) &&
-           vcpu_msr_read(v, e.index, &e.value) == OK &&
+           read_msr(v, e.index, &e.value) == OK &&
            !guest_write(v->vm, at + offsetof(struct vmx_msr_entry, value), &e.value, sizeof(e.value));
 }
 

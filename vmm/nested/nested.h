@@ -88,6 +88,7 @@ struct nested {
     bool tsc_moved;           /* L2 or its entry has written the VM's TSC: vmcs01's offset is out of date */
     struct vtimer halt_timer; /* ends the halt of an L2 whose preemption timer runs */
     bool mtf;                 /* L1 has injected a pending MTF VM exit */
+    u64 exit_tsc;             /* host TSC at the newest exit that stores MSRs */
     u64 timer_end;            /* host TSC at which L2's preemption timer ends; ~0: it has none */
 };
 

@@ -206,21 +206,22 @@ void vmcs02_set_cr4(struct vcpu *v, u64 cr4)
 }
 
 /* The register as vmcs12 has it: bits that L1 owns cannot have changed, and those that only Nidus owns are as
- * L2 reads them. */
-static u64 value12(u64 real, u64 shadow, u64 before, u64 own, u64 mask12)
+ * L2 reads them. mask: vmcs02's, which has both. What Nidus owns of L1 itself is something else: L1 may run
+ * again. */
+static u64 value12(u64 real, u64 shadow, u64 before, u64 mask, u64 mask12)
 {
-    return (real & ~(own | mask12)) | (before & mask12) | (shadow & own & ~mask12);
+    return (real & ~mask) | (before & mask12) | (shadow & mask & ~mask12);
 }
 
 u64 vmcs02_cr0(struct vcpu *v)
 {
-    return value12(vmread(GUEST_CR0), vmread(CR0_READ_SHADOW), V12(v, GUEST_CR0), cr0_own(v),
+    return value12(vmread(GUEST_CR0), vmread(CR0_READ_SHADOW), V12(v, GUEST_CR0), vmread(CR0_GUEST_HOST_MASK),
                    V12(v, CR0_GUEST_HOST_MASK));
 }
 
 u64 vmcs02_cr4(struct vcpu *v)
 {
-    return value12(vmread(GUEST_CR4), vmread(CR4_READ_SHADOW), V12(v, GUEST_CR4), vmcs_cr4_mask(v),
+    return value12(vmread(GUEST_CR4), vmread(CR4_READ_SHADOW), V12(v, GUEST_CR4), vmread(CR4_GUEST_HOST_MASK),
                    V12(v, CR4_GUEST_HOST_MASK));
 }
 

@@ -91,7 +91,8 @@ bool nested_vmxoff(struct vcpu *v)
     n->vmxon_pointer = NO_VMCS;
     n->vmx_on = false;
     vcpu_vmx_operation_changed(v);
-    return nested_succeed(v);
+    nested_succeed(v);
+    return false; /* an INIT may have been blocked */
 }
 
 /* --- the current VMCS --- */
