@@ -153,17 +153,6 @@ enum entry_stage entry_check_part(const struct vmcs_image *vmcs, const struct en
     return out->stage;
 }
 
-bool entry_check_rip(const struct vmcs_image *vmcs, const struct entry_env *env)
-{
-    struct entry_case c = {.v = vmcs, .env = env};
-
-    c.word[VMX_WORD_ENTRY] = VMCS(vmcs, ENTRY_CONTROLS);
-    for (u32 i = 0; i < entry_rip_rules.nr; i++)
-        if (!entry_rip_rules.rules[i].test(&c, &entry_rip_rules.rules[i]))
-            return false;
-    return true;
-}
-
 enum entry_stage entry_check(const struct vmcs_image *vmcs, const struct entry_env *env,
                              struct entry_verdict *out)
 {

@@ -69,9 +69,6 @@ enum entry_part { ENTRY_ALL, ENTRY_RIP, ENTRY_EVENTS };
 enum entry_stage entry_check_part(const struct vmcs_image *vmcs, const struct entry_env *env,
                                   enum entry_part part, struct entry_verdict *out);
 
-/* The same for ENTRY_RIP, for who needs no verdict. */
-bool entry_check_rip(const struct vmcs_image *vmcs, const struct entry_env *env);
-
 /* The text of each row, in order, for tests and documentation; null beyond the last. */
 const char *entry_check_row(u32 number);
 

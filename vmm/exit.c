@@ -17,9 +17,6 @@
 
 #define HYPERCALL_UNKNOWN (~0ull)
 
-#define HOT  __attribute__((section(".text.hot"), aligned(16)))
-#define COLD __attribute__((noinline, cold))
-
 static bool exit_external_interrupt(struct vcpu *v)
 {
     (void)v;
@@ -190,7 +187,7 @@ static bool (*const exits[VMX_NR_EXIT_REASONS])(struct vcpu *v) = {
     [EXIT_REASON_VMPTRLD] = exit_vmx,
     [EXIT_REASON_VMPTRST] = exit_vmx,
     [EXIT_REASON_VMREAD] = exit_vmx,
-    [EXIT_REASON_VMRESUME] = exit_vmx,
+    [EXIT_REASON_VMRESUME] = nested_vmresume,
     [EXIT_REASON_VMWRITE] = exit_vmx,
     [EXIT_REASON_VMXOFF] = exit_vmx,
     [EXIT_REASON_VMXON] = exit_vmx,

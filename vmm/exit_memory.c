@@ -10,8 +10,6 @@
 #include "vmm/skip.h"
 #include "vmm/string_io.h"
 
-#define HOT __attribute__((section(".text.hot"), aligned(16)))
-
 /* Exit qualification (SDM, 'Exit Qualification for I/O Instructions'). */
 #define IO_SIZE(q) (((q)&7) + 1)
 #define IO_IN      BIT(3)

@@ -213,18 +213,23 @@ int guest_write(struct vm *vm, gpa_t gpa, const void *from, u64 n)
     return guest_access(vm, gpa, (void *)from, n, true);
 }
 
-int guest_or_words(struct vm *vm, gpa_t gpa, const struct or_word *words, u32 n, void *to)
+/* After a fault. */
+COLD static int or_words_anew(struct vm *vm, gpa_t gpa, const struct or_word *words, u32 n, void *to, u64 cr2)
 {
-    const void *page = (const void *)(VM_BASE + gpa);
-    u64 cr2 = read_cr2();
-    int r;
+    int r = vm_populate(vm, gpa);
 
-    vm_use_space(vm);
-    if (likely(!n || !user_or_words(to, page, words, n)))
-        return OK;
-    r = vm_populate(vm, gpa);
     if (r == OK)
-        r = user_or_words(to, page, words, n);
+        r = user_or_words(to, (const void *)(VM_BASE + gpa), words, n);
     write_cr2(cr2);
     return r;
+}
+
+HOT int guest_or_words(struct vm *vm, gpa_t gpa, const struct or_word *words, u32 n, void *to)
+{
+    u64 cr2 = read_cr2();
+
+    vm_use_space(vm);
+    if (likely(!user_or_words(to, (const void *)(VM_BASE + gpa), words, n)))
+        return OK;
+    return or_words_anew(vm, gpa, words, n, to, cr2);
 }

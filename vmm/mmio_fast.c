@@ -8,8 +8,6 @@
 #include "vmm/skip.h"
 #include "vmm/vm.h"
 
-#define HOT __attribute__((section(".text.hot"), aligned(16)))
-
 /* What tells an access to the translation of a known linear address from other reasons of an EPT violation.
  */
 #define QUALIFICATION_MASK \

@@ -112,20 +112,21 @@ static void arm(struct vmm_cpu *c, struct vcpu *v, u64 now)
         apic_timer_stop();
 }
 
-bool vcpu_continue(struct vcpu *v)
+HOT bool vcpu_continue(struct vcpu *v)
 {
     struct nested *n = v->nested;
-    u64 now = rdtsc();
+    u64 until = n->until01, now = rdtsc();
 
     if (n->in_l2) {
-        n->until01 = v->until;
-        v->until = MIN(v->until, n->timer_end);
-    } else {
-        v->until = n->until01;
+        until = v->until;
+        n->until01 = until;
+        until = MIN(until, n->timer_end);
     }
-    if (now >= v->until || !vmx_has(&vmx_features, VF_PREEMPTION_TIMER))
+    v->until = until;
+    if (unlikely(now >= until || !vmx_has(&vmx_features, VF_PREEMPTION_TIMER)))
         return false;
-    vmwrite(PREEMPTION_TIMER_VALUE, timer_value(v->until, now));
+    /* A slice fits into the field. */
+    vmwrite(PREEMPTION_TIMER_VALUE, (until - now) >> VMX_MISC_TIMER_SHIFT(vmx_caps.misc));
     return likely(!__atomic_load_n(&v->requests, __ATOMIC_RELAXED)) && !v->events.due;
 }
 

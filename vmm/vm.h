@@ -54,7 +54,12 @@ struct vcpu {
     u32 vmcs_cpu; /* the physical CPU where the VMCS is active; CPU_NONE */
     u32 tlb_cpu;  /* the physical CPU where it ran last: only there its cached translations are of today */
     u8 sipi_vector;
-    bool nmi_window, irq_window; /* as the VMCS has them */
+    union {
+        struct {
+            bool irq_window, nmi_window; /* as the VMCS has them */
+        };
+        u16 windows; /* both */
+    };
 
     /* Registers that stay in the CPU while other exits are handled, saved when another vCPU comes. */
     void *fpu; /* XSAVE area */
@@ -103,7 +108,7 @@ struct vm_extent {
 };
 
 #define VM_MAX_EXTENTS 128
-#define VM_MSR_WORDS   32
+#define VM_MSR_WORDS   (11 * OR_WORDS_STEP)
 
 struct vm {
     const struct config_vm *config;

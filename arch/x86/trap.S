@@ -114,16 +114,18 @@ cmpxchg_fixed:
     cmovne %ecx, %eax
     ret
 
-/* int or_words_fixed(u64 *to, const void *base, const struct or_word *words, u32 n) */
+/* int or_words_fixed(u64 *to, const void *base, const struct or_word *words, u32 n), OR_WORDS_STEP at a time */
     .globl or_words_fixed
 or_words_fixed:
-    mov (%rdx), %r8
-    mov 8(%rdx), %rax
+    .irp at, 0, 16, 32
+    mov \at(%rdx), %r8
+    mov \at+8(%rdx), %rax
     EX(copy_fault, or (%rsi,%r8), %rax)
     mov %rax, (%rdi,%r8)
-    add $16, %rdx
-    dec %ecx
-    jnz or_words_fixed
+    .endr
+    add $3 * 16, %rdx
+    sub $3, %ecx
+    ja or_words_fixed
     xor %eax, %eax
     ret
 

@@ -55,8 +55,10 @@ struct or_word {
     u64 offset, bits;
 };
 
-/* For n (at least 1) words: that of guest memory at base + offset, and bits, to the same offset of to.
- * ERR_FAULT. */
+#define OR_WORDS_STEP 3
+
+/* For n words, a multiple of OR_WORDS_STEP: that of guest memory at base + offset, and bits, to the same
+ * offset of to. ERR_FAULT. */
 int user_or_words(void *to, const void *base, const struct or_word *words, u32 n);
 
 /* The 8 aligned bytes at base + offset, of which the bits in mask must have this value. */

@@ -20,7 +20,13 @@ static inline u64 vmread(u32 field)
 
 static inline void vmwrite(u32 field, u64 v)
 {
-    asm volatile("vmwrite %0, %1" : : "r"(v), "r"((u64)field) : "cc", "memory");
+    asm volatile("vmwrite %0, %1" : : "r"(v), "r"((u64)field) : "cc");
+}
+
+/* The same, without a register for the value. */
+static inline void vmwrite_from(u32 field, const u64 *v)
+{
+    asm volatile("vmwrite %0, %1" : : "m"(*v), "r"((u64)field) : "cc");
 }
 
 static inline bool vmclear(paddr_t vmcs)

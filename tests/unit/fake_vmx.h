@@ -11,4 +11,9 @@
 static u64 vmread(u32 field);
 static void vmwrite(u32 field, u64 value);
 
+static inline void vmwrite_from(u32 field, const u64 *value)
+{
+    vmwrite(field, *value);
+}
+
 #endif

@@ -5,19 +5,11 @@
 
 #include "tests/unit/nested_l2.h"
 
-static u8 region01[8], region02[8]; /* only their addresses count */
 static u32 flushed;
 
 static inline void invvpid_single(u16 vpid)
 {
     flushed = vpid;
-}
-
-static inline bool vmptrld(paddr_t region)
-{
-    loaded = region == pool_pa(region02) ? vmcs02 : vmcs01;
-    assert_true(loaded == vmcs02 || region == pool_pa(region01));
-    return true;
 }
 
 #include "vmm/nested/exit12.c"
@@ -139,6 +131,11 @@ void nested_merge_msr_bitmap(struct vcpu *v)
     (void)v;
 }
 
+void nested_merge_again(struct vcpu *v)
+{
+    nested_merge_msr_bitmap(v);
+}
+
 static inline void can_shadow(bool on)
 {
     read_bitmap = write_bitmap = NULL;
@@ -156,8 +153,6 @@ static inline void start(void)
     start_l2();
     can_shadow(false);
     vmx_features.word[VMX_WORD_ENTRY] = ENTRYCTL_DEFAULT1;
-    vcpu.vmcs = region02;
-    nested.other.region = region01;
     nested.current = CURRENT;
     nested.synced = nested.checked = true;
     nested.vpid12 = 1;
@@ -195,8 +190,16 @@ static const struct nested_exit_info cpuid_exit = {.reason = EXIT_REASON_CPUID, 
 
 static inline void leave(void)
 {
+    nested_prepare_exit(&vcpu);
     nested_exit_with(&vcpu, &cpuid_exit);
     assert_false(nested.in_l2);
+}
+
+/* The CPU's own. */
+static inline bool reflect_now(void)
+{
+    nested_prepare_exit(&vcpu);
+    return nested_reflect(&vcpu);
 }
 
 #endif

@@ -9,6 +9,7 @@
 #include "tests/unit/fake_asm.h"
 #include "tests/unit/fake_vmx.h"
 #include "tests/unit/good_caps.h"
+#include "arch/x86/pool.h"
 #include "vmm/vm.h"
 
 #define FIELDS 0x7000u
@@ -19,6 +20,8 @@ static struct vm vm;
 static struct vcpu vcpu;
 static struct nested nested;
 static u64 vmcs01[FIELDS], vmcs02[FIELDS], *loaded;
+static u32 region01[2], region02[2];
+static bool is_clear02;
 static u64 now; /* host TSC */
 
 #define L1_SAYS(field) VMCS(&nested.vmcs12.image, field)
@@ -33,6 +36,21 @@ static inline void vmwrite(u32 field, u64 value)
 {
     assert_true(field < FIELDS);
     loaded[field] = value;
+}
+
+static inline bool vmptrld(paddr_t region)
+{
+    loaded = region == pool_pa(region02) ? vmcs02 : vmcs01;
+    assert_true(loaded == vmcs02 || region == pool_pa(region01));
+    is_clear02 = is_clear02 && loaded != vmcs02;
+    return true;
+}
+
+static inline bool vmclear(paddr_t region)
+{
+    assert_int_equal(region, pool_pa(region02));
+    is_clear02 = true;
+    return true;
 }
 
 static inline u64 fake_tsc(void)
@@ -57,6 +75,8 @@ static inline void in_l2(bool l2)
 {
     nested.in_l2 = l2;
     loaded = l2 ? vmcs02 : vmcs01;
+    vcpu.vmcs = l2 ? region02 : region01;
+    nested.other.region = l2 ? region01 : region02;
 }
 
 /* L2 runs; nobody wants anything. */
@@ -78,6 +98,11 @@ static inline void start_l2(void)
     vcpu.until = ~0ull;
     nested.vmx_on = true;
     nested.timer_end = ~0ull;
+    nested.region01 = vcpu.vmcs = region01;
+    nested.region02 = nested.other.region = region02;
+    nested.pa01 = pool_pa(region01);
+    nested.pa02 = pool_pa(region02);
+    is_clear02 = false;
     now = 1000000;
     in_l2(true);
 }

@@ -37,6 +37,7 @@ int guest_read(struct vm *m, gpa_t gpa, void *to, u64 n)
 
 int guest_or_words(struct vm *m, gpa_t gpa, const struct or_word *words, u32 n, void *to)
 {
+    assert_true(n && n % OR_WORDS_STEP == 0);
     for (u32 i = 0; i < n; i++) {
         u64 word;
 
@@ -191,13 +192,19 @@ static void test_merge(void **state)
         if (i % 17)
             own[i] = ~0ull;
     nested_bitmaps_init(&vm);
-    assert_int_equal(vm.nr_msr_words, 31);
+    assert_int_equal(vm.nr_msr_words, 31 + 2); /* a multiple of OR_WORDS_STEP */
     memcpy(ram + PAGE_MSR, theirs, sizeof(theirs));
     nested_merge_msr_bitmap(&vcpu);
     for (u32 i = 0; i < 512; i++)
         assert_int_equal(merged[i], theirs[i] | own[i]);
-    assert_int_equal(reads, 31); /* each word once */
+    assert_int_equal(reads, 31 + 2);
     assert_memory_equal(ram + PAGE_MSR, theirs, sizeof(theirs));
+    /* Before the next entries. */
+    fill(theirs, 3);
+    memcpy(ram + PAGE_MSR, theirs, sizeof(theirs));
+    nested_merge_again(&vcpu);
+    for (u32 i = 0; i < 512; i++)
+        assert_int_equal(merged[i], theirs[i] | own[i]);
 }
 
 static void all_exit(void)
@@ -215,6 +222,14 @@ static void test_merge_without_bitmap(void **state)
     start(NULL);
     VMCS(&nested.vmcs12.image, MSR_BITMAPS) = RAM;
     nested_merge_msr_bitmap(&vcpu);
+    all_exit();
+    nested_merge_again(&vcpu);
+    all_exit();
+    start(NULL);
+    nested_merge_msr_bitmap(&vcpu);
+    assert_int_equal(merged[3], 0);
+    VMCS(&nested.vmcs12.image, MSR_BITMAPS) = RAM;
+    nested_merge_again(&vcpu);
     all_exit();
 }
 

@@ -13,7 +13,7 @@
 
 static struct {
     u32 stage, part_stage, part, qualification; /* of the checks */
-    u32 failed_msr, filled, inherited, refreshed, synced, skipped, loaded_host, followed;
+    u32 failed_msr, filled, inherited, refreshed, synced, skipped, loaded_host, followed, prepared;
     u32 vmfail;
     bool no_page, continues;
     u64 tsc; /* what the MSR-load area makes of the offset */
@@ -37,13 +37,6 @@ enum entry_stage entry_check_part(const struct vmcs_image *vmcs, const struct en
     low.part = part;
     out->stage = (enum entry_stage)low.part_stage;
     return out->stage;
-}
-
-bool entry_check_rip(const struct vmcs_image *vmcs, const struct entry_env *env)
-{
-    struct entry_verdict out;
-
-    return entry_check_part(vmcs, env, ENTRY_RIP, &out) == ENTRY_OK;
 }
 
 char *entry_verdict_text(char *text, size_t size, const struct entry_verdict *why,
@@ -130,6 +123,17 @@ void vmcs02_follow_tsc(struct vcpu *v)
     low.followed++;
 }
 
+void nested_prepare_exit(struct vcpu *v)
+{
+    assert_true(v->nested->in_l2);
+    low.prepared++;
+}
+
+void nested_prepare_routes(struct vcpu *v)
+{
+    assert_true(v->nested->in_l2);
+}
+
 u32 nested_load_entry_msrs(struct vcpu *v)
 {
     assert_true(v->nested->in_l2);
@@ -160,6 +164,8 @@ bool vcpu_continue(struct vcpu *v)
     return low.continues;
 }
 
+#define NO_PART (~0u) /* nothing but RIP was looked at */
+
 #define ENTRY (ENTRYCTL_DEFAULT1 | ENTRYCTL_LOAD_EFER | ENTRYCTL_LOAD_PAT | ENTRYCTL_LOAD_DEBUG_CONTROLS)
 
 /* L1 at VMRESUME. */
@@ -169,6 +175,7 @@ static void start_l1(void)
     in_l2(false);
     memset(&low, 0, sizeof(low));
     low.continues = true;
+    low.part = NO_PART;
     vmcs01[GUEST_IA32_EFER] = EFER_LMA;
     vmcs01[GUEST_IA32_PAT] = 0x11;
     vmcs01[GUEST_DR7] = 0x22;
@@ -453,14 +460,14 @@ static void from_the_shadow(void **state)
     static const struct {
         u32 field;
         u64 value;
-        enum entry_part part;
+        u32 part;
     } rows[] = {
-        {GUEST_RIP, 0x1234, ENTRY_RIP},
-        {GUEST_RSP, 0x1234, ENTRY_RIP},
+        {GUEST_RIP, 0x1234, NO_PART},
+        {GUEST_RSP, 0x1234, NO_PART},
         {GUEST_RFLAGS, RFLAGS_IF, ENTRY_EVENTS},
         {GUEST_INTERRUPTIBILITY_STATE, INTERRUPTIBILITY_NMI, ENTRY_EVENTS},
         {ENTRY_INTERRUPTION_INFO, INTR_INFO(INTR_TYPE_EXTERNAL, 0x30), ENTRY_EVENTS},
-        {ENTRY_INTERRUPTION_INFO, 0x30, ENTRY_RIP},
+        {ENTRY_INTERRUPTION_INFO, 0x30, NO_PART},
     };
 
     (void)state;
@@ -490,7 +497,7 @@ static void from_vmcs12(void **state)
         L1_SAYS(GUEST_INTERRUPTIBILITY_STATE) = 4;
         nested_quick_written(&nested, i < 2 ? place[i] : event[i - 2]);
         assert_true(nested_enter(&vcpu));
-        assert_int_equal(low.part, i < 2 ? ENTRY_RIP : ENTRY_EVENTS);
+        assert_int_equal(low.part, i < 2 ? NO_PART : ENTRY_EVENTS);
         assert_int_equal(vmcs02[GUEST_RIP], i < 2 ? 1 : 0);
         assert_int_equal(vmcs02[GUEST_RSP], i < 2 ? 2 : 0);
         assert_int_equal(vmcs02[GUEST_RFLAGS], i < 2 ? 0 : 3);
@@ -499,16 +506,72 @@ static void from_vmcs12(void **state)
     }
 }
 
+/* Bits 63:32 are for 64-bit mode, and there canonical; it is vmcs02 that says which mode L2 is in. */
+static void rip(void **state)
+{
+    static const struct {
+        u64 rip;
+        bool good_64, good_32;
+    } rows[] = {
+        {0xffffffff, true, true},           {BIT(32), true, false},
+        {BIT(47) - 1, true, false},         {BIT(47), false, false},
+        {0xffff800000000000, true, false},  {0xffff7fffffffffff, false, false},
+        {0x7fffffffffffffff, false, false}, {~0ull, true, false},
+    };
+
+    (void)state;
+    for (u32 i = 0; i < ARRAY_SIZE(rows); i++)
+        for (u32 mode = 0; mode < 8; mode++) {
+            bool l = mode & 1, ia32e = mode & 2;
+
+            start_quick();
+            nested.shadowing = mode & 4;
+            vmcs02[GUEST_CS_ACCESS_RIGHTS] = l ? SEG_AR_L : 0;
+            vmcs02[ENTRY_CONTROLS] = ia32e ? ENTRYCTL_IA32E_MODE_GUEST : 0;
+            vmcs02[GUEST_RIP] = L1_SAYS(GUEST_RIP) = rows[i].rip;
+            nested_enter(&vcpu);
+            /* What is not good is left to the whole checks. */
+            assert_int_equal(low.filled, (l && ia32e ? rows[i].good_64 : rows[i].good_32) ? 1 : 2);
+        }
+}
+
+/* The two ways to vmcs02 leave the same behind. */
+static void switches(void **state)
+{
+    (void)state;
+    for (u32 here = 0; here < 2; here++) {
+        start_quick();
+        nested.shadowing = true;
+        vcpu.launched = 1;
+        nested.other.windows = 0x100;
+        nested.other.cpu = !here;
+        nested_enter(&vcpu);
+        assert_true(nested.in_l2 && loaded == vmcs02);
+        if (!here)
+            continue; /* by nested_switch(), which is not the real one here */
+        assert_false(is_clear02);
+        assert_ptr_equal(vcpu.vmcs, region02);
+        assert_ptr_equal(nested.other.region, region01);
+        assert_int_equal(*region02, VMX_BASIC_REVISION(vmx_caps.basic));
+        assert_int_equal(vcpu.launched, 0);
+        assert_int_equal(nested.other.launched, 1);
+        assert_int_equal(vcpu.windows, 0x100);
+        assert_int_equal(nested.other.windows, 0);
+    }
+}
+
 /* A check that fails is made again with all there is, and it is that which counts. */
 static void quick_then_whole(void **state)
 {
     (void)state;
     start_quick();
+    nested_quick_written(&nested, VI_GUEST_RFLAGS);
     low.part_stage = ENTRY_GUEST_STATE;
     nested_enter(&vcpu);
     assert_true(nested.in_l2 && nested.checked);
     assert_int_equal(low.filled, 2);
     start_quick();
+    nested_quick_written(&nested, VI_GUEST_RFLAGS);
     low.part_stage = low.stage = ENTRY_GUEST_STATE;
     nested_enter(&vcpu);
     assert_false(nested.in_l2 || nested.checked);
@@ -528,6 +591,8 @@ int main(void)
         cmocka_unit_test(slow_if_something_waits),
         cmocka_unit_test(from_the_shadow),
         cmocka_unit_test(from_vmcs12),
+        cmocka_unit_test(rip),
+        cmocka_unit_test(switches),
         cmocka_unit_test(quick_then_whole),
     };
 

@@ -80,6 +80,11 @@ void nested_merge_msr_bitmap(struct vcpu *v)
     merged++;
 }
 
+void nested_merge_again(struct vcpu *v)
+{
+    nested_merge_msr_bitmap(v);
+}
+
 int guest_read(struct vm *of, gpa_t gpa, void *to, u64 n)
 {
     assert_ptr_equal(of, &vm);

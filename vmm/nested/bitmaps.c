@@ -83,6 +83,10 @@ void nested_bitmaps_init(struct vm *vm)
     for (u32 i = 0; i < PAGE_SIZE / sizeof(u64); i++)
         if (~own[i] && vm->nr_msr_words < VM_MSR_WORDS)
             vm->msr_words[vm->nr_msr_words++] = (struct or_word){i * sizeof(u64), own[i]};
+    /* The first once more does no harm. */
+    while (!vm->nr_msr_words || vm->nr_msr_words % OR_WORDS_STEP)
+        vm->msr_words[vm->nr_msr_words++] =
+            (struct or_word){vm->msr_words[0].offset, own[vm->msr_words[0].offset / 8]};
 }
 
 /*
@@ -93,7 +97,8 @@ void nested_bitmaps_init(struct vm *vm)
 #define X2APIC_TPR_BIT BIT(MSR_IA32_X2APIC_TPR % 64)
 
 static const struct or_word tpr_words[] = {{X2APIC_TPR_AT, ~X2APIC_TPR_BIT},
-                                           {HALF_WRITE + X2APIC_TPR_AT, ~X2APIC_TPR_BIT}};
+                                           {HALF_WRITE + X2APIC_TPR_AT, ~X2APIC_TPR_BIT},
+                                           {X2APIC_TPR_AT, ~X2APIC_TPR_BIT}};
 
 static void all_ones(struct vcpu *v, const struct or_word *words, u32 n)
 {
@@ -109,10 +114,22 @@ static void merge(struct vcpu *v, const struct or_word *words, u32 n, bool all)
         all_ones(v, words, n);
 }
 
+HOT void nested_merge_again(struct vcpu *v)
+{
+    const struct vm *vm = v->vm;
+
+    if (unlikely(!v->nested->plain_bitmap))
+        nested_merge_msr_bitmap(v);
+    else if (unlikely(guest_or_words(v->vm, VMCS(&v->nested->vmcs12.image, MSR_BITMAPS), vm->msr_words,
+                                     vm->nr_msr_words, v->nested->msr_bitmap)))
+        all_ones(v, vm->msr_words, vm->nr_msr_words);
+}
+
 void nested_merge_msr_bitmap(struct vcpu *v)
 {
     bool all = !has_primary(v, PROC_USE_MSR_BITMAPS), tpr = has_secondary(v, PROC2_VIRTUALIZE_X2APIC);
 
+    v->nested->plain_bitmap = !all && !tpr;
     merge(v, v->vm->msr_words, v->vm->nr_msr_words, all);
     if (unlikely(tpr || v->nested->tpr_virtual))
         merge(v, tpr_words, ARRAY_SIZE(tpr_words), all || !tpr);

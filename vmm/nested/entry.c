@@ -7,7 +7,7 @@
 #include "vmm/entry_check.h"
 #include "vmm/exit.h"
 #include "vmm/mmio_host.h"
-#include "vmm/nested/nested.h"
+#include "vmm/nested/switch.h"
 #include "vmm/vm.h"
 #include "vmm/vmcs_dump.h"
 
@@ -163,6 +163,8 @@ static bool enter_whole(struct vcpu *v)
         nested_switch(v, false);
         return late_failure(v, EXIT_REASON_ENTRY_FAILURE_MSR_LOADING, failed);
     }
+    nested_prepare_exit(v);
+    nested_prepare_routes(v);
     v->nested->checked = may_be_quick(v);
     v->nested->inherits = inherits(v);
     v->nested->quick = 0;
@@ -216,28 +218,50 @@ static enum entry_part take_from_vmcs12(struct vcpu *v)
     return ENTRY_EVENTS;
 }
 
-static bool still_good(struct vcpu *v, enum entry_part part)
+/* SDM, 'Checks on Guest RIP, RFLAGS, and SSP'; L2 itself may have changed its mode. */
+static inline bool rip_good(struct vcpu *v)
+{
+    u64 rip = V12(v, GUEST_RIP);
+    u32 unused = 64 - v->nested->cpu.linear_bits;
+
+    if (!(rip >> 32))
+        return true;
+    return vmread(GUEST_CS_ACCESS_RIGHTS) & SEG_AR_L && vmread(ENTRY_CONTROLS) & ENTRYCTL_IA32E_MODE_GUEST &&
+           (u64)((s64)(rip << unused) >> unused) == rip;
+}
+
+static inline bool still_good(struct vcpu *v, enum entry_part part)
 {
     struct entry_verdict why;
 
     if (likely(part == ENTRY_RIP))
-        return entry_check_rip(&v->nested->vmcs12.image, &v->nested->cpu);
+        return rip_good(v);
     return entry_check_part(&v->nested->vmcs12.image, &v->nested->cpu, part, &why) == ENTRY_OK;
 }
 
-static bool enter_quick(struct vcpu *v)
+static inline bool anything_waits(const struct vcpu *v)
 {
-    bool waits = v->irq_window || v->nmi_window || v->events.nmi_pending || v->events.due || v->events.init;
-    bool shadowing = v->nested->shadowing;
+    return v->windows || v->events.due || v->events.nmi_pending || v->events.init;
+}
+
+/* What is not good after a quick look is looked at as a whole: that finds out what to say of it. */
+COLD static bool enter_after_all(struct vcpu *v)
+{
+    nested_switch(v, false);
+    return enter_whole(v);
+}
+
+/* On a CPU without VMCS shadowing, on another CPU than before, or behind an exit that left vmcs02 as it was.
+ */
+COLD static bool enter_unshadowed(struct vcpu *v)
+{
+    bool waits = anything_waits(v), shadowing = v->nested->shadowing;
     struct vmcs01_state l1;
 
-    if (v->nested->inherits)
-        read_vmcs01(&l1);
+    read_vmcs01(&l1);
     nested_switch(v, true);
-    if (unlikely(!still_good(v, shadowing ? take_from_shadow(v) : take_from_vmcs12(v)))) {
-        nested_switch(v, false);
-        return enter_whole(v);
-    }
+    if (!still_good(v, shadowing ? take_from_shadow(v) : take_from_vmcs12(v)))
+        return enter_after_all(v);
     if (v->nested->inherits)
         vmcs02_inherit(v, &l1);
     vmcs02_refresh(v);
@@ -245,7 +269,27 @@ static bool enter_quick(struct vcpu *v)
     return !waits && !v->nested->mtf && v->activity == VCPU_ACTIVE && vcpu_continue(v);
 }
 
-bool nested_enter(struct vcpu *v)
+HOT static bool enter_quick(struct vcpu *v)
+{
+    struct nested *n = v->nested;
+    bool waits = anything_waits(v);
+    struct vmcs01_state l1;
+
+    if (unlikely(!n->shadowing || !nested_both_here(v)))
+        return enter_unshadowed(v);
+    if (n->inherits)
+        read_vmcs01(&l1);
+    nested_switch_at_once(v, true);
+    if (unlikely(!still_good(v, take_from_shadow(v))))
+        return enter_after_all(v);
+    if (n->inherits)
+        vmcs02_inherit(v, &l1);
+    vmcs02_refresh(v);
+    start(v);
+    return !waits && !n->mtf && v->activity == VCPU_ACTIVE && vcpu_continue(v);
+}
+
+HOT bool nested_enter(struct vcpu *v)
 {
     return likely(v->nested->checked) ? enter_quick(v) : enter_whole(v);
 }

@@ -4,7 +4,7 @@
 #include "arch/x86/vmx.h"
 #include "vmm/dev/irq.h"
 #include "vmm/exit.h"
-#include "vmm/nested/nested.h"
+#include "vmm/nested/switch.h"
 #include "vmm/vm.h"
 #include "vmm/walk.h"
 
@@ -22,92 +22,109 @@ enum { ABORT_SAVING_MSRS = 1, ABORT_HOST_PDPTES = 2, ABORT_LOADING_MSRS = 4, ABO
 
 /* --- loading host state --- */
 
-/* In what follows the image is vmcs12's: nothing that VMWRITE does changes where it is. */
-
 /* 'Loading Host Control Registers, Debug Registers, MSRs': bits that the exit does not change. */
 #define CR0_KEPT (CR0_ET | CR0_NW | (u64)CR0_CD | BITS(63, 32) | BITS(28, 19) | BIT(17) | BITS(15, 6))
-
-/* What L1 goes on with is not in vmcs12: registers that the exit leaves as L2 had them. */
-struct kept {
-    u64 cr0, efer, pat;
-    u32 blocking;
-};
 
 static inline bool host_is_64(const struct vmcs_image *image)
 {
     return VMCS(image, PRIMARY_EXIT_CONTROLS) & EXITCTL_HOST_ADDRESS_SPACE_SIZE;
 }
 
-static inline void load_control_registers(const struct vmcs_image *image, u64 cr0_now)
+static u64 data_rights(u64 selector)
 {
-    u64 cr0 = (VMCS(image, HOST_CR0) & ~CR0_KEPT) | (cr0_now & CR0_KEPT), cr4 = VMCS(image, HOST_CR4);
-
-    cr4 = host_is_64(image) ? cr4 | CR4_PAE : cr4 & ~(u64)CR4_PCIDE;
-    vmwrite(CR0_READ_SHADOW, cr0);
-    vmwrite(GUEST_CR0, (cr0 & ~(u64)(CR0_CD | CR0_NW)) | CR0_NE);
-    vmwrite(CR4_READ_SHADOW, cr4);
-    vmwrite(GUEST_CR4, cr4 | CR4_VMXE);
-    vmwrite(GUEST_CR3, VMCS(image, HOST_CR3));
-    vmwrite(GUEST_DR7, DR7_INIT);
-    vmwrite(GUEST_IA32_DEBUGCTL, 0);
+    return selector ? AR_DATA32 : AR_NONE;
 }
 
-static inline void load_efer(const struct vmcs_image *image, u64 l2)
+void nested_prepare_host(struct vcpu *v)
 {
-    u64 efer = VMCS(image, PRIMARY_EXIT_CONTROLS) & EXITCTL_LOAD_EFER ? VMCS(image, HOST_IA32_EFER) : l2;
-    u64 mode = ENTRYCTL_IA32E_MODE_GUEST, entry = vmx_features.word[VMX_WORD_ENTRY];
+    const struct vmcs_image *image = &v->nested->vmcs12.image;
+    struct nested_host *h = &v->nested->host;
+    u64 exit = VMCS(image, PRIMARY_EXIT_CONTROLS), entry = vmx_features.word[VMX_WORD_ENTRY];
+    u64 lm = EFER_LMA | EFER_LME, efer = exit & EXITCTL_LOAD_EFER ? VMCS(image, HOST_IA32_EFER) & ~lm : 0;
+    bool is_64 = host_is_64(image);
 
-    efer = host_is_64(image) ? efer | EFER_LMA | EFER_LME : efer & ~(u64)(EFER_LMA | EFER_LME);
-    vmwrite(GUEST_IA32_EFER, efer);
-    vmwrite(ENTRY_CONTROLS, host_is_64(image) ? entry | mode : entry & ~mode);
+    h->cr0 = VMCS(image, HOST_CR0) & ~CR0_KEPT;
+    h->cr4 = is_64 ? VMCS(image, HOST_CR4) | CR4_PAE : VMCS(image, HOST_CR4) & ~(u64)CR4_PCIDE;
+    h->real_cr4 = h->cr4 | CR4_VMXE;
+    h->efer = efer | (is_64 ? lm : 0);
+    h->efer_kept = exit & EXITCTL_LOAD_EFER ? 0 : ~lm;
+    h->pat = exit & EXITCTL_LOAD_PAT ? VMCS(image, HOST_IA32_PAT) : 0;
+    h->pat_kept = exit & EXITCTL_LOAD_PAT ? 0 : ~0ull;
+    h->entry_controls = is_64 ? entry | ENTRYCTL_IA32E_MODE_GUEST : entry & ~(u64)ENTRYCTL_IA32E_MODE_GUEST;
+    h->cs_rights = is_64 ? AR_CODE64 : AR_CODE32;
+    h->es_rights = data_rights(VMCS(image, HOST_ES_SELECTOR));
+    h->ss_rights = data_rights(VMCS(image, HOST_SS_SELECTOR));
+    h->ds_rights = data_rights(VMCS(image, HOST_DS_SELECTOR));
+    h->fs_rights = data_rights(VMCS(image, HOST_FS_SELECTOR));
+    h->gs_rights = data_rights(VMCS(image, HOST_GS_SELECTOR));
 }
 
-/* selector: 0 makes it unusable. */
-#define LOAD_DATA_SEGMENT(name, selector, base)                                  \
-    do {                                                                         \
-        vmwrite(GUEST_##name##_SELECTOR, selector);                              \
-        vmwrite(GUEST_##name##_BASE, base);                                      \
-        vmwrite(GUEST_##name##_LIMIT, 0xffffffff);                               \
-        vmwrite(GUEST_##name##_ACCESS_RIGHTS, (selector) ? AR_DATA32 : AR_NONE); \
+#define LOAD_DATA_SEGMENT(name, rights)                                              \
+    do {                                                                             \
+        vmwrite_from(GUEST_##name##_SELECTOR, &VMCS(image, HOST_##name##_SELECTOR)); \
+        vmwrite(GUEST_##name##_LIMIT, 0xffffffff);                                   \
+        vmwrite_from(GUEST_##name##_ACCESS_RIGHTS, rights);                          \
     } while (0)
 
 /* 'Loading Host Segment and Descriptor-Table Registers' */
-static inline void load_segments(const struct vmcs_image *image)
+static inline __attribute__((always_inline)) void load_segments(const struct vmcs_image *image,
+                                                                const struct nested_host *h)
 {
-    vmwrite(GUEST_CS_SELECTOR, VMCS(image, HOST_CS_SELECTOR));
+    vmwrite_from(GUEST_CS_SELECTOR, &VMCS(image, HOST_CS_SELECTOR));
     vmwrite(GUEST_CS_BASE, 0);
     vmwrite(GUEST_CS_LIMIT, 0xffffffff);
-    vmwrite(GUEST_CS_ACCESS_RIGHTS, host_is_64(image) ? AR_CODE64 : AR_CODE32);
-    LOAD_DATA_SEGMENT(ES, VMCS(image, HOST_ES_SELECTOR), 0);
-    LOAD_DATA_SEGMENT(SS, VMCS(image, HOST_SS_SELECTOR), 0);
-    LOAD_DATA_SEGMENT(DS, VMCS(image, HOST_DS_SELECTOR), 0);
-    LOAD_DATA_SEGMENT(FS, VMCS(image, HOST_FS_SELECTOR), VMCS(image, HOST_FS_BASE));
-    LOAD_DATA_SEGMENT(GS, VMCS(image, HOST_GS_SELECTOR), VMCS(image, HOST_GS_BASE));
+    vmwrite_from(GUEST_CS_ACCESS_RIGHTS, &h->cs_rights);
+    LOAD_DATA_SEGMENT(ES, &h->es_rights);
+    LOAD_DATA_SEGMENT(SS, &h->ss_rights);
+    LOAD_DATA_SEGMENT(DS, &h->ds_rights);
+    LOAD_DATA_SEGMENT(FS, &h->fs_rights);
+    LOAD_DATA_SEGMENT(GS, &h->gs_rights);
+    vmwrite(GUEST_ES_BASE, 0);
+    vmwrite(GUEST_SS_BASE, 0);
+    vmwrite(GUEST_DS_BASE, 0);
+    vmwrite_from(GUEST_FS_BASE, &VMCS(image, HOST_FS_BASE));
+    vmwrite_from(GUEST_GS_BASE, &VMCS(image, HOST_GS_BASE));
     vmwrite(GUEST_LDTR_SELECTOR, 0);
     vmwrite(GUEST_LDTR_ACCESS_RIGHTS, AR_NONE);
-    vmwrite(GUEST_TR_SELECTOR, VMCS(image, HOST_TR_SELECTOR));
-    vmwrite(GUEST_TR_BASE, VMCS(image, HOST_TR_BASE));
+    vmwrite_from(GUEST_TR_SELECTOR, &VMCS(image, HOST_TR_SELECTOR));
+    vmwrite_from(GUEST_TR_BASE, &VMCS(image, HOST_TR_BASE));
     vmwrite(GUEST_TR_LIMIT, TSS_LIMIT);
     vmwrite(GUEST_TR_ACCESS_RIGHTS, AR_TSS);
-    vmwrite(GUEST_GDTR_BASE, VMCS(image, HOST_GDTR_BASE));
+    vmwrite_from(GUEST_GDTR_BASE, &VMCS(image, HOST_GDTR_BASE));
     vmwrite(GUEST_GDTR_LIMIT, 0xffff);
-    vmwrite(GUEST_IDTR_BASE, VMCS(image, HOST_IDTR_BASE));
+    vmwrite_from(GUEST_IDTR_BASE, &VMCS(image, HOST_IDTR_BASE));
     vmwrite(GUEST_IDTR_LIMIT, 0xffff);
 }
 
-static inline void load_registers(const struct vmcs_image *image, const struct kept *l2)
-{
-    bool pat = VMCS(image, PRIMARY_EXIT_CONTROLS) & EXITCTL_LOAD_PAT;
+/* What L1 goes on with is not all in vmcs12: bits that the exit leaves as L2 had them. */
+struct kept {
+    u64 cr0, efer, pat;
+    u32 blocking;
+};
 
-    load_control_registers(image, l2->cr0);
-    load_efer(image, l2->efer);
-    vmwrite(GUEST_IA32_PAT, pat ? VMCS(image, HOST_IA32_PAT) : l2->pat);
-    vmwrite(GUEST_IA32_SYSENTER_CS, VMCS(image, HOST_IA32_SYSENTER_CS));
-    vmwrite(GUEST_IA32_SYSENTER_ESP, VMCS(image, HOST_IA32_SYSENTER_ESP));
-    vmwrite(GUEST_IA32_SYSENTER_EIP, VMCS(image, HOST_IA32_SYSENTER_EIP));
-    load_segments(image);
-    vmwrite(GUEST_RIP, VMCS(image, HOST_RIP));
-    vmwrite(GUEST_RSP, VMCS(image, HOST_RSP));
+static inline __attribute__((always_inline)) void load_registers(const struct nested *n,
+                                                                 const struct kept *l2)
+{
+    const struct vmcs_image *image = &n->vmcs12.image;
+    const struct nested_host *h = &n->host;
+    u64 cr0 = h->cr0 | (l2->cr0 & CR0_KEPT);
+
+    vmwrite(CR0_READ_SHADOW, cr0);
+    vmwrite(GUEST_CR0, (cr0 & ~(u64)(CR0_CD | CR0_NW)) | CR0_NE);
+    vmwrite_from(CR4_READ_SHADOW, &h->cr4);
+    vmwrite_from(GUEST_CR4, &h->real_cr4);
+    vmwrite_from(GUEST_CR3, &VMCS(image, HOST_CR3));
+    vmwrite(GUEST_DR7, DR7_INIT);
+    vmwrite(GUEST_IA32_DEBUGCTL, 0);
+    vmwrite(GUEST_IA32_EFER, h->efer | (l2->efer & h->efer_kept));
+    vmwrite_from(ENTRY_CONTROLS, &h->entry_controls);
+    vmwrite(GUEST_IA32_PAT, h->pat | (l2->pat & h->pat_kept));
+    vmwrite_from(GUEST_IA32_SYSENTER_CS, &VMCS(image, HOST_IA32_SYSENTER_CS));
+    vmwrite_from(GUEST_IA32_SYSENTER_ESP, &VMCS(image, HOST_IA32_SYSENTER_ESP));
+    vmwrite_from(GUEST_IA32_SYSENTER_EIP, &VMCS(image, HOST_IA32_SYSENTER_EIP));
+    load_segments(image, h);
+    vmwrite_from(GUEST_RIP, &VMCS(image, HOST_RIP));
+    vmwrite_from(GUEST_RSP, &VMCS(image, HOST_RSP));
     vmwrite(GUEST_RFLAGS, RFLAGS_FIXED);
     vmwrite(GUEST_INTERRUPTIBILITY_STATE, l2->blocking);
     vmwrite(GUEST_PENDING_DEBUG_EXCEPTIONS, 0);
@@ -126,6 +143,13 @@ static bool load_pdptes(struct vcpu *v)
     return true;
 }
 
+/* SDM, 'Invalidation of Cached Translations': without a VPID every entry and exit drops them. */
+static inline void flush_l1(struct vcpu *v)
+{
+    if (!v->nested->vpid12 && vmx_has(&vmx_features, VF_VPID))
+        invvpid_single(vcpu_vpid(v, false));
+}
+
 static void load_host_from(struct vcpu *v, const struct kept *l2)
 {
     const struct vmcs_image *image = &v->nested->vmcs12.image;
@@ -135,10 +159,9 @@ static void load_host_from(struct vcpu *v, const struct kept *l2)
         nested_abort(v, ABORT_IA32E_TO_32);
         return;
     }
-    load_registers(image, l2);
+    load_registers(v->nested, l2);
     v->activity = VCPU_ACTIVE;
-    if (unlikely(!v->nested->vpid12 && vmx_has(&vmx_features, VF_VPID)))
-        invvpid_single(vcpu_vpid(v, false));
+    flush_l1(v);
     if (unlikely(!host_is_64(image) && VMCS(image, HOST_CR4) & CR4_PAE && !load_pdptes(v)))
         nested_abort(v, ABORT_HOST_PDPTES);
     else if (unlikely(VMCS(image, EXIT_MSR_LOAD_COUNT) && !nested_load_exit_msrs(v)))
@@ -152,6 +175,7 @@ void nested_load_host(struct vcpu *v)
                       .pat = vmread(GUEST_IA32_PAT),
                       .blocking = (u32)vmread(GUEST_INTERRUPTIBILITY_STATE) & INTERRUPTIBILITY_NMI};
 
+    nested_prepare_host(v);
     load_host_from(v, &l1);
 }
 
@@ -268,43 +292,72 @@ static inline u64 kept_cr0(const struct vmcs_image *image)
 }
 
 /* Of the state, what the next entry is compared with; all else stays in vmcs02. */
-static void keep(struct vcpu *v, struct kept *l2)
+static inline __attribute__((always_inline)) void keep(struct nested *n, struct kept *l2)
 {
+    struct vmcs_image *image = &n->vmcs12.image;
     u64 blocking = vmread(GUEST_INTERRUPTIBILITY_STATE);
-    bool virtual_nmis = V12(v, PIN_BASED_CONTROLS) & PIN_VIRTUAL_NMIS;
+    bool virtual_nmis = VMCS(image, PIN_BASED_CONTROLS) & PIN_VIRTUAL_NMIS;
 
-    V12(v, GUEST_RIP) = vmread(GUEST_RIP);
-    V12(v, GUEST_RFLAGS) = vmread(GUEST_RFLAGS);
-    V12(v, GUEST_INTERRUPTIBILITY_STATE) = blocking;
-    V12(v, GUEST_ACTIVITY_STATE) = v->activity == VCPU_HALTED ? ACTIVITY_HLT : ACTIVITY_ACTIVE;
-    V12(v, ENTRY_INTERRUPTION_INFO) &= ~INTR_INFO_VALID;
-    *l2 = (struct kept){.cr0 = kept_cr0(&v->nested->vmcs12.image),
-                        .efer = vmread(GUEST_IA32_EFER),
-                        .pat = vmread(GUEST_IA32_PAT),
-                        .blocking = virtual_nmis ? 0 : (u32)blocking & INTERRUPTIBILITY_NMI};
+    VMCS(image, GUEST_RFLAGS) = vmread(GUEST_RFLAGS);
+    VMCS(image, GUEST_INTERRUPTIBILITY_STATE) = blocking;
+    VMCS(image, GUEST_ACTIVITY_STATE) = ACTIVITY_ACTIVE; /* while a halt is waited for the CPU has no exit */
+    VMCS(image, ENTRY_INTERRUPTION_INFO) &= ~INTR_INFO_VALID;
+    l2->cr0 = kept_cr0(image);
+    l2->efer = vmread(GUEST_IA32_EFER);
+    l2->pat = vmread(GUEST_IA32_PAT);
+    l2->blocking = virtual_nmis ? 0 : (u32)blocking & INTERRUPTIBILITY_NMI;
+    n->synced = false;
 }
 
 /* What L1 lets L2 take without an exit, L2 has not taken: L1 may. vmcs01's windows do not know of it. */
-static bool waits_for_l1(const struct vcpu *v)
+static inline bool waits_for_l1(const struct vcpu *v)
 {
     return v->events.nmi_pending ||
            (v->irq_window && !(V12(v, PIN_BASED_CONTROLS) & PIN_EXTERNAL_INTERRUPT_EXITING));
 }
 
-bool nested_reflect(struct vcpu *v)
+/* With MSR areas, a 32-bit L1, or on a CPU without VMCS shadowing. */
+COLD static bool reflect_slowly(struct vcpu *v)
 {
     bool waits = waits_for_l1(v);
     struct kept l2;
 
-    if (unlikely(v->events.due || V12(v, EXIT_MSR_STORE_COUNT)))
+    if (v->events.due || V12(v, EXIT_MSR_STORE_COUNT))
         return reflect_whole(v, vmread(EXIT_QUALIFICATION));
-    keep(v, &l2);
+    keep(v->nested, &l2);
+    V12(v, GUEST_RIP) = vmread(GUEST_RIP);
     save_timer(v);
-    v->nested->synced = false;
     nested_switch(v, false);
     nested_shadow(v, true);
     load_host_from(v, &l2);
     return !waits && vcpu_continue(v);
+}
+
+void nested_prepare_exit(struct vcpu *v)
+{
+    nested_prepare_host(v);
+    v->nested->plain_exit = nested_can_shadow() && host_is_64(&v->nested->vmcs12.image) &&
+                            !V12(v, EXIT_MSR_STORE_COUNT) && !V12(v, EXIT_MSR_LOAD_COUNT);
+}
+
+HOT bool nested_reflect(struct vcpu *v)
+{
+    struct nested *n = v->nested;
+    struct kept l2;
+    bool waits;
+
+    if (unlikely(!n->plain_exit || v->events.due || !nested_both_here(v)))
+        return reflect_slowly(v);
+    waits = waits_for_l1(v);
+    keep(n, &l2);
+    if (unlikely(n->timer_end != ~0ull))
+        save_timer(v);
+    nested_switch_at_once(v, false);
+    if (unlikely(!n->shadowing))
+        nested_shadow(v, true);
+    load_registers(n, &l2);
+    flush_l1(v);
+    return likely(!waits) && vcpu_continue(v);
 }
 
 bool nested_reflect_as(struct vcpu *v, u64 qualification)

@@ -13,8 +13,6 @@
 #include "vmm/exit.h"
 #include "vmm/skip.h"
 
-#define HOT __attribute__((section(".text.hot"), aligned(16)))
-
 #define STATUS_FLAGS ((u64)(RFLAGS_CF | RFLAGS_PF | RFLAGS_AF | RFLAGS_ZF | RFLAGS_SF | RFLAGS_OF))
 
 /* --- 'Conventions' --- */
@@ -149,16 +147,20 @@ static bool vmlaunch(struct vcpu *v)
     return enter(v, false, VMX_ERROR_VMLAUNCH_NOT_CLEAR);
 }
 
-static bool vmresume(struct vcpu *v)
+/* What is checked is current and launched; the mode is right, or there would have been no exit. */
+HOT bool nested_vmresume(struct vcpu *v)
 {
-    return enter(v, true, VMX_ERROR_VMRESUME_NOT_LAUNCHED);
+    if (unlikely(!v->nested || !v->nested->checked || !privileged() ||
+                 vmread(GUEST_INTERRUPTIBILITY_STATE) & INTERRUPTIBILITY_MOV_SS))
+        return enter(v, true, VMX_ERROR_VMRESUME_NOT_LAUNCHED);
+    return nested_enter(v);
 }
 
 /* VMFUNC is for VMX non-root operation alone. */
 static bool (*const handlers[])(struct vcpu *v) = {
     [EXIT_REASON_VMCLEAR] = nested_vmclear, [EXIT_REASON_VMLAUNCH] = vmlaunch,
     [EXIT_REASON_VMPTRLD] = nested_vmptrld, [EXIT_REASON_VMPTRST] = nested_vmptrst,
-    [EXIT_REASON_VMREAD] = nested_vmread,   [EXIT_REASON_VMRESUME] = vmresume,
+    [EXIT_REASON_VMREAD] = nested_vmread,   [EXIT_REASON_VMRESUME] = nested_vmresume,
     [EXIT_REASON_VMWRITE] = nested_vmwrite, [EXIT_REASON_VMXOFF] = nested_vmxoff,
     [EXIT_REASON_VMXON] = nested_vmxon,     [EXIT_REASON_INVEPT] = nested_invept,
     [EXIT_REASON_INVVPID] = nested_invvpid, [EXIT_REASON_VMFUNC] = nested_undefined,

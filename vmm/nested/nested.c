@@ -6,6 +6,7 @@
 #include "arch/x86/vmx.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "vmm/nested/switch.h"
 #include "vmm/vmcs_setup.h"
 #include "vmm/vmm.h"
 
@@ -25,12 +26,15 @@ int nested_create(struct vcpu *v)
     n->timer_end = ~0ull;
     n->synced = true;
     n->other.cpu = CPU_NONE;
-    n->other.region = pool_alloc(owner, 1);
+    n->other.region = n->region02 = pool_alloc(owner, 1);
     n->msr_bitmap = pool_alloc(owner, 1);
     if (!n->other.region || !n->msr_bitmap)
         return ERR_NOMEM;
+    n->region01 = v->vmcs;
+    n->pa01 = pool_pa(n->region01);
+    n->pa02 = pool_pa(n->region02);
     memset(n->msr_bitmap, 0xff, PAGE_SIZE);
-    *(u32 *)n->other.region = VMX_BASIC_REVISION(vmx_caps.basic);
+    *n->region02 = VMX_BASIC_REVISION(vmx_caps.basic);
     return shadow_ept_create(v);
 }
 
@@ -61,8 +65,7 @@ static void exchange(struct vcpu *v)
 
     EXCHANGE(v->vmcs, other->region);
     EXCHANGE(v->launched, other->launched);
-    EXCHANGE(v->irq_window, other->irq_window);
-    EXCHANGE(v->nmi_window, other->nmi_window);
+    EXCHANGE(v->windows, other->windows);
     other->host_rsp = v->host_rsp;
     other->cpu = v->vmcs_cpu;
 }
@@ -77,43 +80,45 @@ static void make_vmcs02(struct vcpu *v)
     v->nested->vmcs02_made = true;
 }
 
-/* SDM, 'Shadow VMCS': what a VMCS is may change while it is clear. */
-static void make_shadow(void *region, bool shadow)
-{
-    vmclear(pool_pa(region));
-    *(u32 *)region = VMX_BASIC_REVISION(vmx_caps.basic) | (shadow ? (u32)BIT(31) : 0);
-}
-
-void nested_switch(struct vcpu *v, bool l2)
+static void switch_anew(struct vcpu *v, bool l2)
 {
     struct nested *n = v->nested;
     u64 host_rsp = v->host_rsp, seen = n->other.host_rsp;
     u32 cpu = n->other.cpu;
 
-    if (n->in_l2 == l2)
-        return;
     exchange(v);
     n->in_l2 = l2;
     if (nested_can_shadow()) {
-        make_shadow(l2 ? v->vmcs : n->other.region, !l2);
+        nested_make_shadow(n, !l2);
         *(l2 ? &v->launched : &n->other.launched) = 0;
     }
     if (cpu == CPU_NONE)
         vmclear(pool_pa(v->vmcs));
     if (!vmptrld(pool_pa(v->vmcs)))
         log_error("VMPTRLD failed");
-    if (unlikely(l2 && !n->vmcs02_made))
+    if (l2 && !n->vmcs02_made)
         make_vmcs02(v);
-    if (unlikely(cpu != v->vmcs_cpu))
+    if (cpu != v->vmcs_cpu)
         vmcs_set_cpu();
     /* entry.S may go on with this VMCS without a look at its HOST_RSP. */
-    if (unlikely(seen != host_rsp))
+    if (seen != host_rsp)
         vmwrite(HOST_RSP, host_rsp);
-    v->host_rsp = host_rsp;
-    if (unlikely(!l2 && n->tsc_moved)) {
+    if (!l2 && n->tsc_moved) {
         vmwrite(TSC_OFFSET, v->tsc_offset);
         n->tsc_moved = false;
     }
+}
+
+void nested_switch(struct vcpu *v, bool l2)
+{
+    if (v->nested->in_l2 == l2)
+        return;
+    if (!nested_can_shadow() || !nested_both_here(v))
+        switch_anew(v, l2);
+    else if (l2)
+        nested_switch_at_once(v, true);
+    else
+        nested_switch_at_once(v, false);
 }
 
 void nested_unload(struct vcpu *v)

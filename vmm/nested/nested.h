@@ -40,7 +40,12 @@ struct vmcs_ref {
     void *region;
     u64 launched, host_rsp;
     u32 cpu; /* whose host state it has; CPU_NONE */
-    bool irq_window, nmi_window;
+    union {
+        struct {
+            bool irq_window, nmi_window;
+        };
+        u16 windows;
+    };
 };
 
 /* What is not in vmcs02's own exit information, when an exit is made by Nidus. */
@@ -51,6 +56,14 @@ struct nested_exit_info {
     u32 idt_info, idt_error;
     u64 guest_physical, guest_linear;
     u32 instruction_length, instruction_info;
+};
+
+/* The registers that an exit gives L1, worked out once: SDM, 'Loading Host State'. *_kept: the bits that stay
+ * as L2 has them. */
+struct nested_host {
+    u64 cr0, cr4, real_cr4; /* as L1 sees them, and as the CPU has CR4 */
+    u64 efer, efer_kept, pat, pat_kept, entry_controls;
+    u64 cs_rights, es_rights, ss_rights, ds_rights, fs_rights, gs_rights;
 };
 
 /* Of a vCPU whose VM has nested = on; null in the others. */
@@ -68,16 +81,22 @@ struct nested {
      * of nested_quick[] are then newer in it.
      */
     bool synced, checked, shadowing;
-    struct entry_env cpu;        /* as L1 believes it to be, at the newest whole entry */
-    bool inherits;               /* vmcs02_inherit() has something to do on each entry */
-    u8 quick;                    /* entry.c: which of those L1 has written by way of an exit */
-    u64 eptp02;                  /* as vmcs02 has it */
-    u64 tsc_offset01;            /* Nidus's offset when vmcs02 was filled */
-    u64 until01;                 /* struct vcpu's until, less what L2's preemption timer makes of it */
-    struct vmcs_ref other;       /* vmcs01 while L2 runs, else vmcs02 */
+    struct nested_host host;  /* by vmcs12 as it was at the newest whole entry */
+    u64 always_l1;            /* exit reasons below 64 that are L1's by a look at vmcs12's controls */
+    bool plain_exit;          /* an exit has no MSRs to move, and a 64-bit L1 that shadows to go to */
+    struct entry_env cpu;     /* as L1 believes it to be, at the newest whole entry */
+    bool inherits;            /* vmcs02_inherit() has something to do on each entry */
+    u8 quick;                 /* entry.c: which of those L1 has written by way of an exit */
+    u64 eptp02;               /* as vmcs02 has it */
+    u64 tsc_offset01;         /* Nidus's offset when vmcs02 was filled */
+    u64 until01;              /* struct vcpu's until, less what L2's preemption timer makes of it */
+    struct vmcs_ref other;    /* vmcs01 while L2 runs, else vmcs02 */
+    u32 *region01, *region02; /* vmcs01's and vmcs02's */
+    paddr_t pa01, pa02;
     bool vmcs02_made;            /* it has been set up once */
     struct shadow_ept *shadow;   /* shadow_ept.c */
     bool tpr_virtual;            /* its bits for L2's TPR are as vmcs12 had them */
+    bool plain_bitmap;           /* vmcs12 has a bitmap, and L2's TPR is not in it */
     void *msr_bitmap;            /* of vmcs02 */
     u16 vpid12;                  /* whose translations vmcs02's VPID holds */
     bool flush_vpid;             /* they are to be dropped before the next entry */
@@ -142,6 +161,8 @@ void nested_caps_build(struct vmx_caps *out, const struct vmx_caps *host, const 
 /* After the exit of one in VMX root operation, or outside of VMX operation. As exit handlers: true to go on
  * at once. */
 bool nested_instruction(struct vcpu *v);
+/* VMRESUME, of any vCPU. */
+bool nested_vmresume(struct vcpu *v);
 /* Puts the cached vmcs12 back into L1's memory; there is no current VMCS afterwards. */
 void nested_vmcs12_release(struct vcpu *v);
 
@@ -199,11 +220,15 @@ bool nested_reflect_as(struct vcpu *v, u64 qualification);
 void nested_exit_with(struct vcpu *v, const struct nested_exit_info *x);
 /* Loads L1's host state into vmcs01, which is loaded: the end of an exit, and of an entry that fails late. */
 void nested_load_host(struct vcpu *v);
+/* vmcs12 has passed all checks: what every exit by it needs. */
+void nested_prepare_exit(struct vcpu *v);
 /* VMX abort: L1's CPU shuts down. indicator: 'VMX Aborts'. */
 void nested_abort(struct vcpu *v, u32 indicator);
 
 /* --- route.c: exits of L2 --- */
 
+/* vmcs12 has passed all checks: which exits are L1's. */
+void nested_prepare_routes(struct vcpu *v);
 /* Called by entry.S in place of vmx_exit(). */
 bool nested_l2_exit(struct vcpu *v);
 
@@ -234,6 +259,8 @@ void nested_bitmaps_init(struct vm *vm);
  * so. With 'virtualize x2APIC mode' in vmcs12 L1's alone speaks of the TPR: vmcs02 is to have the control
  * too. */
 void nested_merge_msr_bitmap(struct vcpu *v);
+/* The same, for a vmcs12 with the same controls: L1's bitmap may be another. */
+void nested_merge_again(struct vcpu *v);
 
 /* --- msr_lists.c: MSR-load and MSR-store areas in L1's memory. They move the VM's MSRs, and fields of the
  * current VMCS: after one that was loaded IA32_TSC may have moved v->tsc_offset, from which the TSC offsets

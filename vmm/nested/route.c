@@ -260,12 +260,23 @@ static bool own_stepped(struct vcpu *v, const struct route *r, u32 reason)
     return resume && !v->nested->mtf;
 }
 
-bool nested_l2_exit(struct vcpu *v)
+void nested_prepare_routes(struct vcpu *v)
 {
-    u32 reason = (u32)vmread(EXIT_REASON);
+    u64 all = 0;
+
+    for (u32 reason = 0; reason < 64; reason++) {
+        const struct route *r = &routes[reason];
+
+        if (r->known && !r->wants && wanted(v, r))
+            all |= BIT(reason);
+    }
+    v->nested->always_l1 = all;
+}
+
+COLD static bool find_route(struct vcpu *v, u32 reason)
+{
     const struct route *r = &routes[reason % VMX_NR_EXIT_REASONS];
 
-    v->nested->injects = v->nested->exit_soon = false;
     if (unlikely(reason & EXIT_REASON_ENTRY_FAILURE))
         return refused(v, reason);
     if (unlikely(reason >= VMX_NR_EXIT_REASONS || !r->known))
@@ -274,4 +285,16 @@ bool nested_l2_exit(struct vcpu *v)
     if (wanted(v, r))
         return nested_reflect(v);
     return V12(v, PRIMARY_CONTROLS) & PROC_MONITOR_TRAP_FLAG ? own_stepped(v, r, reason) : own(v, r, reason);
+}
+
+HOT bool nested_l2_exit(struct vcpu *v)
+{
+    struct nested *n = v->nested;
+    u32 reason = (u32)vmread(EXIT_REASON);
+
+    n->injects = n->exit_soon = false;
+    if (unlikely(reason >= 64 || !(n->always_l1 >> reason & 1)))
+        return find_route(v, reason);
+    v->exits[reason]++;
+    return nested_reflect(v);
 }

@@ -157,7 +157,7 @@ static void fill_translation(struct vcpu *v)
     if (vmx_has(&vmx_features, VF_VPID) && (n->flush_vpid || !vpid || vpid != n->vpid12))
         invvpid_single(vcpu_vpid(v, true));
     n->vpid12 = vpid;
-    n->flush_vpid = false;
+    n->flush_vpid = !vpid;
 }
 
 static void fill_controls(struct vcpu *v)
@@ -308,14 +308,18 @@ void vmcs02_fill(struct vcpu *v, const struct vmcs01_state *l1)
     vmwrite(ENTRY_INSTRUCTION_LENGTH, V12(v, ENTRY_INSTRUCTION_LENGTH));
 }
 
-void vmcs02_refresh(struct vcpu *v)
+HOT void vmcs02_refresh(struct vcpu *v)
 {
     if (unlikely(v->nested->tsc_offset01 != v->tsc_offset)) {
         vmwrite(TSC_OFFSET, vmcs02_tsc_offset(v));
         v->nested->tsc_offset01 = v->tsc_offset;
     }
-    nested_merge_msr_bitmap(v);
-    fill_translation(v);
+    nested_merge_again(v);
+    if (v->nested->flush_vpid) {
+        v->nested->flush_vpid = !v->nested->vpid12;
+        if (vmx_has(&vmx_features, VF_VPID))
+            invvpid_single(vcpu_vpid(v, true));
+    }
 }
 
 /* SDM, 'Saving Guest State'. */

@@ -6,8 +6,6 @@
 #include "vmm/nested/operand.h"
 #include "vmm/vm.h"
 
-#define HOT __attribute__((section(".text.hot"), aligned(16)))
-
 #define TYPE_READ_ONLY 1
 #define TYPE_GUEST     2
 #define WIDTH_64       1

@@ -109,6 +109,7 @@ void nested_vmcs12_release(struct vcpu *v)
     nested_shadow(v, false);
     guest_write(v->vm, n->current + skip, (u8 *)&n->vmcs12 + skip, sizeof(n->vmcs12) - skip);
     n->current = NO_VMCS;
+    n->checked = false;
 }
 
 /* The operand of VMCLEAR or VMPTRLD after its checks, or NO_VMCS: the instruction is over, *resume is for the
