@@ -576,6 +576,11 @@ static void efer_without_load(void **state)
         vmcs02_fill(&vcpu, &l1);
         assert_int_equal(vmcs02[GUEST_IA32_EFER], rows[i].efer);
         assert_int_equal(!!(vmcs02[ENTRY_CONTROLS] & ENTRYCTL_IA32E_MODE_GUEST), rows[i].ia32e);
+        /* L2 itself has come to that mode. */
+        set(&L1_SAYS(ENTRY_CONTROLS), ENTRYCTL_IA32E_MODE_GUEST, !rows[i].ia32e);
+        set(&L1_SAYS(GUEST_CR0), CR0_PG, !rows[i].paging);
+        vmcs02_inherit(&vcpu, &l1);
+        assert_int_equal(vmcs02[GUEST_IA32_EFER], rows[i].efer);
     }
 }
 
@@ -605,6 +610,7 @@ static void registers_of_a_quick_entry(void **state)
         set(&L1_SAYS(ENTRY_CONTROLS), rows[i].load, load);
         set(&L1_SAYS(PRIMARY_EXIT_CONTROLS), rows[i].save, save);
         nested.vmcs12.image.f[rows[i].index] = 0x700;
+        vmcs02[GUEST_CR0] = CR0_PE | (u64)CR0_PG;
         vmcs02[rows[i].field] = 0x500; /* by L2 */
         vmcs02_inherit(&vcpu, &l1_state);
         assert_int_equal(vmcs02[rows[i].field], !load ? rows[i].inherited : save ? 0x500 : 0x700);

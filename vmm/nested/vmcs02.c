@@ -225,14 +225,15 @@ u64 vmcs02_cr4(struct vcpu *v)
                    V12(v, CR4_GUEST_HOST_MASK));
 }
 
-/* SDM, 'Loading Guest Control Registers, Debug Registers, and MSRs'. */
-static u64 efer(struct vcpu *v, u64 l1)
+/* SDM, 'Loading Guest Control Registers, Debug Registers, and MSRs'. An unrestricted L2 may have changed its mode
+ * since vmcs12 was filled. */
+static u64 efer(u64 l1)
 {
-    u64 mode = has(v, VI_ENTRY_CONTROLS, ENTRYCTL_IA32E_MODE_GUEST) ? EFER_LMA : 0;
+    u64 mode = vmread(ENTRY_CONTROLS) & ENTRYCTL_IA32E_MODE_GUEST ? EFER_LMA : 0;
 
     l1 = (l1 & ~(u64)EFER_LMA) | mode;
     /* LME follows LMA where paging is on. */
-    return V12(v, GUEST_CR0) & CR0_PG ? (l1 & ~(u64)EFER_LME) | (mode ? EFER_LME : 0) : l1;
+    return vmread(GUEST_CR0) & CR0_PG ? (l1 & ~(u64)EFER_LME) | (mode ? EFER_LME : 0) : l1;
 }
 
 static bool pae_paging(struct vcpu *v)
@@ -261,7 +262,7 @@ void vmcs02_inherit(struct vcpu *v, const struct vmcs01_state *l1)
     u64 load = V12(v, ENTRY_CONTROLS), save = V12(v, PRIMARY_EXIT_CONTROLS);
 
     if (!(load & ENTRYCTL_LOAD_EFER))
-        vmwrite(GUEST_IA32_EFER, efer(v, l1->efer));
+        vmwrite(GUEST_IA32_EFER, efer(l1->efer));
     else if (!(save & EXITCTL_SAVE_EFER))
         vmwrite(GUEST_IA32_EFER, V12(v, GUEST_IA32_EFER));
     if (!vmx_has(&vmx_features, VF_PAT))
@@ -291,9 +292,9 @@ static void fill_state(struct vcpu *v, const struct vmcs01_state *l1)
     put(VI_GUEST_IA32_PAT, V12(v, GUEST_IA32_PAT));
     vmwrite(GUEST_DR7, V12(v, GUEST_DR7));
     vmwrite(GUEST_IA32_DEBUGCTL, V12(v, GUEST_IA32_DEBUGCTL));
-    vmcs02_inherit(v, l1);
     vmwrite(ENTRY_CONTROLS, (vmx_features.word[VMX_WORD_ENTRY] & ~(u64)ENTRYCTL_IA32E_MODE_GUEST) |
                                 (V12(v, ENTRY_CONTROLS) & ENTRYCTL_IA32E_MODE_GUEST));
+    vmcs02_inherit(v, l1);
     fill_pdptes(v);
 }
 
