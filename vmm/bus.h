@@ -116,6 +116,12 @@ static inline struct bus_hot *bus_hot_at(struct bus_view *v, u64 addr)
     return &v->hot[(addr ^ addr >> 4) % BUS_HOT];
 }
 
+/* Bumped by every change of the domain's buses; asked with the range's lock held. */
+static inline u64 bus_seq(const struct bus_view *v)
+{
+    return __atomic_load_n(&v->domain->seq, __ATOMIC_ACQUIRE);
+}
+
 static inline void bus_leave(struct spinlock *lock)
 {
     if (lock)
@@ -131,7 +137,7 @@ static inline bool bus_enter(const struct bus_view *v, const struct bus_hot *h, 
         return false;
     if (lock)
         spin_lock(lock);
-    if (likely(__atomic_load_n(&v->domain->seq, __ATOMIC_ACQUIRE) == h->seq))
+    if (likely(bus_seq(v) == h->seq))
         return true;
     bus_leave(lock);
     return false;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Exits for memory, ports and exceptions. */
+/* Exits for memory and exceptions. */
 #include "arch/x86/asm.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/vmx.h"
@@ -7,59 +7,6 @@
 #include "vmm/mmio.h"
 #include "vmm/mmio_fast.h"
 #include "vmm/mmio_host.h"
-#include "vmm/skip.h"
-#include "vmm/string_io.h"
-
-/* Exit qualification (SDM, 'Exit Qualification for I/O Instructions'). */
-#define IO_SIZE(q) (((q)&7) + 1)
-#define IO_IN      BIT(3)
-#define IO_STRING  BIT(4)
-#define IO_PORT(q) ((u16)((q) >> 16))
-
-/* The port that was accessed; out of the way of the usual case. */
-static __attribute__((noinline, cold)) void watch_port(struct vcpu *v)
-{
-    u64 q = vmread(EXIT_QUALIFICATION);
-
-    vcpu_watch_port(v, IO_PORT(q), IO_SIZE(q));
-}
-
-static bool string_exit(struct vcpu *v, u64 q)
-{
-    struct string_io io;
-
-    string_io_from_exit(&io, q, (u32)vmread(EXIT_INSTRUCTION_INFO), (u32)vmread(EXIT_INSTRUCTION_LENGTH));
-    if (string_io(v, &io))
-        vm_crash(v, "string I/O with page tables outside of RAM");
-    else if (has_breakpoints())
-        watch_port(v);
-    return vcpu_can_resume(v);
-}
-
-HOT bool exit_io(struct vcpu *v)
-{
-    u64 q = vmread(EXIT_QUALIFICATION);
-    u32 size = IO_SIZE(q);
-
-    if (unlikely(q & IO_STRING))
-        return string_exit(v, q);
-    if (q & IO_IN) {
-        u64 value = bus_read(&v->pio, IO_PORT(q), size);
-
-        if (size == 4)
-            v->gpr[REG_RAX] = value;
-        else if (size == 2)
-            *(u16 *)&v->gpr[REG_RAX] = (u16)value;
-        else
-            *(u8 *)&v->gpr[REG_RAX] = (u8)value;
-    } else {
-        bus_write(&v->pio, IO_PORT(q), size, v->gpr[REG_RAX]);
-    }
-    skip_instruction();
-    if (has_breakpoints())
-        watch_port(v);
-    return vcpu_can_resume(v);
-}
 
 /* The delivery of an event met memory that must be filled in first; it goes on where it was. */
 bool exit_memory(struct vcpu *v, gpa_t gpa)

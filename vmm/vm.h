@@ -36,6 +36,20 @@ enum vcpu_activity { VCPU_ACTIVE, VCPU_HALTED, VCPU_WAIT_SIPI };
 /* Where the scheduler has it; changed under its home CPU's lock. */
 enum vcpu_sched { SCHED_NEW, SCHED_QUEUED, SCHED_RUNNING, SCHED_BLOCKED, SCHED_DEAD };
 
+/* An access to a port, to be made again in the same way. */
+struct port_access {
+    u32 qualification, size; /* of the exit */
+    u64 seq;                 /* of the bus; 0: nothing is remembered here */
+    const struct bus_ops *ops;
+    void *dev;
+    struct spinlock *lock;
+    u64 offset;
+    u64 mask; /* of the size's bits */
+    u64 kept; /* what IN leaves of RAX */
+};
+
+#define VCPU_PORTS_SHIFT 4
+
 struct vcpu {
     u64 gpr[NR_REGS]; /* first: entry.S knows the offsets; RSP lives in the VMCS */
     u64 launched;     /* next entry by VMRESUME; entry.S */
@@ -80,6 +94,7 @@ struct vcpu {
     u64 pdpte[4];  /* copy of the PDPTE registers, for a walk */
     u64 exits[80]; /* by reason */
     struct mmio_move moves[MMIO_MOVES];
+    struct port_access ports[1 << VCPU_PORTS_SHIFT]; /* exit_io.c */
 
     struct nested *nested; /* null: this VM has no VMX */
 

@@ -32,6 +32,7 @@ struct pit {
     struct vm *vm;
     struct channel channel[3];
     bool speaker;
+    u64 refresh_ticks;   /* VM time in which the memory's refresh toggles, 15 us */
     struct vtimer timer; /* channel 0 */
 };
 
@@ -133,10 +134,10 @@ static bool output(struct pit *pit, struct channel *c)
 {
     u64 gone;
 
-    settle(pit, c);
-    gone = elapsed(pit, c);
     if (c->idle)
         return c->mode != 0;
+    settle(pit, c);
+    gone = elapsed(pit, c);
     switch (c->mode) {
     case 0:
         return gone >= c->count;
@@ -366,7 +367,7 @@ static u64 port61_read(void *dev, struct vcpu *vcpu, u64 offset, u32 size)
 {
     struct pit *pit = dev;
     struct channel *c = &pit->channel[2];
-    u64 refresh = to_pit(pit, vm_now(pit->vm)) / 18 & 1; /* toggles every 15 us */
+    u64 refresh = vm_now(pit->vm) / pit->refresh_ticks & 1;
 
     (void)vcpu, (void)offset, (void)size;
     return output(pit, c) << 5 | refresh << 4 | pit->speaker << 1 | c->gate;
@@ -391,6 +392,7 @@ struct pit *pit_create(struct vm *vm)
     if (!pit || bus_add(bus, 0x40, 4, &pit_ops, pit) || bus_add(bus, 0x61, 1, &port61_ops, pit))
         return NULL;
     pit->vm = vm;
+    pit->refresh_ticks = from_pit(pit, 18);
     vtimer_init(&pit->timer, vm_vcpu(vm, 0), fire);
     for (u32 i = 0; i < 3; i++) {
         struct channel *c = &pit->channel[i];

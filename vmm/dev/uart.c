@@ -219,17 +219,22 @@ static u8 read_register(struct uart *u, u32 reg)
     }
 }
 
+COLD static u64 read_and_update(struct uart *u, u64 offset)
+{
+    u8 value = read_register(u, offset);
+
+    update_irq(u);
+    return value;
+}
+
 static u64 uart_read(void *dev, struct vcpu *vcpu, u64 offset, u32 size)
 {
     struct uart *u = dev;
-    u8 value;
 
     (void)vcpu, (void)size;
     if (likely(offset == REG_LSR && !u->overrun)) /* what drivers poll; it changes nothing */
         return LSR_EMPTY | (received(u) ? LSR_DATA : 0);
-    value = read_register(u, offset);
-    update_irq(u);
-    return value;
+    return read_and_update(u, offset);
 }
 
 size_t uart_receive(struct uart *u, const void *data, size_t n)

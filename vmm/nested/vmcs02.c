@@ -225,8 +225,8 @@ u64 vmcs02_cr4(struct vcpu *v)
                    V12(v, CR4_GUEST_HOST_MASK));
 }
 
-/* SDM, 'Loading Guest Control Registers, Debug Registers, and MSRs'. An unrestricted L2 may have changed its mode
- * since vmcs12 was filled. */
+/* SDM, 'Loading Guest Control Registers, Debug Registers, and MSRs'. An unrestricted L2 may have changed its
+ * mode since vmcs12 was filled. */
 static u64 efer(u64 l1)
 {
     u64 mode = vmread(ENTRY_CONTROLS) & ENTRYCTL_IA32E_MODE_GUEST ? EFER_LMA : 0;
