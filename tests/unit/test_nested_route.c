@@ -10,7 +10,7 @@
 #include "tests/unit/nested_l2.h"
 #include "vmm/nested/route.c"
 
-enum whose { NOBODYS, L1S, NIDUSES, AS_VIOLATION, AS_MISCONFIG, RETRY, DEVICE, OWN_CR };
+enum whose { NOBODYS, L1S, NIDUSES, AS_VIOLATION, AS_MISCONFIG, RETRY, DEVICE, OWN_CR, OWN_SHADOW };
 
 static enum whose got;
 static u32 handled, requeued, unblocked, crashes, followed, syncs;
@@ -76,6 +76,30 @@ bool nested_wants_cr(struct vcpu *v)
 {
     (void)v;
     return exits;
+}
+
+bool nested_wants_vmread(struct vcpu *v)
+{
+    (void)v;
+    return exits;
+}
+
+bool nested_wants_vmwrite(struct vcpu *v)
+{
+    (void)v;
+    return exits;
+}
+
+bool nested_shadow_vmread(struct vcpu *v)
+{
+    (void)v;
+    note(OWN_SHADOW);
+    return resumes;
+}
+
+bool nested_shadow_vmwrite(struct vcpu *v)
+{
+    return nested_shadow_vmread(v);
 }
 
 bool nested_own_cr(struct vcpu *v)
@@ -216,9 +240,7 @@ static const struct {
     {EXIT_REASON_VMLAUNCH, L1S, PROC, 0},
     {EXIT_REASON_VMPTRLD, L1S, PROC, 0},
     {EXIT_REASON_VMPTRST, L1S, PROC, 0},
-    {EXIT_REASON_VMREAD, L1S, PROC, 0},
     {EXIT_REASON_VMRESUME, L1S, PROC, 0},
-    {EXIT_REASON_VMWRITE, L1S, PROC, 0},
     {EXIT_REASON_VMXOFF, L1S, PROC, 0},
     {EXIT_REASON_VMXON, L1S, PROC, 0},
     {EXIT_REASON_MWAIT, NIDUSES, PROC, PROC_MWAIT_EXITING},
@@ -380,6 +402,16 @@ static void control_registers(void **state)
     assert_int_equal(whose(), L1S);
 }
 
+static void shadow_vmcs(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < 4; i++) {
+        start(i & 1 ? EXIT_REASON_VMREAD : EXIT_REASON_VMWRITE);
+        exits = i & 2;
+        assert_int_equal(whose(), exits ? L1S : OWN_SHADOW);
+    }
+}
+
 static void wbinvd(void **state)
 {
     (void)state;
@@ -507,6 +539,7 @@ int main(void)
         cmocka_unit_test(bitmaps),
         cmocka_unit_test(writes_of_the_tsc),
         cmocka_unit_test(control_registers),
+        cmocka_unit_test(shadow_vmcs),
         cmocka_unit_test(wbinvd),
         cmocka_unit_test(ept_violations),
         cmocka_unit_test(emulated_accesses),

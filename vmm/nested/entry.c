@@ -7,6 +7,7 @@
 #include "vmm/entry_check.h"
 #include "vmm/exit.h"
 #include "vmm/mmio_host.h"
+#include "vmm/nested/instructions.h"
 #include "vmm/nested/switch.h"
 #include "vmm/vm.h"
 #include "vmm/vmcs_dump.h"
@@ -115,7 +116,7 @@ static bool may_be_quick(struct vcpu *v)
 
     return !V12(v, ENTRY_MSR_LOAD_COUNT) && no_pdptes &&
            !(V12(v, PRIMARY_CONTROLS) & PROC_USE_TPR_SHADOW && V12(v, TPR_THRESHOLD)) &&
-           V12(v, VMCS_LINK_POINTER) == ~0ull && V12(v, GUEST_ACTIVITY_STATE) == ACTIVITY_ACTIVE;
+           V12(v, GUEST_ACTIVITY_STATE) == ACTIVITY_ACTIVE;
 }
 
 /* Is there anything to do for vmcs02_inherit()? */
@@ -167,6 +168,7 @@ static bool enter_whole(struct vcpu *v)
     nested_prepare_routes(v);
     v->nested->checked = may_be_quick(v);
     v->nested->inherits = inherits(v);
+    v->nested->linked = V12(v, VMCS_LINK_POINTER) != NO_VMCS;
     v->nested->quick = 0;
     start(v);
     return false;
@@ -244,6 +246,15 @@ static inline bool anything_waits(const struct vcpu *v)
     return v->windows || v->events.due || v->events.nmi_pending || v->events.init;
 }
 
+/* SDM, 'Checks on Guest Non-Register State': the VMCS that the link pointer refers to is in L1's memory. */
+static bool link_good(struct vcpu *v)
+{
+    u32 wanted = VMCS12_REVISION | (secondary12(v) & PROC2_VMCS_SHADOWING ? (u32)VMCS12_SHADOW : 0), revision;
+
+    return V12(v, VMCS_LINK_POINTER) == NO_VMCS ||
+           (!guest_read(v->vm, V12(v, VMCS_LINK_POINTER), &revision, sizeof(revision)) && revision == wanted);
+}
+
 /* What is not good after a quick look is looked at as a whole: that finds out what to say of it. */
 COLD static bool enter_after_all(struct vcpu *v)
 {
@@ -251,16 +262,16 @@ COLD static bool enter_after_all(struct vcpu *v)
     return enter_whole(v);
 }
 
-/* On a CPU without VMCS shadowing, on another CPU than before, or behind an exit that left vmcs02 as it was.
- */
-COLD static bool enter_unshadowed(struct vcpu *v)
+/* On a CPU without VMCS shadowing, on another CPU than before, behind an exit that left vmcs02 as it was, or with a
+ * link pointer. */
+COLD static bool enter_carefully(struct vcpu *v)
 {
     bool waits = anything_waits(v), shadowing = v->nested->shadowing;
     struct vmcs01_state l1;
 
     read_vmcs01(&l1);
     nested_switch(v, true);
-    if (!still_good(v, shadowing ? take_from_shadow(v) : take_from_vmcs12(v)))
+    if (!still_good(v, shadowing ? take_from_shadow(v) : take_from_vmcs12(v)) || !link_good(v))
         return enter_after_all(v);
     if (v->nested->inherits)
         vmcs02_inherit(v, &l1);
@@ -275,8 +286,8 @@ HOT static bool enter_quick(struct vcpu *v)
     bool waits = anything_waits(v);
     struct vmcs01_state l1;
 
-    if (unlikely(!n->shadowing || !nested_both_here(v)))
-        return enter_unshadowed(v);
+    if (unlikely(!n->shadowing || n->linked || !nested_both_here(v)))
+        return enter_carefully(v);
     if (n->inherits)
         read_vmcs01(&l1);
     nested_switch_at_once(v, true);

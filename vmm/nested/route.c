@@ -10,6 +10,7 @@
 #include "vmm/fail.h"
 #include "vmm/mmio_host.h"
 #include "vmm/nested/ept12.h"
+#include "vmm/nested/instructions.h"
 #include "vmm/nested/nested.h"
 
 #define V12(v, field) VMCS(&(v)->nested->vmcs12.image, field)
@@ -186,9 +187,9 @@ static const struct route routes[VMX_NR_EXIT_REASONS] = {
     [EXIT_REASON_VMLAUNCH] = L1,
     [EXIT_REASON_VMPTRLD] = L1,
     [EXIT_REASON_VMPTRST] = L1,
-    [EXIT_REASON_VMREAD] = L1,
+    [EXIT_REASON_VMREAD] = ASK_OWN(nested_wants_vmread, nested_shadow_vmread),
     [EXIT_REASON_VMRESUME] = L1,
-    [EXIT_REASON_VMWRITE] = L1,
+    [EXIT_REASON_VMWRITE] = ASK_OWN(nested_wants_vmwrite, nested_shadow_vmwrite),
     [EXIT_REASON_VMXOFF] = L1,
     [EXIT_REASON_VMXON] = L1,
     [EXIT_REASON_CR_ACCESS] = ASK_OWN(nested_wants_cr, nested_own_cr),
