@@ -34,6 +34,12 @@ def test_instructions(boot, model):
     check_tests(under_nidus(boot, cpu=model).lines)
 
 
+def test_features_with_a_second_cpu(boot):
+    lines = boot(vm("l1", "l1", cmdline="only=sipi", nested="on", vcpus=2), cpus=2).lines
+    check_tests(lines)
+    assert "ok sipi" in lines
+
+
 def test_instructions_on_the_bare_cpu(boot, images):
     check_tests(bare(boot, images).lines)
 

@@ -64,7 +64,7 @@ static void test_full_cpu(void **state)
     assert_int_equal(high(caps.true_entry), OFFERED_ENTRY | ENTRYCTL_DEFAULT1);
     assert_int_equal(caps.proc2, OFFERED_PROC2 << 32);
     assert_int_equal(caps.ept_vpid, OFFERED_EPT | OFFERED_VPID);
-    assert_int_equal(caps.misc, 5 | BIT(5) | BIT(6) | 4 << 16 | BIT(29) | BIT(30));
+    assert_int_equal(caps.misc, 5 | BIT(5) | BIT(6) | BIT(8) | 4 << 16 | BIT(29) | BIT(30));
     assert_int_equal(caps.vmfunc | caps.proc3 | caps.exit2, 0);
     assert_int_equal(caps.vmcs_enum, 0x32); /* TSC multiplier */
 }
@@ -117,7 +117,7 @@ static void test_emulated(void **state)
     assert_int_equal(high(caps.entry), low(caps.entry));
     assert_int_equal(high(caps.proc2), PROC2_ENABLE_EPT | PROC2_ENABLE_VPID);
     assert_int_equal(caps.ept_vpid, (OFFERED_EPT & ~BIT(0)) | OFFERED_VPID);
-    assert_int_equal(caps.misc, BIT(5) | BIT(6) | BIT(29));
+    assert_int_equal(caps.misc, BIT(5) | BIT(6) | BIT(8) | BIT(29));
     assert_int_equal(caps.basic, VMCS12_REVISION | 4096ull << 32 | 6ull << 50 | BIT(55));
 }
 
@@ -206,6 +206,8 @@ static void test_hide(void **state)
     assert_int_equal(caps.vmcs_enum, 0x2e); /* VMX-preemption timer value */
     hide(VX_HLT_ACTIVITY);
     assert_int_equal(caps.misc & VMX_MISC_ACTIVITY_HLT, 0);
+    hide(VX_WAIT_FOR_SIPI_ACTIVITY);
+    assert_int_equal(caps.misc & VMX_MISC_ACTIVITY_SIPI, 0);
 }
 
 static void test_hide_true_controls(void **state)

@@ -304,6 +304,7 @@ static void activity(void **state)
         {ACTIVITY_HLT, INTR_INFO(INTR_TYPE_EXTERNAL, 0x30), VCPU_ACTIVE},
         {ACTIVITY_HLT, INTR_INFO(INTR_TYPE_NMI, VEC_NMI), VCPU_ACTIVE},
         {ACTIVITY_HLT, INTR_INFO(INTR_TYPE_OTHER_EVENT, 0), VCPU_HALTED},
+        {ACTIVITY_WAIT_FOR_SIPI, 0, VCPU_WAIT_SIPI},
     };
 
     (void)state;
@@ -312,8 +313,11 @@ static void activity(void **state)
             quick ? start_quick() : start_l1();
             L1_SAYS(GUEST_ACTIVITY_STATE) = rows[i].state;
             L1_SAYS(ENTRY_INTERRUPTION_INFO) = rows[i].info;
-            assert_int_equal(nested_enter(&vcpu), quick && i != 1 && i != 4);
+            vmcs02[GUEST_PENDING_DEBUG_EXCEPTIONS] = PENDING_DEBUG_BS;
+            assert_int_equal(nested_enter(&vcpu), quick && rows[i].wanted == VCPU_ACTIVE);
             assert_int_equal(vcpu.activity, rows[i].wanted);
+            assert_int_equal(vmcs02[GUEST_PENDING_DEBUG_EXCEPTIONS],
+                             rows[i].wanted == VCPU_WAIT_SIPI ? 0 : PENDING_DEBUG_BS);
         }
 }
 
@@ -333,6 +337,11 @@ static void preemption_timer(void **state)
         nested_enter(&vcpu);
         assert_int_equal(nested.timer_end, now + (0xffffffffull << 5));
     }
+    start_l1();
+    L1_SAYS(PIN_BASED_CONTROLS) |= PIN_PREEMPTION_TIMER;
+    L1_SAYS(GUEST_ACTIVITY_STATE) = ACTIVITY_WAIT_FOR_SIPI;
+    nested_enter(&vcpu);
+    assert_int_equal(nested.timer_end, ~0ull);
 }
 
 /* --- quick entries --- */

@@ -707,6 +707,9 @@ static void plain_state(void **state)
     vcpu.activity = VCPU_HALTED;
     vmcs02_save(&vcpu);
     assert_int_equal(L1_SAYS(GUEST_ACTIVITY_STATE), ACTIVITY_HLT);
+    vcpu.activity = VCPU_WAIT_SIPI;
+    vmcs02_save(&vcpu);
+    assert_int_equal(L1_SAYS(GUEST_ACTIVITY_STATE), ACTIVITY_WAIT_FOR_SIPI);
 }
 
 int main(void)

@@ -81,7 +81,16 @@ static bool early_failure(struct vcpu *v, enum vmx_instruction_error error)
     return false;
 }
 
-/* 'Activity State', 'VMX-Preemption Timer', 'Event Injection' */
+/* 'Activity State'. Pending debug exceptions are lost in wait-for-SIPI: 'Delivery of Pending Debug Exceptions
+ * after VM Entry'. */
+static void start_inactive(struct vcpu *v, u64 state)
+{
+    v->activity = state == ACTIVITY_HLT ? VCPU_HALTED : VCPU_WAIT_SIPI;
+    if (v->activity == VCPU_WAIT_SIPI)
+        vmwrite(GUEST_PENDING_DEBUG_EXCEPTIONS, 0);
+}
+
+/* 'VMX-Preemption Timer', which does not count in wait-for-SIPI; 'Event Injection' */
 static void start(struct vcpu *v)
 {
     struct nested *n = v->nested;
@@ -95,9 +104,11 @@ static void start(struct vcpu *v)
         vmwrite(ENTRY_EXCEPTION_ERROR_CODE, V12(v, ENTRY_EXCEPTION_ERROR_CODE));
         vmwrite(ENTRY_INSTRUCTION_LENGTH, V12(v, ENTRY_INSTRUCTION_LENGTH));
     }
-    v->activity = V12(v, GUEST_ACTIVITY_STATE) == ACTIVITY_HLT && !n->injects ? VCPU_HALTED : VCPU_ACTIVE;
+    v->activity = VCPU_ACTIVE;
+    if (unlikely(V12(v, GUEST_ACTIVITY_STATE) != ACTIVITY_ACTIVE && !n->injects))
+        start_inactive(v, V12(v, GUEST_ACTIVITY_STATE));
     n->timer_end = ~0ull;
-    if (V12(v, PIN_BASED_CONTROLS) & PIN_PREEMPTION_TIMER)
+    if (V12(v, PIN_BASED_CONTROLS) & PIN_PREEMPTION_TIMER && v->activity != VCPU_WAIT_SIPI)
         n->timer_end = rdtsc() + (V12(v, PREEMPTION_TIMER_VALUE) << VMX_MISC_TIMER_SHIFT(vmx_caps.misc));
     n->vmcs12.launched = 1;
 }

@@ -326,6 +326,9 @@ HOT void vmcs02_refresh(struct vcpu *v)
 /* SDM, 'Saving Guest State'. */
 void vmcs02_save(struct vcpu *v)
 {
+    static const u8 activity[] = {[VCPU_ACTIVE] = ACTIVITY_ACTIVE,
+                                  [VCPU_HALTED] = ACTIVITY_HLT,
+                                  [VCPU_WAIT_SIPI] = ACTIVITY_WAIT_FOR_SIPI};
     struct vmcs_image *image = &v->nested->vmcs12.image;
     bool ia32e = vmread(ENTRY_CONTROLS) & ENTRYCTL_IA32E_MODE_GUEST;
     u64 cr0 = vmcs02_cr0(v), cr4 = vmcs02_cr4(v);
@@ -348,5 +351,5 @@ void vmcs02_save(struct vcpu *v)
     if (pae_paging(v) && secondary12(v) & PROC2_ENABLE_EPT)
         for (u32 i = 0; i < 4; i++)
             image->f[VI_GUEST_PDPTE0 + i] = vmread(GUEST_PDPTE0 + 2 * i);
-    VMCS(image, GUEST_ACTIVITY_STATE) = v->activity == VCPU_HALTED ? ACTIVITY_HLT : ACTIVITY_ACTIVE;
+    VMCS(image, GUEST_ACTIVITY_STATE) = activity[v->activity];
 }
