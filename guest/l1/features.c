@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* What of VMX few hypervisors use: wait-for-SIPI. */
+/* What of VMX few hypervisors use: wait-for-SIPI, VM functions. */
 #include "guest/common/apic.h"
 #include "guest/common/cpu.h"
 #include "guest/common/trap.h"
@@ -140,11 +140,141 @@ static void test_sipi_while_active(void)
     l2_expect(EXIT_REASON_VMCALL, "a SIPI in VMX root operation is lost");
 }
 
+/* --- VM functions --- */
+
+#define NR_EPTS   6 /* more than Nidus keeps */
+#define BAD_EPTP  NR_EPTS
+#define LIST_SIZE 512
+
+static u64 roots[NR_EPTS][512] __aligned(4096), eptp_list[LIST_SIZE] __aligned(4096);
+static u64 other_pdpt[512] __aligned(4096), other_pd[512] __aligned(4096), other_pt[512] __aligned(4096);
+
+/* It shows what TEST_PAGES holds. */
+L2_CODE(l2_switches, "1: vmfunc\nmov 0x800000, %rbx\nvmcall\njmp 1b");
+
+static void copy_table(u64 *to, u32 level, u64 entry)
+{
+    const u64 *from = ept_entry(level);
+    u64 index = TEST_PAGES >> (12 + 9 * (level - 1)) & 511;
+
+    memcpy(to, from - index, PAGE_SIZE);
+    to[index] = entry;
+}
+
+/* All with an odd number have the second of the tests' pages in place of the first. */
+static void make_epts(void)
+{
+    copy_table(other_pt, 1, (u64)(page + PAGE_SIZE) | EPT_RWX | EPT_WB);
+    copy_table(other_pd, 2, (u64)other_pt | EPT_RWX);
+    copy_table(other_pdpt, 3, (u64)other_pd | EPT_RWX);
+    for (u32 i = 0; i < NR_EPTS; i++) {
+        copy_table(roots[i], 4, i & 1 ? (u64)other_pdpt | EPT_RWX : *ept_entry(4));
+        eptp_list[i] = (u64)roots[i] | EPTP_WB | EPTP_WALK_4;
+    }
+    eptp_list[BAD_EPTP] = (u64)roots[0] | EPTP_WB; /* no page-walk length */
+    *(u64 *)page = 0;
+    *(u64 *)(page + PAGE_SIZE) = 1;
+}
+
+/* An L2 that executes VMFUNC; with EPTP switching. */
+static bool vmfunc_l2(void)
+{
+    l2_new(l2_switches);
+    if (!l2_has_ept() || !vmx_can(VMX_WORD_PROC2, PROC2_ENABLE_VM_FUNCTIONS) ||
+        !(rdmsr(MSR_IA32_VMX_VMFUNC) & VMFUNC_EPTP_SWITCHING)) {
+        test_skip("the CPU has not got EPTP switching");
+        return false;
+    }
+    make_epts();
+    vmset(SECONDARY_CONTROLS, PROC2_ENABLE_VM_FUNCTIONS);
+    vmwrite(VM_FUNCTION_CONTROLS, VMFUNC_EPTP_SWITCHING);
+    vmwrite(EPTP_LIST_ADDRESS, (u64)eptp_list);
+    return true;
+}
+
+static void expect_switch(u64 rcx)
+{
+    l2.gpr[REG_RAX] = BIT(32); /* only EAX and ECX count */
+    l2.gpr[REG_RCX] = rcx;
+    l2_expect_and_skip(EXIT_REASON_VMCALL, "a switch");
+    expect_equal(l2.gpr[REG_RBX], (u32)rcx & 1, "what L2 sees");
+    expect_equal(vmread(EPT_POINTER), eptp_list[(u32)rcx], "EPT pointer");
+}
+
+static void test_eptp_switching(void)
+{
+    if (!vmfunc_l2())
+        return;
+    for (u32 i = 0; i < 4 * NR_EPTS; i++)
+        expect_switch(i * 5 % NR_EPTS);
+    expect_switch(BIT(32) | 3);
+    /* The list and the tables as they are now. */
+    eptp_list[LIST_SIZE - 1] = eptp_list[2];
+    *ept_entry(1) = (u64)page | EPT_RWX | EPT_WB | EPT_A;
+    expect_switch(2);
+    l2.gpr[REG_RCX] = LIST_SIZE - 1;
+    l2_expect_and_skip(EXIT_REASON_VMCALL, "the last of the list");
+    expect_equal(l2.gpr[REG_RBX], 0, "what L2 sees");
+}
+
+static void expect_vmfunc_exit(u64 rax, u64 rcx, const char *what)
+{
+    u64 eptp = vmread(EPT_POINTER), rip = vmread(GUEST_RIP);
+
+    l2.gpr[REG_RAX] = rax;
+    l2.gpr[REG_RCX] = rcx;
+    l2_expect(EXIT_REASON_VMFUNC, what);
+    expect_equal(vmread(EXIT_INSTRUCTION_LENGTH), 3, "instruction length");
+    expect_equal(vmread(EXIT_QUALIFICATION), 0, "qualification");
+    expect_equal(vmread(EPT_POINTER), eptp, "EPT pointer");
+    expect_equal(vmread(GUEST_RIP), rip, "RIP");
+}
+
+static void test_vmfunc_exits(void)
+{
+    if (!vmfunc_l2())
+        return;
+    expect_vmfunc_exit(0, BAD_EPTP, "an EPTP that VM entry would not take");
+    expect_vmfunc_exit(0, LIST_SIZE, "beyond the list");
+    expect_vmfunc_exit(0, ~0ull, "far beyond the list");
+    expect_vmfunc_exit(1, 0, "function 1");
+    expect_vmfunc_exit(63, 0, "function 63");
+    vmwrite(VM_FUNCTION_CONTROLS, 0);
+    expect_vmfunc_exit(0, 0, "a function that is not enabled");
+}
+
+static void test_vmfunc_undefined(void)
+{
+    if (!vmfunc_l2())
+        return;
+    l2.gpr[REG_RAX] = 64;
+    l2_expect_vector(X_UD, "function 64");
+    if (!vmfunc_l2())
+        return;
+    vmunset(SECONDARY_CONTROLS, PROC2_ENABLE_VM_FUNCTIONS);
+    l2_expect_vector(X_UD, "VMFUNC without VM functions");
+}
+
+static void test_vmfunc_entry(void)
+{
+    if (!vmfunc_l2())
+        return;
+    vmwrite(VM_FUNCTION_CONTROLS, VMFUNC_EPTP_SWITCHING | BIT(1));
+    expect_equal(l2_run(), NO_ENTRY | VMX_ERROR_ENTRY_CONTROLS, "VM-function control 1");
+    vmwrite(VM_FUNCTION_CONTROLS, VMFUNC_EPTP_SWITCHING);
+    vmwrite(EPTP_LIST_ADDRESS, (u64)eptp_list + 8);
+    expect_equal(l2_run(), NO_ENTRY | VMX_ERROR_ENTRY_CONTROLS, "an EPTP list that is no page");
+}
+
 const struct test feature_tests[] = {
     {"sipi", test_sipi},
     {"sipi-behind-init", test_sipi_behind_init},
     {"sipi-behind-interrupt", test_sipi_behind_interrupt},
     {"sipi-with-timer", test_sipi_with_timer},
     {"sipi-while-active", test_sipi_while_active},
+    {"vmfunc-eptp-switching", test_eptp_switching},
+    {"vmfunc-exits", test_vmfunc_exits},
+    {"vmfunc-undefined", test_vmfunc_undefined},
+    {"vmfunc-entry", test_vmfunc_entry},
     {NULL, NULL},
 };

@@ -43,9 +43,9 @@ static u64 high(u64 msr)
 #define OFFERED_PIN \
     (PIN_EXTERNAL_INTERRUPT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER)
 #define OFFERED_PROC (0xfff99e8cu & ~BIT(26)) /* all but activate tertiary controls, and reserved bits */
-#define OFFERED_PROC2                                                                      \
-    (BITS(7, 0) | PROC2_PAUSE_LOOP_EXITING | PROC2_RDRAND_EXITING | PROC2_ENABLE_INVPCID | \
-     PROC2_RDSEED_EXITING | PROC2_ENABLE_XSAVES | PROC2_USE_TSC_SCALING)
+#define OFFERED_PROC2                                                                           \
+    (BITS(7, 0) | PROC2_ENABLE_VM_FUNCTIONS | PROC2_PAUSE_LOOP_EXITING | PROC2_RDRAND_EXITING | \
+     PROC2_ENABLE_INVPCID | PROC2_RDSEED_EXITING | PROC2_ENABLE_XSAVES | PROC2_USE_TSC_SCALING)
 #define OFFERED_EXIT  (BIT(2) | BIT(9) | BIT(15) | BITS(22, 18))
 #define OFFERED_ENTRY (BIT(2) | BIT(9) | BIT(14) | BIT(15))
 #define OFFERED_EPT \
@@ -65,7 +65,8 @@ static void test_full_cpu(void **state)
     assert_int_equal(caps.proc2, OFFERED_PROC2 << 32);
     assert_int_equal(caps.ept_vpid, OFFERED_EPT | OFFERED_VPID);
     assert_int_equal(caps.misc, 5 | BIT(5) | BIT(6) | BIT(8) | 4 << 16 | BIT(29) | BIT(30));
-    assert_int_equal(caps.vmfunc | caps.proc3 | caps.exit2, 0);
+    assert_int_equal(caps.vmfunc, VMFUNC_EPTP_SWITCHING);
+    assert_int_equal(caps.proc3 | caps.exit2, 0);
     assert_int_equal(caps.vmcs_enum, 0x32); /* TSC multiplier */
 }
 
@@ -196,6 +197,14 @@ static void test_hide(void **state)
     assert_int_equal(high(caps.proc) & PROC_USE_TPR_SHADOW, 0);
     assert_int_equal(high(caps.proc2) & PROC2_VIRTUALIZE_X2APIC, 0);
     assert_true(high(caps.proc2) & PROC2_VIRTUALIZE_APIC_ACCESSES);
+    hide(VX_VMFUNC);
+    assert_int_equal((high(caps.proc2) & PROC2_ENABLE_VM_FUNCTIONS) | caps.vmfunc, 0);
+    hide(VX_EPTP_SWITCHING);
+    assert_true(high(caps.proc2) & PROC2_ENABLE_VM_FUNCTIONS);
+    assert_int_equal(caps.vmfunc, 0);
+    assert_false(vmcs_field_exists(&caps, VI_EPTP_LIST_ADDRESS));
+    hide(VX_EPT);
+    assert_int_equal(caps.vmfunc, 0);
     hide(VX_VIRTUAL_NMIS);
     assert_int_equal(high(caps.pin) & PIN_VIRTUAL_NMIS, 0);
     assert_int_equal(high(caps.proc) & PROC_NMI_WINDOW_EXITING, 0);
@@ -233,6 +242,7 @@ static void test_hide_each(void **state)
         assert_int_equal(caps.basic & ~all.basic, 0);
         assert_int_equal(caps.misc & ~all.misc, 0);
         assert_int_equal(caps.ept_vpid & ~all.ept_vpid, 0);
+        assert_int_equal(caps.vmfunc & ~all.vmfunc, 0);
         for (u32 word = 0; word < VMX_NR_WORDS; word++) {
             assert_int_equal(vmx_allowed1(&caps, word) & ~vmx_allowed1(&all, word), 0);
             assert_int_equal(vmx_allowed0(&caps, word) & ~vmx_allowed1(&caps, word), 0);

@@ -10,7 +10,7 @@
 #include "tests/unit/nested_l2.h"
 #include "vmm/nested/route.c"
 
-enum whose { NOBODYS, L1S, NIDUSES, AS_VIOLATION, AS_MISCONFIG, RETRY, DEVICE, OWN_CR, OWN_SHADOW };
+enum whose { NOBODYS, L1S, NIDUSES, AS_VIOLATION, AS_MISCONFIG, RETRY, DEVICE, OWN_CR, OWN_SHADOW, FUNCTION };
 
 static enum whose got;
 static u32 handled, requeued, unblocked, crashes, followed, syncs;
@@ -125,6 +125,13 @@ enum shadow_result shadow_ept_translate(struct vcpu *v, gpa_t gpa2, u64 access, 
     *gpa1 = 0x654321;
     *reflect = access;
     return shadow;
+}
+
+bool nested_vmfunc(struct vcpu *v)
+{
+    (void)v;
+    note(FUNCTION);
+    return resumes;
 }
 
 bool exit_memory(struct vcpu *v, gpa_t gpa)
@@ -265,7 +272,7 @@ static const struct {
     {EXIT_REASON_LDTR_TR_ACCESS, L1S, PROC, 0},
     {EXIT_REASON_RDRAND, L1S, PROC, 0},
     {EXIT_REASON_INVPCID, L1S, PROC, 0},
-    {EXIT_REASON_VMFUNC, L1S, PROC, 0},
+    {EXIT_REASON_VMFUNC, FUNCTION, PROC, 0},
     {EXIT_REASON_RDSEED, L1S, PROC, 0},
     {EXIT_REASON_XSAVES, L1S, PROC, 0},
     {EXIT_REASON_XRSTORS, L1S, PROC, 0},

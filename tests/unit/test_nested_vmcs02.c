@@ -199,7 +199,7 @@ static void secondary_controls(void **state)
         PROC2_ENABLE_RDTSCP | PROC2_ENABLE_INVPCID | PROC2_ENABLE_XSAVES | PROC2_USER_WAIT_AND_PAUSE;
     const u64 passed = PROC2_VIRTUALIZE_APIC_ACCESSES | PROC2_DESCRIPTOR_TABLE_EXITING |
                        PROC2_VIRTUALIZE_X2APIC | PROC2_WBINVD_EXITING | PROC2_PAUSE_LOOP_EXITING |
-                       PROC2_RDRAND_EXITING | PROC2_RDSEED_EXITING;
+                       PROC2_RDRAND_EXITING | PROC2_RDSEED_EXITING | PROC2_ENABLE_VM_FUNCTIONS;
 
     (void)state;
     for (u32 active = 0; active < 2; active++)
@@ -218,6 +218,11 @@ static void secondary_controls(void **state)
     L1_SAYS(APIC_ACCESS_ADDRESS) = 0x4000;
     fill();
     assert_int_equal(vmcs02[APIC_ACCESS_ADDRESS], 0x10004000);
+    start();
+    secondary_on(PROC2_ENABLE_VM_FUNCTIONS);
+    L1_SAYS(VM_FUNCTION_CONTROLS) = VMFUNC_EPTP_SWITCHING;
+    fill();
+    assert_int_equal(vmcs02[VM_FUNCTION_CONTROLS], 0);
 }
 
 static void other_controls(void **state)
@@ -287,6 +292,14 @@ static void translation(void **state)
     nested.flush_vpid = true; /* INVVPID */
     vmcs02_refresh(&vcpu);
     vmcs02_refresh(&vcpu);
+    assert_int_equal(nr_flushed, 4);
+    L1_SAYS(EPT_POINTER) = 0x601e;
+    vmcs02[EPT_POINTER] = 0;
+    nested.eptp02 = VM_EPTP;
+    vmcs02_use_ept(&vcpu); /* translations go by EPTP: nothing to forget */
+    assert_int_equal(vmcs02[EPT_POINTER], SHADOW_EPTP);
+    assert_int_equal(nested.eptp02, SHADOW_EPTP);
+    assert_int_equal(used_eptp, 0x601e);
     assert_int_equal(nr_flushed, 4);
 }
 

@@ -6,7 +6,7 @@
 #include "vmm/nested/nested.h"
 
 /* Where a capability's bit is: the control words, then MSRs whose bits are capabilities themselves. */
-enum place { BASIC_CAP = VMX_NR_WORDS, MISC_CAP, EPT_VPID_CAP, NR_PLACES };
+enum place { BASIC_CAP = VMX_NR_WORDS, MISC_CAP, EPT_VPID_CAP, VMFUNC_CAP, NR_PLACES };
 
 enum policy {
     EMULATED, /* offered on every CPU: Nidus carries it out by itself */
@@ -78,6 +78,7 @@ static const struct cap caps[] = {
     {PROC2, PROC2_PAUSE_LOOP_EXITING, VX_PAUSE_LOOP_EXITING, 0},
     {PROC2, PROC2_RDRAND_EXITING, VX_RDRAND_EXITING, 0},
     {PROC2, PROC2_ENABLE_INVPCID, VX_NONE, VF_INVPCID},
+    {PROC2, PROC2_ENABLE_VM_FUNCTIONS, VX_VMFUNC, 0},
     {PROC2_EM, PROC2_VMCS_SHADOWING, VX_VMCS_SHADOWING, 0},
     {PROC2, PROC2_RDSEED_EXITING, VX_RDSEED_EXITING, 0},
     {PROC2, PROC2_ENABLE_XSAVES, VX_NONE, VF_XSAVES},
@@ -122,6 +123,8 @@ static const struct cap caps[] = {
     {EPT_EM, VPID_CAP_INVVPID_SINGLE, VX_INVVPID, 0},
     {EPT_EM, VPID_CAP_INVVPID_ALL, VX_INVVPID, 0},
     {EPT_EM, VPID_CAP_INVVPID_KEEP_GLOBAL, VX_INVVPID, 0},
+
+    {VMFUNC_CAP, EMULATED, VMFUNC_EPTP_SWITCHING, VX_EPTP_SWITCHING, 0},
 };
 
 /* What is nothing without another one; those above come first. */
@@ -138,6 +141,9 @@ static const struct {
     {VX_INVEPT, VX_EPT},
     {VX_INVVPID, VX_VPID},
     {VX_VIRTUALIZE_X2APIC, VX_TPR_SHADOW},
+    {VX_VMFUNC, VX_SECONDARY_CONTROLS},
+    {VX_EPTP_SWITCHING, VX_VMFUNC},
+    {VX_EPTP_SWITCHING, VX_EPT},
 };
 
 #define BASIC_FIXED (VMCS12_REVISION | (u64)VMCS12_SIZE << 32 | EPTP_WB << 50)
@@ -153,6 +159,8 @@ static u64 host_has(const struct vmx_caps *host, u32 place)
         return host->misc;
     case EPT_VPID_CAP:
         return host->ept_vpid;
+    case VMFUNC_CAP:
+        return host->vmfunc;
     default:
         return vmx_allowed1(host, place);
     }
@@ -212,6 +220,8 @@ static void set_controls(struct vmx_caps *out, const u64 offered[NR_PLACES])
         out->proc2 = control_msr(offered[VMX_WORD_PROC2], 0);
     if (out->proc2 >> 32 & (PROC2_ENABLE_EPT | PROC2_ENABLE_VPID))
         out->ept_vpid = offered[EPT_VPID_CAP];
+    if (out->proc2 >> 32 & PROC2_ENABLE_VM_FUNCTIONS)
+        out->vmfunc = offered[VMFUNC_CAP];
 }
 
 /* The highest index of a field that there is: 'VMCS Enumeration'. */

@@ -37,6 +37,9 @@ bool nested_fail(struct vcpu *v, enum vmx_instruction_error error); /* VMfail */
 bool nested_fail_invalid(struct vcpu *v);                           /* VMfailInvalid */
 bool nested_stop(struct vcpu *v, int result); /* an operand could not be had: result of nested_operand_*() */
 
+/* Would VM entry take it? SDM, 'Checks on VMX Controls': the EPT pointer. */
+bool nested_eptp_ok(const struct vcpu *v, u64 eptp);
+
 /* --- vmread.c --- */
 
 /* Which fields exist for L1; once, on VMXON. */

@@ -191,6 +191,8 @@ void vmcs02_refresh(struct vcpu *v);
 /* With vmcs02 loaded: L2's state as it is into vmcs12. */
 void vmcs02_save(struct vcpu *v);
 u64 vmcs02_tsc_offset(struct vcpu *v);
+/* With vmcs02 loaded: the EPT that vmcs12 names. */
+void vmcs02_use_ept(struct vcpu *v);
 /* With vmcs02 loaded, after a write to IA32_TSC or IA32_TSC_ADJUST, which knows of one VMCS and its own
  * offset only. */
 void vmcs02_follow_tsc(struct vcpu *v);
@@ -235,6 +237,10 @@ bool nested_l2_exit(struct vcpu *v);
 
 /* What vcpu_physical() of vmm/mmio_host.h is to L2. */
 int nested_physical(struct vcpu *v, gpa_t *gpa, u32 access);
+
+/* --- vmfunc.c: VMFUNC executed by L2, as an exit handler --- */
+
+bool nested_vmfunc(struct vcpu *v);
 
 /* --- pending.c: what may be an exit to L1 between two entries --- */
 

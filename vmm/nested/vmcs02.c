@@ -97,7 +97,7 @@ static u64 secondary(struct vcpu *v)
         PROC2_ENABLE_RDTSCP | PROC2_ENABLE_INVPCID | PROC2_ENABLE_XSAVES | PROC2_USER_WAIT_AND_PAUSE;
     const u64 add = PROC2_VIRTUALIZE_APIC_ACCESSES | PROC2_DESCRIPTOR_TABLE_EXITING |
                     PROC2_VIRTUALIZE_X2APIC | PROC2_WBINVD_EXITING | PROC2_PAUSE_LOOP_EXITING |
-                    PROC2_RDRAND_EXITING | PROC2_RDSEED_EXITING;
+                    PROC2_RDRAND_EXITING | PROC2_RDSEED_EXITING | PROC2_ENABLE_VM_FUNCTIONS;
     u64 own = vmcs_secondary_controls(v), l1 = secondary12(v);
 
     return (own & ~(both & ~l1)) | (l1 & add) | (scales_tsc(v) ? PROC2_USE_TSC_SCALING : 0);
@@ -144,15 +144,26 @@ static void fill_pages(struct vcpu *v)
         put(VI_APIC_ACCESS_ADDRESS, pa);
 }
 
+static inline void use_ept(struct vcpu *v)
+{
+    u64 eptp = secondary12(v) & PROC2_ENABLE_EPT ? shadow_ept_use(v, V12(v, EPT_POINTER)) : v->vm->eptp;
+
+    if (eptp != v->nested->eptp02)
+        vmwrite(EPT_POINTER, eptp);
+    v->nested->eptp02 = eptp;
+}
+
+void vmcs02_use_ept(struct vcpu *v)
+{
+    use_ept(v);
+}
+
 static void fill_translation(struct vcpu *v)
 {
     struct nested *n = v->nested;
-    u64 eptp = secondary12(v) & PROC2_ENABLE_EPT ? shadow_ept_use(v, V12(v, EPT_POINTER)) : v->vm->eptp;
     u16 vpid = secondary12(v) & PROC2_ENABLE_VPID ? (u16)V12(v, VPID) : 0;
 
-    if (eptp != n->eptp02)
-        vmwrite(EPT_POINTER, eptp);
-    n->eptp02 = eptp;
+    use_ept(v);
     /* SDM, 'Invalidation of Cached Translations': without a VPID every entry and exit drops them. */
     if (vmx_has(&vmx_features, VF_VPID) && (n->flush_vpid || !vpid || vpid != n->vpid12))
         invvpid_single(vcpu_vpid(v, true));
