@@ -353,6 +353,42 @@ static void test_flags(void **state)
     }
 }
 
+/* 'Page-Modification Logging': what is to be logged, and a log that is full. */
+static void test_marked(void **state)
+{
+    (void)state;
+    for (u32 leaf = 1; leaf <= 3; leaf++) {
+        struct ept12_ctx w = base();
+
+        put_page(leaf);
+        w.log_full = true;
+        assert_false(expect(&w, EPT_WRITE, OK).marked); /* no flags at all */
+        w.eptp |= EPTP_ACCESSED_DIRTY;
+        expect(&w, EPT_READ, ERR_NOENT);
+        expect(&w, EPT_WRITE, ERR_NOENT);
+        assert_int_equal(updates, 0);
+        w.log_full = false;
+        assert_false(expect(&w, EPT_READ, OK).marked);
+        w.log_full = true;
+        assert_false(expect(&w, EPT_READ, OK).marked);
+        expect(&w, EPT_WRITE, ERR_NOENT);
+        assert_int_equal(*entry(leaf) & FLAG, EPT_ACCESSED);
+        w.log_full = false;
+        assert_true(expect(&w, EPT_READ | EPT12_PAGING, OK).marked);
+        assert_false(expect(&w, EPT_WRITE, OK).marked);
+        w.log_full = true;
+        assert_false(expect(&w, EPT_WRITE, OK).marked);
+        *entry(leaf) &= ~EPT_WRITE; /* the violation comes first */
+        *entry(4) &= ~EPT_ACCESSED;
+        expect(&w, EPT_WRITE, ERR_FAULT);
+        /* Though entries change under it. */
+        put_page(leaf);
+        w.log_full = false;
+        busy = 3;
+        assert_true(expect(&w, EPT_WRITE, OK).marked);
+    }
+}
+
 /* No flags for an access that is not allowed; none at all where they are not enabled. */
 static void test_flags_stay(void **state)
 {
@@ -454,6 +490,7 @@ int main(void)
         cmocka_unit_test(test_mode_based),
         cmocka_unit_test(test_not_mode_based),
         cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_marked),
         cmocka_unit_test(test_flags_stay),
         cmocka_unit_test(test_paging_structures),
         cmocka_unit_test(test_changing_entries),

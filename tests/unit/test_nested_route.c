@@ -10,7 +10,7 @@
 #include "tests/unit/nested_l2.h"
 #include "vmm/nested/route.c"
 
-enum whose { NOBODYS, L1S, NIDUSES, AS_VIOLATION, AS_MISCONFIG, RETRY, DEVICE, OWN_CR, OWN_SHADOW, FUNCTION };
+enum whose { NOBODYS, L1S, NIDUSES, AS_VIOLATION, AS_OTHER, RETRY, DEVICE, OWN_CR, OWN_SHADOW, FUNCTION };
 
 static enum whose got;
 static u32 handled, requeued, unblocked, crashes, followed, syncs;
@@ -44,7 +44,7 @@ void nested_exit_with(struct vcpu *v, const struct nested_exit_info *x)
 {
     (void)v;
     info = *x;
-    note(AS_MISCONFIG);
+    note(AS_OTHER);
 }
 
 bool vmx_exit_handle(struct vcpu *v, u32 reason)
@@ -440,11 +440,9 @@ static void with_ept(void)
 
 static void ept_violations(void **state)
 {
-    static const enum whose wanted[] = {[SHADOW_OK] = RETRY,
-                                        [SHADOW_VIOLATION] = AS_VIOLATION,
-                                        [SHADOW_MISCONFIG] = AS_MISCONFIG,
-                                        [SHADOW_DEVICE] = DEVICE,
-                                        [SHADOW_NO_MEMORY] = NOBODYS};
+    static const enum whose wanted[] = {
+        [SHADOW_OK] = RETRY,          [SHADOW_VIOLATION] = AS_VIOLATION, [SHADOW_MISCONFIG] = AS_OTHER,
+        [SHADOW_LOG_FULL] = AS_OTHER, [SHADOW_DEVICE] = DEVICE,          [SHADOW_NO_MEMORY] = NOBODYS};
 
     (void)state;
     for (u32 result = 0; result < ARRAY_SIZE(wanted); result++)
@@ -461,11 +459,17 @@ static void ept_violations(void **state)
                 assert_int_equal(unblocked, iret);
             if (result == SHADOW_VIOLATION)
                 assert_int_equal(reflected, vmcs02[EXIT_QUALIFICATION] | BIT(3));
-            if (result != SHADOW_MISCONFIG)
+            if (result != SHADOW_MISCONFIG && result != SHADOW_LOG_FULL)
                 continue;
-            assert_int_equal(info.reason, EXIT_REASON_EPT_MISCONFIGURATION);
-            assert_int_equal(info.guest_physical, 0x123456);
-            assert_int_equal(info.qualification, 0);
+            if (result == SHADOW_MISCONFIG) {
+                assert_int_equal(info.reason, EXIT_REASON_EPT_MISCONFIGURATION);
+                assert_int_equal(info.guest_physical, 0x123456);
+                assert_int_equal(info.qualification, 0);
+            } else {
+                assert_int_equal(info.reason, EXIT_REASON_PML_FULL);
+                assert_int_equal(info.guest_physical, 0);
+                assert_int_equal(info.qualification, iret ? EPT_QUAL_UNBLOCKED_NMI : 0);
+            }
             assert_int_equal(info.idt_info, INTR_INFO(INTR_TYPE_EXTERNAL, 0x31));
         }
     /* Without EPT of L1's it is Nidus's own. */
@@ -483,7 +487,7 @@ static void emulated_accesses(void **state)
     (void)state;
     for (u32 i = 0; i < ARRAY_SIZE(kinds); i++)
         for (u32 result = SHADOW_OK; result <= SHADOW_NO_MEMORY; result++) {
-            bool due = result == SHADOW_VIOLATION || result == SHADOW_MISCONFIG;
+            bool due = result == SHADOW_VIOLATION || result == SHADOW_MISCONFIG || result == SHADOW_LOG_FULL;
             gpa_t gpa = 0x123456;
 
             start(EXIT_REASON_EPT_VIOLATION);
@@ -496,10 +500,11 @@ static void emulated_accesses(void **state)
                 assert_int_equal(gpa, 0x654321);
                 continue;
             }
-            assert_int_equal(nested.due.reason, result == SHADOW_VIOLATION
-                                                    ? EXIT_REASON_EPT_VIOLATION
-                                                    : EXIT_REASON_EPT_MISCONFIGURATION);
-            assert_int_equal(nested.due.guest_physical, 0x123456);
+            assert_int_equal(nested.due.reason, result == SHADOW_VIOLATION ? EXIT_REASON_EPT_VIOLATION
+                                                : result == SHADOW_MISCONFIG
+                                                    ? EXIT_REASON_EPT_MISCONFIGURATION
+                                                    : EXIT_REASON_PML_FULL);
+            assert_int_equal(nested.due.guest_physical, result == SHADOW_LOG_FULL ? 0 : 0x123456);
             if (result == SHADOW_VIOLATION)
                 assert_int_equal(nested.due.qualification, kinds[i].qualification);
         }

@@ -194,6 +194,40 @@ static void test_dirty(void **state)
     }
 }
 
+/* Each time that a dirty flag of L1's becomes 1, whoever makes the access. */
+static void test_log(void **state)
+{
+    u64 eptp = EPTP(1) | AD;
+
+    (void)state;
+    begin();
+    shadow_ept_use(&vcpu, eptp);
+    l1_map(eptp, MiB(8), 1, GiB(2), EPT_RWX);
+    l1_map(eptp, MiB(16), 2, GiB(2) + MiB(2), EPT_RWX);
+    log_full = true;
+    assert_int_equal(fill(MiB(8), READ), SHADOW_LOG_FULL);
+    log_full = false;
+    filled(MiB(8), READ);
+    assert_int_equal(nr_logged, 0);
+    log_full = true;
+    assert_int_equal(fill(MiB(8) + 8, WRITE), SHADOW_LOG_FULL);
+    assert_int_equal(shadow_ept_translate(&vcpu, MiB(8), EPT_WRITE, &gpa1, &reflect), SHADOW_LOG_FULL);
+    assert_false(*l1_entry(eptp, MiB(8), 1) & EPT_DIRTY);
+    log_full = false;
+    filled(MiB(8) + 8, WRITE);
+    assert_int_equal(nr_logged, 1);
+    assert_int_equal(logged[0], MiB(8) + 8);
+    log_full = true;
+    filled(MiB(8) + 8, WRITE);
+    log_full = false;
+    assert_int_equal(shadow_ept_translate(&vcpu, MiB(16) + 0x5010, EPT_WRITE, &gpa1, &reflect), SHADOW_OK);
+    assert_int_equal(nr_logged, 2);
+    assert_int_equal(logged[1], MiB(16) + 0x5010);
+    filled(MiB(16) + 0x9000, WRITE);
+    assert_int_equal(nr_logged, 2);
+    end();
+}
+
 static void test_no_dirty_flags(void **state)
 {
     (void)state;
@@ -497,6 +531,7 @@ int main(void)
         cmocka_unit_test(test_other_size),
         cmocka_unit_test(test_merge),
         cmocka_unit_test(test_dirty),
+        cmocka_unit_test(test_log),
         cmocka_unit_test(test_no_dirty_flags),
         cmocka_unit_test(test_paging_structures),
         cmocka_unit_test(test_not_ram),

@@ -67,6 +67,16 @@ u64 shadow_ept_use(struct vcpu *v, u64 eptp12)
     return SHADOW_EPTP;
 }
 
+static u64 emptied_eptp;
+static u32 nr_emptied;
+
+void shadow_ept_invalidate(struct vcpu *v, u64 eptp12)
+{
+    (void)v;
+    emptied_eptp = eptp12;
+    nr_emptied++;
+}
+
 bool nested_page(struct vcpu *v, gpa_t gpa1, paddr_t *pa)
 {
     (void)v;
@@ -301,6 +311,29 @@ static void translation(void **state)
     assert_int_equal(nested.eptp02, SHADOW_EPTP);
     assert_int_equal(used_eptp, 0x601e);
     assert_int_equal(nr_flushed, 4);
+}
+
+/* Dirty flags that L1 has cleared count at once, unless it has a VPID. */
+static void logged_writes(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < 8; i++) {
+        start();
+        nr_emptied = 0;
+        secondary_on(PROC2_ENABLE_EPT | (i & 1 ? PROC2_ENABLE_PML : 0) | (i & 2 ? PROC2_ENABLE_VPID : 0));
+        if (i & 4)
+            vmx_features.granted &= ~BIT(VF_VPID);
+        L1_SAYS(VPID) = 9;
+        L1_SAYS(EPT_POINTER) = 0x605e;
+        L1_SAYS(GUEST_PML_INDEX) = 77;
+        fill();
+        vmcs02_refresh(&vcpu);
+        assert_int_equal(nr_emptied, (i & 3) == 1 ? 2 : 0);
+        if (nr_emptied)
+            assert_int_equal(emptied_eptp, 0x605e);
+        assert_int_equal(vmcs02[GUEST_PML_INDEX], 77);
+        assert_int_equal(vmcs02[SECONDARY_CONTROLS] & PROC2_ENABLE_PML, 0);
+    }
 }
 
 /* --- TSC: what L2 reads, by the SDM, against what the CPU makes of vmcs02 --- */
@@ -733,6 +766,7 @@ int main(void)
         cmocka_unit_test(other_controls),
         cmocka_unit_test(event_injection_fields),
         cmocka_unit_test(translation),
+        cmocka_unit_test(logged_writes),
         cmocka_unit_test(tsc),
         cmocka_unit_test(tsc_moves),
         cmocka_unit_test(cr0),

@@ -12,6 +12,7 @@ struct walk {
     u64 entry[LEVELS + 1];       /* by level */
     gpa_t entry_gpa[LEVELS + 1]; /* where they lie */
     u32 level;                   /* where it stands, in the end that of the page */
+    bool marked;
 };
 
 static u64 span(u32 level)
@@ -104,6 +105,7 @@ static int descend(struct walk *s)
     }
 }
 
+/* 'Page-Modification Logging': a log that is full is in the way of accessed flags too. */
 static int set_flags(struct walk *s, bool write)
 {
     for (u32 level = LEVELS; has_flags(s->w) && level >= s->level; level--) {
@@ -114,10 +116,13 @@ static int set_flags(struct walk *s, bool write)
             new |= EPT_DIRTY;
         if (new == old)
             continue;
+        if (s->w->log_full)
+            return ERR_NOENT;
         r = s->w->update(s->w->ctx, s->entry_gpa[level], old, new);
         if (r)
             return r;
         s->entry[level] = new;
+        s->marked = (new & ~old) & EPT_DIRTY;
     }
     return OK;
 }
@@ -141,6 +146,7 @@ static int translate(struct walk *s, u64 access, struct ept12_result *out)
     out->rights = s->rights;
     out->type = e >> EPT_TYPE_SHIFT & 15;
     out->dirty = !has_flags(s->w) || (e & EPT_DIRTY);
+    out->marked = s->marked;
     return OK;
 }
 

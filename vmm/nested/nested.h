@@ -238,6 +238,13 @@ bool nested_l2_exit(struct vcpu *v);
 /* What vcpu_physical() of vmm/mmio_host.h is to L2. */
 int nested_physical(struct vcpu *v, gpa_t *gpa, u32 access);
 
+/* --- pml.c: L1's page-modification log, with vmcs02 loaded and EPT --- */
+
+/* Nothing can be logged: no flag of ept12 may be set. */
+bool nested_pml_full(struct vcpu *v);
+/* A dirty flag of ept12 was set for an access to gpa2, and the log was not full. */
+void nested_pml_log(struct vcpu *v, gpa_t gpa2);
+
 /* --- vmfunc.c: VMFUNC executed by L2, as an exit handler --- */
 
 bool nested_vmfunc(struct vcpu *v);
@@ -287,6 +294,7 @@ enum shadow_result {
     SHADOW_OK,        /* filled: L2 may go on */
     SHADOW_VIOLATION, /* L1's: reflect an EPT violation with *qualification */
     SHADOW_MISCONFIG, /* L1's: reflect an EPT misconfiguration */
+    SHADOW_LOG_FULL,  /* L1's: reflect a page-modification log-full event */
     SHADOW_DEVICE,    /* L1 maps it to *gpa1, which is no RAM of L1's */
     SHADOW_NO_MEMORY, /* Nidus has no memory for tables, even after dropping all */
 };

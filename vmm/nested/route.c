@@ -66,9 +66,11 @@ static bool own_wrmsr(struct vcpu *v)
     return resume;
 }
 
-static bool reflect_misconfiguration(struct vcpu *v, gpa_t gpa2)
+/* In place of vmcs02's EPT violation. */
+static bool reflect_other(struct vcpu *v, u32 reason, u64 qualification, gpa_t gpa2)
 {
-    struct nested_exit_info x = {.reason = EXIT_REASON_EPT_MISCONFIGURATION,
+    struct nested_exit_info x = {.reason = reason,
+                                 .qualification = qualification,
                                  .guest_physical = gpa2,
                                  .idt_info = (u32)vmread(IDT_VECTORING_INFO),
                                  .idt_error = (u32)vmread(IDT_VECTORING_ERROR_CODE),
@@ -92,7 +94,9 @@ static bool own_ept_violation(struct vcpu *v)
     case SHADOW_VIOLATION:
         return nested_reflect_as(v, reflect);
     case SHADOW_MISCONFIG:
-        return reflect_misconfiguration(v, gpa2);
+        return reflect_other(v, EXIT_REASON_EPT_MISCONFIGURATION, 0, gpa2);
+    case SHADOW_LOG_FULL:
+        return reflect_other(v, EXIT_REASON_PML_FULL, q & EPT_QUAL_UNBLOCKED_NMI, 0);
     case SHADOW_DEVICE:
         return exit_memory(v, gpa1);
     case SHADOW_NO_MEMORY:
@@ -116,6 +120,9 @@ int nested_physical(struct vcpu *v, gpa_t *gpa, u32 access)
     switch (shadow_ept_translate(v, gpa2, kind, gpa, &x.qualification)) {
     case SHADOW_MISCONFIG:
         x.reason = EXIT_REASON_EPT_MISCONFIGURATION;
+        break;
+    case SHADOW_LOG_FULL:
+        x = (struct nested_exit_info){.reason = EXIT_REASON_PML_FULL};
         break;
     case SHADOW_VIOLATION:
         break;

@@ -218,12 +218,17 @@ static int walk12(struct vcpu *v, gpa_t gpa2, u64 access, struct ept12_result *o
         .eptp = v->nested->shadow->current->eptp12,
         .caps = v->vm->nested_caps.ept_vpid,
         .maxphyaddr = v->cpuid->maxphyaddr,
+        .log_full = nested_pml_full(v),
         .ctx = v->vm,
         .read = read_entry,
         .update = update_entry,
     };
+    int r;
 
-    return ept12_walk(&w, gpa2, access, out);
+    r = ept12_walk(&w, gpa2, access, out);
+    if (r == OK && out->marked)
+        nested_pml_log(v, gpa2);
+    return r;
 }
 
 /* The page behind L1's memory. ERR_RANGE: there is no RAM; ERR_NOMEM. */
@@ -254,6 +259,8 @@ static enum shadow_result behind(struct vm *vm, int r, const struct ept12_result
         return SHADOW_DEVICE;
     case ERR_INVAL:
         return SHADOW_MISCONFIG;
+    case ERR_NOENT:
+        return SHADOW_LOG_FULL;
     case ERR_NOMEM:
         return SHADOW_NO_MEMORY;
     default:

@@ -158,15 +158,27 @@ void vmcs02_use_ept(struct vcpu *v)
     use_ept(v);
 }
 
+/*
+ * SDM, 'Operations that Invalidate Cached Mappings': without a VPID every entry and exit drops combined
+ * mappings. Guest-physical ones may stay, and so may all of the shadow EPT; but CPUs then look at dirty flags
+ * anew, and an L1 that clears them to have writes logged again may get by without INVEPT.
+ */
+static void flush_translations(struct vcpu *v, u16 vpid)
+{
+    if (vmx_has(&vmx_features, VF_VPID))
+        invvpid_single(vcpu_vpid(v, true));
+    if (!vpid && secondary12(v) & PROC2_ENABLE_PML)
+        shadow_ept_invalidate(v, V12(v, EPT_POINTER));
+}
+
 static void fill_translation(struct vcpu *v)
 {
     struct nested *n = v->nested;
     u16 vpid = secondary12(v) & PROC2_ENABLE_VPID ? (u16)V12(v, VPID) : 0;
 
     use_ept(v);
-    /* SDM, 'Invalidation of Cached Translations': without a VPID every entry and exit drops them. */
-    if (vmx_has(&vmx_features, VF_VPID) && (n->flush_vpid || !vpid || vpid != n->vpid12))
-        invvpid_single(vcpu_vpid(v, true));
+    if (n->flush_vpid || !vpid || vpid != n->vpid12)
+        flush_translations(v, vpid);
     n->vpid12 = vpid;
     n->flush_vpid = !vpid;
 }
@@ -315,6 +327,7 @@ void vmcs02_fill(struct vcpu *v, const struct vmcs01_state *l1)
     fill_state(v, l1);
     vmwrite(GUEST_ACTIVITY_STATE, ACTIVITY_ACTIVE);
     vmwrite(ENTRY_INTERRUPTION_INFO, 0);
+    put(VI_GUEST_PML_INDEX, V12(v, GUEST_PML_INDEX)); /* for L1 to read */
     /* What L1 reads there after the exit. */
     vmwrite(ENTRY_EXCEPTION_ERROR_CODE, V12(v, ENTRY_EXCEPTION_ERROR_CODE));
     vmwrite(ENTRY_INSTRUCTION_LENGTH, V12(v, ENTRY_INSTRUCTION_LENGTH));
