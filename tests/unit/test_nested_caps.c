@@ -46,11 +46,11 @@ static u64 high(u64 msr)
 #define OFFERED_PROC2                                                                           \
     (BITS(7, 0) | PROC2_ENABLE_VM_FUNCTIONS | PROC2_PAUSE_LOOP_EXITING | PROC2_RDRAND_EXITING | \
      PROC2_ENABLE_INVPCID | PROC2_RDSEED_EXITING | PROC2_ENABLE_PML | PROC2_ENABLE_XSAVES |     \
-     PROC2_USE_TSC_SCALING)
+     PROC2_MODE_BASED_EXECUTE | PROC2_USE_TSC_SCALING)
 #define OFFERED_EXIT  (BIT(2) | BIT(9) | BIT(15) | BITS(22, 18))
 #define OFFERED_ENTRY (BIT(2) | BIT(9) | BIT(14) | BIT(15))
 #define OFFERED_EPT \
-    (BIT(0) | BIT(6) | BIT(8) | BIT(14) | BIT(16) | BIT(17) | BIT(20) | BIT(21) | BIT(25) | BIT(26))
+    (BIT(0) | BIT(6) | BIT(8) | BIT(14) | BIT(16) | BIT(17) | BIT(20) | BIT(21) | BIT(22) | BIT(25) | BIT(26))
 #define OFFERED_VPID (BIT(32) | BITS(43, 40))
 
 static void test_full_cpu(void **state)
@@ -118,7 +118,7 @@ static void test_emulated(void **state)
     assert_int_equal(high(caps.exit), EXITCTL_SAVE_PREEMPTION_TIMER | low(caps.exit));
     assert_int_equal(high(caps.entry), low(caps.entry));
     assert_int_equal(high(caps.proc2), PROC2_ENABLE_EPT | PROC2_ENABLE_VPID | PROC2_ENABLE_PML);
-    assert_int_equal(caps.ept_vpid, (OFFERED_EPT & ~BIT(0)) | OFFERED_VPID);
+    assert_int_equal(caps.ept_vpid, (OFFERED_EPT & ~(BIT(0) | BIT(22))) | OFFERED_VPID);
     assert_int_equal(caps.misc, BIT(5) | BIT(6) | BIT(8) | BIT(29));
     assert_int_equal(caps.basic, VMCS12_REVISION | 4096ull << 32 | 6ull << 50 | BIT(55));
 }
@@ -208,6 +208,10 @@ static void test_hide(void **state)
     assert_int_equal((high(caps.proc2) & PROC2_ENABLE_PML) | caps.vmfunc, 0);
     hide(VX_EPT_ACCESSED_DIRTY);
     assert_int_equal(high(caps.proc2) & PROC2_ENABLE_PML, 0);
+    hide(VX_EPT_ADVANCED_EXIT_INFO);
+    assert_int_equal(high(caps.proc2) & PROC2_MODE_BASED_EXECUTE, 0);
+    assert_int_equal(hide(VX_MODE_BASED_EXECUTE), OFFERED_EPT | OFFERED_VPID);
+    assert_int_equal(high(caps.proc2) & PROC2_MODE_BASED_EXECUTE, 0);
     hide(VX_PML);
     assert_int_equal(high(caps.proc2) & PROC2_ENABLE_PML, 0);
     assert_false(vmcs_field_exists(&caps, VI_GUEST_PML_INDEX) || vmcs_field_exists(&caps, VI_PML_ADDRESS));
@@ -232,6 +236,16 @@ static void test_hide_true_controls(void **state)
     assert_int_equal(caps.basic & VMX_BASIC_TRUE_CONTROLS, 0);
     assert_int_equal(caps.true_pin | caps.true_proc | caps.true_exit | caps.true_entry, 0);
     assert_int_equal(vmx_allowed0(&caps, VMX_WORD_PROC), 0x0401e172);
+}
+
+/* Exits must say whether an address is one of user mode. */
+static void test_mode_based_without_advanced_information(void **state)
+{
+    (void)state;
+    host.ept_vpid &= ~(u64)EPT_CAP_ADVANCED_EXIT_INFO;
+    build();
+    assert_int_equal(high(caps.proc2) & PROC2_MODE_BASED_EXECUTE, 0);
+    assert_int_equal(caps.ept_vpid & EPT_CAP_ADVANCED_EXIT_INFO, 0);
 }
 
 /* What is not offered cannot be hidden any more than that, and hiding never brings something. */
@@ -296,6 +310,7 @@ int main(void)
         cmocka_unit_test_setup(test_names_are_whole, start),
         cmocka_unit_test_setup(test_hide, start),
         cmocka_unit_test_setup(test_hide_true_controls, start),
+        cmocka_unit_test_setup(test_mode_based_without_advanced_information, start),
         cmocka_unit_test_setup(test_hide_each, start),
         cmocka_unit_test_setup(test_hidden_instructions, start),
         cmocka_unit_test_setup(test_nidus_runs_on_it, start),

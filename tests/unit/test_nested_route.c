@@ -510,6 +510,25 @@ static void emulated_accesses(void **state)
         }
 }
 
+static void emulated_accesses_by_kind_of_page(void **state)
+{
+    (void)state;
+    for (u32 advanced = 0; advanced < 2; advanced++) {
+        gpa_t gpa = 0x123456;
+
+        start(EXIT_REASON_EPT_VIOLATION);
+        with_ept();
+        set(&vm.nested_caps.ept_vpid, EPT_CAP_ADVANCED_EXIT_INFO, advanced);
+        shadow = SHADOW_VIOLATION;
+        nested_physical(&vcpu, &gpa, WALK_FETCH | WALK_PAGE_USER | WALK_PAGE_NX);
+        assert_int_equal(nested.due.qualification,
+                         EPT_EXEC | EPT12_USER | (advanced ? WALK_PAGE_USER | WALK_PAGE_NX : 0));
+        gpa = 0x123456;
+        nested_physical(&vcpu, &gpa, WALK_FETCH | WALK_PAGE_WRITE);
+        assert_int_equal(nested.due.qualification, EPT_EXEC | (advanced ? WALK_PAGE_WRITE : 0));
+    }
+}
+
 /* --- the rest --- */
 
 static void monitor_trap_flag(void **state)
@@ -555,6 +574,7 @@ int main(void)
         cmocka_unit_test(wbinvd),
         cmocka_unit_test(ept_violations),
         cmocka_unit_test(emulated_accesses),
+        cmocka_unit_test(emulated_accesses_by_kind_of_page),
         cmocka_unit_test(monitor_trap_flag),
         cmocka_unit_test(refused_by_the_cpu),
     };

@@ -209,7 +209,8 @@ static void secondary_controls(void **state)
         PROC2_ENABLE_RDTSCP | PROC2_ENABLE_INVPCID | PROC2_ENABLE_XSAVES | PROC2_USER_WAIT_AND_PAUSE;
     const u64 passed = PROC2_VIRTUALIZE_APIC_ACCESSES | PROC2_DESCRIPTOR_TABLE_EXITING |
                        PROC2_VIRTUALIZE_X2APIC | PROC2_WBINVD_EXITING | PROC2_PAUSE_LOOP_EXITING |
-                       PROC2_RDRAND_EXITING | PROC2_RDSEED_EXITING | PROC2_ENABLE_VM_FUNCTIONS;
+                       PROC2_RDRAND_EXITING | PROC2_RDSEED_EXITING | PROC2_ENABLE_VM_FUNCTIONS |
+                       PROC2_MODE_BASED_EXECUTE;
 
     (void)state;
     for (u32 active = 0; active < 2; active++)
@@ -311,6 +312,9 @@ static void translation(void **state)
     assert_int_equal(nested.eptp02, SHADOW_EPTP);
     assert_int_equal(used_eptp, 0x601e);
     assert_int_equal(nr_flushed, 4);
+    secondary_on(PROC2_ENABLE_EPT | PROC2_MODE_BASED_EXECUTE);
+    fill();
+    assert_int_equal(used_eptp, 0x601e | SHADOW_MODE_BASED);
 }
 
 /* Dirty flags that L1 has cleared count at once, unless it has a VPID. */

@@ -38,12 +38,12 @@ static u64 rights_needed(const struct ept12_ctx *w, u64 kind, u64 access)
 {
     if (!w->mode_based || !(kind & EPT_EXEC) || !(access & EPT12_USER))
         return kind;
-    return (kind & ~EPT_EXEC) | EPT12_EXEC_USER;
+    return (kind & ~EPT_EXEC) | EPT_EXEC_USER;
 }
 
 static u64 rights_of(const struct ept12_ctx *w, u64 e)
 {
-    return e & (w->mode_based ? EPT_RWX | EPT12_EXEC_USER : EPT_RWX);
+    return e & (w->mode_based ? EPT_RWX | EPT_EXEC_USER : EPT_RWX);
 }
 
 static bool is_leaf(const struct walk *s, u64 e)
@@ -133,7 +133,7 @@ static int translate(struct walk *s, u64 access, struct ept12_result *out)
     int r = descend(s);
 
     out->qualification = kind | (s->rights & EPT_RWX) << EPT_QUAL_RIGHTS_SHIFT |
-                         (s->rights & EPT12_EXEC_USER ? EPT_QUAL_EXEC_USER : 0);
+                         (s->rights & EPT_EXEC_USER ? EPT_QUAL_EXEC_USER : 0);
     if (!r && (s->rights & needed) != needed)
         r = ERR_FAULT;
     if (!r)

@@ -8,10 +8,6 @@
 
 #include "vmm/ept.h"
 
-/* Right of an entry with mode-based execute control: fetches from user-mode linear addresses. EPT_EXEC is for
- * the others then. */
-#define EPT12_EXEC_USER BIT(10)
-
 /* Kind of access: EPT_READ, EPT_WRITE, EPT_EXEC, and with them */
 #define EPT12_USER   BIT(12) /* a fetch from a user-mode linear address */
 #define EPT12_PAGING BIT(13) /* made by the CPU to L2's paging structures */

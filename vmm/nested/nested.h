@@ -302,6 +302,8 @@ enum shadow_result {
 /* Allocates; a VM without memory for it is ERR_NOMEM. */
 int shadow_ept_create(struct vcpu *v);
 void shadow_ept_destroy(struct vcpu *v);
+/* With an EPTP of L1's: mode-based execute control. VM entry takes none with this bit. */
+#define SHADOW_MODE_BASED BIT(63)
 /* The EPT pointer for vmcs02 when L1 enters with ept12 as given; what was cached for that pointer is still
  * good. */
 u64 shadow_ept_use(struct vcpu *v, u64 eptp12);
@@ -313,7 +315,8 @@ void shadow_ept_moved(struct vcpu *v);
 void shadow_ept_invalidate(struct vcpu *v, u64 eptp12);
 void shadow_ept_invalidate_all(struct vcpu *v);
 /* Translation of L2's physical address through the ept12 in use, for emulation: access is EPT_READ,
- * EPT_WRITE, EPT_EXEC, with EPT12_PAGING (ept12.h) if it is to L2's paging structures. */
+ * EPT_WRITE, EPT_EXEC, with EPT12_PAGING (ept12.h) if it is to L2's paging structures, EPT12_USER if it is by
+ * a user-mode linear address. */
 enum shadow_result shadow_ept_translate(struct vcpu *v, gpa_t gpa2, u64 access, gpa_t *gpa1, u64 *reflect);
 
 #endif

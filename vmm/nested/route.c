@@ -66,6 +66,8 @@ static bool own_wrmsr(struct vcpu *v)
     return resume;
 }
 
+_Static_assert((WALK_PAGE_USER | WALK_PAGE_WRITE | WALK_PAGE_NX) == EPT_QUAL_ADVANCED, "they are the same");
+
 /* In place of vmcs02's EPT violation. */
 static bool reflect_other(struct vcpu *v, u32 reason, u64 qualification, gpa_t gpa2)
 {
@@ -111,7 +113,7 @@ int nested_physical(struct vcpu *v, gpa_t *gpa, u32 access)
     const u64 kind = (access & WALK_FETCH   ? EPT_EXEC
                       : access & WALK_WRITE ? EPT_WRITE
                                             : EPT_READ) |
-                     (access & WALK_TABLE ? EPT12_PAGING : 0);
+                     (access & WALK_TABLE ? EPT12_PAGING : 0) | (access & WALK_PAGE_USER ? EPT12_USER : 0);
     struct nested_exit_info x = {.reason = EXIT_REASON_EPT_VIOLATION, .guest_physical = *gpa};
     gpa_t gpa2 = *gpa;
 
@@ -125,6 +127,8 @@ int nested_physical(struct vcpu *v, gpa_t *gpa, u32 access)
         x = (struct nested_exit_info){.reason = EXIT_REASON_PML_FULL};
         break;
     case SHADOW_VIOLATION:
+        if (v->vm->nested_caps.ept_vpid & EPT_CAP_ADVANCED_EXIT_INFO)
+            x.qualification |= access & EPT_QUAL_ADVANCED;
         break;
     default:
         return OK;

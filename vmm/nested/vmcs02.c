@@ -97,7 +97,8 @@ static u64 secondary(struct vcpu *v)
         PROC2_ENABLE_RDTSCP | PROC2_ENABLE_INVPCID | PROC2_ENABLE_XSAVES | PROC2_USER_WAIT_AND_PAUSE;
     const u64 add = PROC2_VIRTUALIZE_APIC_ACCESSES | PROC2_DESCRIPTOR_TABLE_EXITING |
                     PROC2_VIRTUALIZE_X2APIC | PROC2_WBINVD_EXITING | PROC2_PAUSE_LOOP_EXITING |
-                    PROC2_RDRAND_EXITING | PROC2_RDSEED_EXITING | PROC2_ENABLE_VM_FUNCTIONS;
+                    PROC2_RDRAND_EXITING | PROC2_RDSEED_EXITING | PROC2_ENABLE_VM_FUNCTIONS |
+                    PROC2_MODE_BASED_EXECUTE;
     u64 own = vmcs_secondary_controls(v), l1 = secondary12(v);
 
     return (own & ~(both & ~l1)) | (l1 & add) | (scales_tsc(v) ? PROC2_USE_TSC_SCALING : 0);
@@ -146,7 +147,8 @@ static void fill_pages(struct vcpu *v)
 
 static inline void use_ept(struct vcpu *v)
 {
-    u64 eptp = secondary12(v) & PROC2_ENABLE_EPT ? shadow_ept_use(v, V12(v, EPT_POINTER)) : v->vm->eptp;
+    u64 secondary = secondary12(v), mode = secondary & PROC2_MODE_BASED_EXECUTE ? SHADOW_MODE_BASED : 0;
+    u64 eptp = secondary & PROC2_ENABLE_EPT ? shadow_ept_use(v, V12(v, EPT_POINTER) | mode) : v->vm->eptp;
 
     if (eptp != v->nested->eptp02)
         vmwrite(EPT_POINTER, eptp);
