@@ -44,9 +44,9 @@ static u64 high(u64 msr)
     (PIN_EXTERNAL_INTERRUPT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER)
 #define OFFERED_PROC (0xfff99e8cu & ~BIT(26)) /* all but activate tertiary controls, and reserved bits */
 #define OFFERED_PROC2                                                                           \
-    (BITS(7, 0) | PROC2_ENABLE_VM_FUNCTIONS | PROC2_PAUSE_LOOP_EXITING | PROC2_RDRAND_EXITING | \
-     PROC2_ENABLE_INVPCID | PROC2_RDSEED_EXITING | PROC2_ENABLE_PML | PROC2_ENABLE_XSAVES |     \
-     PROC2_MODE_BASED_EXECUTE | PROC2_USE_TSC_SCALING)
+    (BITS(7, 0) | PROC2_ENABLE_VM_FUNCTIONS | PROC2_VMCS_SHADOWING | PROC2_PAUSE_LOOP_EXITING | \
+     PROC2_RDRAND_EXITING | PROC2_ENABLE_INVPCID | PROC2_RDSEED_EXITING | PROC2_ENABLE_PML |    \
+     PROC2_ENABLE_XSAVES | PROC2_MODE_BASED_EXECUTE | PROC2_USE_TSC_SCALING)
 #define OFFERED_EXIT  (BIT(2) | BIT(9) | BIT(15) | BITS(22, 18))
 #define OFFERED_ENTRY (BIT(2) | BIT(9) | BIT(14) | BIT(15))
 #define OFFERED_EPT \
@@ -117,7 +117,8 @@ static void test_emulated(void **state)
     assert_int_equal(high(caps.proc), PROC_ACTIVATE_SECONDARY | low(caps.proc));
     assert_int_equal(high(caps.exit), EXITCTL_SAVE_PREEMPTION_TIMER | low(caps.exit));
     assert_int_equal(high(caps.entry), low(caps.entry));
-    assert_int_equal(high(caps.proc2), PROC2_ENABLE_EPT | PROC2_ENABLE_VPID | PROC2_ENABLE_PML);
+    assert_int_equal(high(caps.proc2),
+                     PROC2_ENABLE_EPT | PROC2_ENABLE_VPID | PROC2_ENABLE_PML | PROC2_VMCS_SHADOWING);
     assert_int_equal(caps.ept_vpid, (OFFERED_EPT & ~(BIT(0) | BIT(22))) | OFFERED_VPID);
     assert_int_equal(caps.misc, BIT(5) | BIT(6) | BIT(8) | BIT(29));
     assert_int_equal(caps.basic, VMCS12_REVISION | 4096ull << 32 | 6ull << 50 | BIT(55));
@@ -132,7 +133,8 @@ static void test_each_control_missing(void **state)
     } words[] = {
         {offsetof(struct vmx_caps, true_pin), offsetof(struct vmx_caps, pin), PIN_PREEMPTION_TIMER},
         {offsetof(struct vmx_caps, true_proc), offsetof(struct vmx_caps, proc), 0},
-        {offsetof(struct vmx_caps, proc2), offsetof(struct vmx_caps, proc2), PROC2_ENABLE_PML},
+        {offsetof(struct vmx_caps, proc2), offsetof(struct vmx_caps, proc2),
+         PROC2_ENABLE_PML | PROC2_VMCS_SHADOWING},
         {offsetof(struct vmx_caps, true_exit), offsetof(struct vmx_caps, exit),
          EXITCTL_SAVE_PREEMPTION_TIMER},
         {offsetof(struct vmx_caps, true_entry), offsetof(struct vmx_caps, entry), 0},
@@ -212,6 +214,9 @@ static void test_hide(void **state)
     assert_int_equal(high(caps.proc2) & PROC2_MODE_BASED_EXECUTE, 0);
     assert_int_equal(hide(VX_MODE_BASED_EXECUTE), OFFERED_EPT | OFFERED_VPID);
     assert_int_equal(high(caps.proc2) & PROC2_MODE_BASED_EXECUTE, 0);
+    hide(VX_VMCS_SHADOWING);
+    assert_int_equal(high(caps.proc2) & PROC2_VMCS_SHADOWING, 0);
+    assert_false(vmcs_field_exists(&caps, VI_VMREAD_BITMAP_ADDRESS));
     hide(VX_PML);
     assert_int_equal(high(caps.proc2) & PROC2_ENABLE_PML, 0);
     assert_false(vmcs_field_exists(&caps, VI_GUEST_PML_INDEX) || vmcs_field_exists(&caps, VI_PML_ADDRESS));

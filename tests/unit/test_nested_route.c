@@ -306,6 +306,8 @@ static void all_reasons(void **state)
                                  EXIT_REASON_RDMSR,
                                  EXIT_REASON_WRMSR,
                                  EXIT_REASON_EPT_VIOLATION,
+                                 EXIT_REASON_VMREAD,
+                                 EXIT_REASON_VMWRITE,
                                  EXIT_REASON_WBINVD};
     bool known[VMX_NR_EXIT_REASONS] = {0};
 

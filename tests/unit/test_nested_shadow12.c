@@ -192,8 +192,9 @@ static void test_no_page(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_who_wants_it), cmocka_unit_test(test_order),   cmocka_unit_test(test_all_fields),
-        cmocka_unit_test(test_operands),     cmocka_unit_test(test_no_page),
+        cmocka_unit_test(test_who_wants_it), cmocka_unit_test(test_order),
+        cmocka_unit_test(test_all_fields),   cmocka_unit_test(test_operands),
+        cmocka_unit_test(test_no_page),
     };
 
     return cmocka_run_group_tests_name("nested_shadow12", tests, NULL, NULL);

@@ -273,8 +273,8 @@ COLD static bool enter_after_all(struct vcpu *v)
     return enter_whole(v);
 }
 
-/* On a CPU without VMCS shadowing, on another CPU than before, behind an exit that left vmcs02 as it was, or with a
- * link pointer. */
+/* On a CPU without VMCS shadowing, on another CPU than before, behind an exit that left vmcs02 as it was, or
+ * with a link pointer. */
 COLD static bool enter_carefully(struct vcpu *v)
 {
     bool waits = anything_waits(v), shadowing = v->nested->shadowing;

@@ -86,7 +86,7 @@ struct nested {
     bool plain_exit;          /* an exit has no MSRs to move, and a 64-bit L1 that shadows to go to */
     struct entry_env cpu;     /* as L1 believes it to be, at the newest whole entry */
     bool inherits;            /* vmcs02_inherit() has something to do on each entry */
-    bool linked;                 /* vmcs12 refers to another VMCS */
+    bool linked;              /* vmcs12 refers to another VMCS */
     u8 quick;                 /* entry.c: which of those L1 has written by way of an exit */
     u64 eptp02;               /* as vmcs02 has it */
     u64 tsc_offset01;         /* Nidus's offset when vmcs02 was filled */

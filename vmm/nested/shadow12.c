@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * VMCS shadowing as L1 has it for L2: SDM, 'Virtual-Machine Control Structure Shadowing' and the operation sections of
- * VMREAD and VMWRITE. Carried out by Nidus, which spares L2 (the hypervisor of an L3) an exit to L1: the shadow VMCS
- * stays in L1's memory, where its format is Nidus's own, and each access is one field.
+ * VMCS shadowing as L1 has it for L2: SDM, 'Virtual-Machine Control Structure Shadowing' and the operation
+ * sections of VMREAD and VMWRITE. Carried out by Nidus, which spares L2 (the hypervisor of an L3) an exit to
+ * L1: the shadow VMCS stays in L1's memory, where its format is Nidus's own, and each access is one field.
  */
 #include "arch/x86/vmx.h"
 #include "vmm/exit.h"
@@ -32,8 +32,8 @@ static bool shadow_exits(struct vcpu *v, gpa_t bitmap)
     u64 encoding = encoding_of(v);
     u8 byte;
 
-    if (!(V12(v, PRIMARY_CONTROLS) & PROC_ACTIVATE_SECONDARY) || !(V12(v, SECONDARY_CONTROLS) & PROC2_VMCS_SHADOWING) ||
-        encoding >> BITMAP_BITS)
+    if (!(V12(v, PRIMARY_CONTROLS) & PROC_ACTIVATE_SECONDARY) ||
+        !(V12(v, SECONDARY_CONTROLS) & PROC2_VMCS_SHADOWING) || encoding >> BITMAP_BITS)
         return true;
     return guest_read(v->vm, bitmap + encoding / 8, &byte, 1) || byte >> encoding % 8 & 1;
 }
@@ -68,7 +68,8 @@ static gpa_t place_of(struct vcpu *v, u64 encoding)
 
     if (!field)
         return 0;
-    return V12(v, VMCS_LINK_POINTER) + offsetof(struct vmcs12, image) + (u64)((const u8 *)field - (u8 *)image);
+    return V12(v, VMCS_LINK_POINTER) + offsetof(struct vmcs12, image) +
+           (u64)((const u8 *)field - (u8 *)image);
 }
 
 /* As L1's memory has it, where L1 may have written anything. The page was there at the VM entry. */

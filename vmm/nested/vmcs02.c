@@ -344,8 +344,7 @@ HOT void vmcs02_refresh(struct vcpu *v)
     nested_merge_again(v);
     if (v->nested->flush_vpid) {
         v->nested->flush_vpid = !v->nested->vpid12;
-        if (vmx_has(&vmx_features, VF_VPID))
-            invvpid_single(vcpu_vpid(v, true));
+        flush_translations(v, v->nested->vpid12);
     }
 }
 
