@@ -87,7 +87,7 @@ bool nested_invept(struct vcpu *v)
         shadow_ept_invalidate(v, descriptor[0]);
     else
         shadow_ept_invalidate_all(v);
-    v->nested->flush_vpid = true;
+    nested_flush_all(v->nested);
     return nested_succeed(v);
 }
 
@@ -99,7 +99,7 @@ static bool canonical(const struct vcpu *v, u64 address)
     return top == 0 || top == -1;
 }
 
-/* More than what was asked for goes: all of the one VPID that L2 runs with. */
+/* More than what was asked for goes: all of the VPIDs that L2 runs with. */
 bool nested_invvpid(struct vcpu *v)
 {
     u64 type, descriptor[2];
@@ -112,6 +112,6 @@ bool nested_invvpid(struct vcpu *v)
     if (descriptor[0] >> 16 || (type != INVVPID_ALL && !descriptor[0]) ||
         (type == INVVPID_ADDRESS && !canonical(v, descriptor[1])))
         return nested_fail(v, VMX_ERROR_INVEPT_INVVPID_OPERAND);
-    v->nested->flush_vpid = true;
+    nested_flush_all(v->nested);
     return nested_succeed(v);
 }

@@ -168,7 +168,7 @@ void vmcs02_use_ept(struct vcpu *v)
 static void flush_translations(struct vcpu *v, u16 vpid)
 {
     if (vmx_has(&vmx_features, VF_VPID))
-        invvpid_single(vcpu_vpid(v, true));
+        invvpid_single(nested_vpid02(v));
     if (!vpid && secondary12(v) & PROC2_ENABLE_PML)
         shadow_ept_invalidate(v, V12(v, EPT_POINTER));
 }
@@ -183,6 +183,7 @@ static void fill_translation(struct vcpu *v)
         flush_translations(v, vpid);
     n->vpid12 = vpid;
     n->flush_vpid = !vpid;
+    n->stale_ept = false;
 }
 
 static void fill_controls(struct vcpu *v)
@@ -342,7 +343,9 @@ HOT void vmcs02_refresh(struct vcpu *v)
         v->nested->tsc_offset01 = v->tsc_offset;
     }
     nested_merge_again(v);
-    if (v->nested->flush_vpid) {
+    if (unlikely(v->nested->stale_ept)) {
+        fill_translation(v);
+    } else if (v->nested->flush_vpid) {
         v->nested->flush_vpid = !v->nested->vpid12;
         flush_translations(v, v->nested->vpid12);
     }
