@@ -423,6 +423,19 @@ static void hlt(void)
     L1_SAYS(GUEST_ACTIVITY_STATE) = ACTIVITY_HLT;
 }
 
+static void log_of_writes(void)
+{
+    L1_SAYS(PRIMARY_CONTROLS) |= PROC_ACTIVATE_SECONDARY;
+    L1_SAYS(SECONDARY_CONTROLS) |= PROC2_ENABLE_EPT | PROC2_ENABLE_PML;
+    L1_SAYS(SECONDARY_CONTROLS) &= ~(u64)PROC2_ENABLE_VPID;
+}
+
+static void log_and_vpid(void)
+{
+    log_of_writes();
+    L1_SAYS(SECONDARY_CONTROLS) |= PROC2_ENABLE_VPID;
+}
+
 static void after_a_whole_one(void **state)
 {
     static const struct {
@@ -433,7 +446,7 @@ static void after_a_whole_one(void **state)
         {no_pae_no_ept, false, false}, {no_load_efer, true, true},    {no_load_pat, true, true},
         {no_load_debug, true, true},   {no_save_debug, true, true},   {msr_area, false, false},
         {tpr_shadow, true, false},     {tpr_threshold, false, false}, {link_pointer, true, false},
-        {hlt, false, false},
+        {hlt, false, false},           {log_of_writes, false, false}, {log_and_vpid, true, false},
     };
 
     (void)state;

@@ -81,16 +81,19 @@ static bool early_failure(struct vcpu *v, enum vmx_instruction_error error)
     return false;
 }
 
-/* 'Activity State'. Pending debug exceptions are lost in wait-for-SIPI: 'Delivery of Pending Debug Exceptions
- * after VM Entry'. */
-static void start_inactive(struct vcpu *v, u64 state)
+/* 'Activity State'. In wait-for-SIPI the timer does not count ('VMX-Preemption Timer'), and pending debug
+ * exceptions are lost ('Delivery of Pending Debug Exceptions after VM Entry'). */
+COLD static void start_inactive(struct vcpu *v)
 {
-    v->activity = state == ACTIVITY_HLT ? VCPU_HALTED : VCPU_WAIT_SIPI;
-    if (v->activity == VCPU_WAIT_SIPI)
-        vmwrite(GUEST_PENDING_DEBUG_EXCEPTIONS, 0);
+    v->activity = VCPU_HALTED;
+    if (V12(v, GUEST_ACTIVITY_STATE) == ACTIVITY_HLT)
+        return;
+    v->activity = VCPU_WAIT_SIPI;
+    v->nested->timer_end = ~0ull;
+    vmwrite(GUEST_PENDING_DEBUG_EXCEPTIONS, 0);
 }
 
-/* 'VMX-Preemption Timer', which does not count in wait-for-SIPI; 'Event Injection' */
+/* 'Activity State', 'VMX-Preemption Timer', 'Event Injection' */
 static void start(struct vcpu *v)
 {
     struct nested *n = v->nested;
@@ -105,11 +108,11 @@ static void start(struct vcpu *v)
         vmwrite(ENTRY_INSTRUCTION_LENGTH, V12(v, ENTRY_INSTRUCTION_LENGTH));
     }
     v->activity = VCPU_ACTIVE;
-    if (unlikely(V12(v, GUEST_ACTIVITY_STATE) != ACTIVITY_ACTIVE && !n->injects))
-        start_inactive(v, V12(v, GUEST_ACTIVITY_STATE));
     n->timer_end = ~0ull;
-    if (V12(v, PIN_BASED_CONTROLS) & PIN_PREEMPTION_TIMER && v->activity != VCPU_WAIT_SIPI)
+    if (V12(v, PIN_BASED_CONTROLS) & PIN_PREEMPTION_TIMER)
         n->timer_end = rdtsc() + (V12(v, PREEMPTION_TIMER_VALUE) << VMX_MISC_TIMER_SHIFT(vmx_caps.misc));
+    if (unlikely(V12(v, GUEST_ACTIVITY_STATE) != ACTIVITY_ACTIVE && !n->injects))
+        start_inactive(v);
     n->vmcs12.launched = 1;
 }
 
@@ -118,14 +121,16 @@ static void start(struct vcpu *v)
 /*
  * Whether the next entry may be a quick one, as long as L1 changes no other fields: nothing depends on L1's
  * memory, but for what every entry looks at, or on registers of L1's; and what L2 leaves in vmcs02 is what
- * vmcs12 would have it enter with. For EFER and PAT, which L1 rarely saves, the exit sees to that.
+ * vmcs12 would have it enter with. For EFER and PAT, which L1 rarely saves, the exit sees to that. Writes to
+ * be logged without a VPID: flush_translations() in vmcs02.c.
  */
 static bool may_be_quick(struct vcpu *v)
 {
     /* Without EPT a VM entry may have to read PDPTEs. */
     bool no_pdptes = secondary12(v) & PROC2_ENABLE_EPT || V12(v, ENTRY_CONTROLS) & ENTRYCTL_IA32E_MODE_GUEST;
+    bool log = (secondary12(v) & (PROC2_ENABLE_PML | PROC2_ENABLE_VPID)) == PROC2_ENABLE_PML;
 
-    return !V12(v, ENTRY_MSR_LOAD_COUNT) && no_pdptes &&
+    return !V12(v, ENTRY_MSR_LOAD_COUNT) && no_pdptes && !log &&
            !(V12(v, PRIMARY_CONTROLS) & PROC_USE_TPR_SHADOW && V12(v, TPR_THRESHOLD)) &&
            V12(v, GUEST_ACTIVITY_STATE) == ACTIVITY_ACTIVE;
 }

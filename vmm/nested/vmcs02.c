@@ -347,7 +347,8 @@ HOT void vmcs02_refresh(struct vcpu *v)
         fill_translation(v);
     } else if (v->nested->flush_vpid) {
         v->nested->flush_vpid = !v->nested->vpid12;
-        flush_translations(v, v->nested->vpid12);
+        if (vmx_has(&vmx_features, VF_VPID))
+            invvpid_single(vcpu_vpid(v, true));
     }
 }
 
