@@ -348,7 +348,7 @@ HOT void vmcs02_refresh(struct vcpu *v)
     } else if (v->nested->flush_vpid) {
         v->nested->flush_vpid = !v->nested->vpid12;
         if (vmx_has(&vmx_features, VF_VPID))
-            invvpid_single(vcpu_vpid(v, true));
+            invvpid_single(nested_vpid02(v));
     }
 }
 
