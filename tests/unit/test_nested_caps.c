@@ -43,9 +43,9 @@ static u64 high(u64 msr)
 #define OFFERED_PIN \
     (PIN_EXTERNAL_INTERRUPT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER)
 #define OFFERED_PROC (0xfff99e8cu & ~BIT(26)) /* all but activate tertiary controls, and reserved bits */
-#define OFFERED_PROC2                                                                      \
-    (BITS(7, 0) | PROC2_PAUSE_LOOP_EXITING | PROC2_RDRAND_EXITING | PROC2_ENABLE_INVPCID | \
-     PROC2_RDSEED_EXITING | PROC2_ENABLE_XSAVES | PROC2_USE_TSC_SCALING)
+#define OFFERED_PROC2                                                                   \
+    (BITS(10, 0) | PROC2_RDRAND_EXITING | PROC2_ENABLE_INVPCID | PROC2_RDSEED_EXITING | \
+     PROC2_ENABLE_XSAVES | PROC2_USE_TSC_SCALING)
 #define OFFERED_EXIT  (BIT(2) | BIT(9) | BIT(15) | BITS(22, 18))
 #define OFFERED_ENTRY (BIT(2) | BIT(9) | BIT(14) | BIT(15))
 #define OFFERED_EPT \
@@ -195,7 +195,12 @@ static void test_hide(void **state)
     hide(VX_TPR_SHADOW);
     assert_int_equal(high(caps.proc) & PROC_USE_TPR_SHADOW, 0);
     assert_int_equal(high(caps.proc2) & PROC2_VIRTUALIZE_X2APIC, 0);
+    assert_int_equal(
+        high(caps.proc2) & (PROC2_APIC_REGISTER_VIRTUALIZATION | PROC2_VIRTUAL_INTERRUPT_DELIVERY), 0);
     assert_true(high(caps.proc2) & PROC2_VIRTUALIZE_APIC_ACCESSES);
+    hide(VX_VIRTUAL_INTERRUPT_DELIVERY);
+    assert_true(high(caps.proc2) & PROC2_APIC_REGISTER_VIRTUALIZATION);
+    assert_false(vmcs_field_exists(&caps, VI_GUEST_INTERRUPT_STATUS));
     hide(VX_VIRTUAL_NMIS);
     assert_int_equal(high(caps.pin) & PIN_VIRTUAL_NMIS, 0);
     assert_int_equal(high(caps.proc) & PROC_NMI_WINDOW_EXITING, 0);

@@ -153,22 +153,6 @@ static bool exit_for_instruction(struct vcpu *v, struct nested_exit_info *x)
     return false;
 }
 
-#define VTPR 0x80
-
-/* SDM, 'VM Exits Induced by the TPR Threshold': right after an entry, also into HLT. While L2 is active the
- * CPU sees to it. */
-static bool tpr_below_threshold(struct vcpu *v)
-{
-    const u64 primary = PROC_USE_TPR_SHADOW | PROC_ACTIVATE_SECONDARY;
-    u8 vtpr;
-
-    if (likely(v->activity != VCPU_HALTED) || (V12(v, PRIMARY_CONTROLS) & primary) != primary ||
-        !(V12(v, SECONDARY_CONTROLS) & PROC2_VIRTUALIZE_APIC_ACCESSES))
-        return false;
-    return !guest_read(v->vm, V12(v, VIRTUAL_APIC_ADDRESS) + VTPR, &vtpr, sizeof(vtpr)) &&
-           V12(v, TPR_THRESHOLD) > vtpr >> 4;
-}
-
 /* Before debug traps: SDM, 'Monitor Trap Flag'. */
 static bool exit_before_traps(struct vcpu *v, struct nested_exit_info *x)
 {
@@ -178,7 +162,7 @@ static bool exit_before_traps(struct vcpu *v, struct nested_exit_info *x)
         return true;
     }
     x->reason = v->nested->mtf ? EXIT_REASON_MONITOR_TRAP_FLAG : EXIT_REASON_TPR_BELOW_THRESHOLD;
-    return v->nested->mtf || tpr_below_threshold(v);
+    return v->nested->mtf || nested_tpr_below_threshold(v);
 }
 
 static bool exit_after_traps(struct vcpu *v, struct nested_exit_info *x)
