@@ -13,6 +13,8 @@
 static struct nested_exit_info got;
 static u32 exits;
 static int controller, acks, armed; /* vector that the controller asks with, or -1 */
+static int behind;                  /* and the next, which is there when the first was posted */
+static u32 posted;
 static u64 armed_for;
 static bool disappears; /* the controller thinks better of it */
 static u32 resume_flag_for;
@@ -59,6 +61,7 @@ void vtimer_set(struct vtimer *t, u64 when)
 }
 
 static bool below_threshold;
+static int notification; /* vector; -1: no interrupts are posted */
 
 bool nested_tpr_below_threshold(struct vcpu *v)
 {
@@ -66,13 +69,24 @@ bool nested_tpr_below_threshold(struct vcpu *v)
     return below_threshold;
 }
 
+bool nested_posted_interrupt(struct vcpu *v, u32 vector)
+{
+    assert_int_equal(v->vm->dev_lock.next, v->vm->dev_lock.owner);
+    if ((int)vector != notification)
+        return false;
+    posted++;
+    controller = behind;
+    return true;
+}
+
 #include "vmm/nested/pending.c"
 
 static void start(void)
 {
     start_l2();
-    controller = -1;
+    controller = behind = notification = -1;
     acks = armed = 0;
+    posted = 0;
     below_threshold = false;
     disappears = false;
     vmcs02[GUEST_CR0] = CR0_PE | (u64)CR0_PG;
@@ -472,6 +486,43 @@ static void acknowledged_interrupt(void **state)
     }
 }
 
+/* Not its notification but what is behind that makes an exit; once: each new one comes with a kick. */
+static void posted_interrupts(void **state)
+{
+    static const struct {
+        int first, behind;
+        int reason;
+        u32 posted;
+    } rows[] = {
+        {0xf2, -1, -1, 1},
+        {0xf2, 0x31, EXIT_REASON_EXTERNAL_INTERRUPT, 1},
+        {0x31, 0xf2, EXIT_REASON_EXTERNAL_INTERRUPT, 0},
+        {0xf2, 0xf2, -1, 2},
+    };
+
+    (void)state;
+    for (u32 i = 0; i < ARRAY_SIZE(rows); i++) {
+        start();
+        wait_interrupt();
+        notification = 0xf2;
+        controller = rows[i].first;
+        behind = rows[i].behind;
+        assert_int_equal(look(), rows[i].reason);
+        assert_int_equal(posted, rows[i].posted);
+        if (rows[i].reason >= 0)
+            assert_int_equal(got.interruption_info, INTR_INFO(INTR_TYPE_EXTERNAL, 0x31));
+    }
+    /* Acknowledged while L1 ran. */
+    start();
+    wait_interrupt();
+    controller = -1;
+    notification = 0xf2;
+    events_acknowledge(&vcpu.events, 0xf2);
+    assert_int_equal(look(), -1);
+    assert_int_equal(posted, 1);
+    assert_int_equal(vcpu.events.interrupt_stage, EVENT_NONE);
+}
+
 /* --- halted --- */
 
 static void windows_of_a_halted_l2(void **state)
@@ -543,6 +594,7 @@ int main(void)
         cmocka_unit_test(interrupts),
         cmocka_unit_test(interrupt_that_disappears),
         cmocka_unit_test(acknowledged_interrupt),
+        cmocka_unit_test(posted_interrupts),
         cmocka_unit_test(windows_of_a_halted_l2),
         cmocka_unit_test(all_that_ends_a_halt),
         cmocka_unit_test(halt_ends_with_the_timer),

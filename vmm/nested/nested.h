@@ -250,6 +250,12 @@ bool nested_tpr_below_threshold(struct vcpu *v);
 /* SDM, 'Virtual-Interrupt Delivery': is there one that ends the halt? */
 bool nested_virtual_interrupt(struct vcpu *v);
 
+/* --- posted.c: posted interrupts --- */
+
+/* An interrupt of L1's has been acknowledged while L2 runs. true: it was the notification of posted ones,
+ * and they are in L2's virtual APIC now. */
+bool nested_posted_interrupt(struct vcpu *v, u32 vector);
+
 /* --- cr.c: L2's accesses to control registers, for route.c --- */
 
 bool nested_wants_cr(struct vcpu *v);

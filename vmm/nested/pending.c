@@ -84,7 +84,8 @@ static int acknowledge(struct vcpu *v)
     return vector;
 }
 
-/* 'Acknowledge interrupt on exit'; false: the controller has thought better of it. */
+/* 'Acknowledge interrupt on exit'; false: the controller has thought better of it, or it was a notification.
+ */
 static bool interrupt_exit(struct vcpu *v, struct nested_exit_info *x)
 {
     int vector;
@@ -93,8 +94,19 @@ static bool interrupt_exit(struct vcpu *v, struct nested_exit_info *x)
     if (!(V12(v, PRIMARY_EXIT_CONTROLS) & EXITCTL_ACK_INTERRUPT_ON_EXIT))
         return true;
     vector = acknowledge(v);
-    x->interruption_info = INTR_INFO(INTR_TYPE_EXTERNAL, (u32)vector & 0xff);
-    return vector >= 0;
+    if (vector < 0 || nested_posted_interrupt(v, (u32)vector))
+        return false;
+    x->interruption_info = INTR_INFO(INTR_TYPE_EXTERNAL, (u32)vector);
+    return true;
+}
+
+/* Another interrupt may wait behind a notification. If that is a new one, its kick brings us here again. */
+static bool exit_for_interrupt(struct vcpu *v, struct nested_exit_info *x)
+{
+    for (u32 i = 0; i < 2 && interrupt_waits(v); i++)
+        if (interrupt_exit(v, x))
+            return true;
+    return false;
 }
 
 /* With virtual NMIs it is NMIs of L1's making that bit 3 blocks. */
@@ -185,7 +197,7 @@ static bool exit_after_traps(struct vcpu *v, struct nested_exit_info *x)
         x->reason = EXIT_REASON_INTERRUPT_WINDOW;
         return true;
     }
-    return interrupt_waits(v) && interrupt_exit(v, x);
+    return exit_for_interrupt(v, x);
 }
 
 static bool next_exit(struct vcpu *v, struct nested_exit_info *x)
