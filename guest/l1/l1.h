@@ -87,6 +87,7 @@ extern u8 *const page;
 void ept_flush(void);
 
 extern const struct test instruction_tests[];
+extern const struct test apicv_tests[];
 void bench_run(void);
 /* count VMCSs from number from on, of the series of that seed. */
 void verdicts_run(u64 seed, u64 from, u64 count);
