@@ -91,12 +91,75 @@ static void conditions(void **state)
     }
 }
 
+#define IDT 0xfffffe0000000000ull
+
+/* What the CPU says stays unless it cannot be true; vector 0x51 is in service. */
+static void vectoring(void **state)
+{
+    const u32 external = INTR_INFO(INTR_TYPE_EXTERNAL, 0xec), right = INTR_INFO(INTR_TYPE_EXTERNAL, 0x51),
+              fault = INTR_INFO(INTR_TYPE_HARDWARE_EXCEPTION, VEC_PF);
+    const struct {
+        u32 info, injected;
+        u64 linear; /* 0: not valid */
+        u32 wanted;
+    } rows[] = {
+        {external, 0, 0, right},
+        {external, external & 0x7ff, 0, external},
+        {external, (external & 0x7ff) + 1, 0, right},
+        {external, external & 0x7ff, IDT + 0x51 * 16, right},
+        {right, 0, IDT + 0x51 * 16, right},
+        {fault, 0, 0, fault},
+        {fault, 0, IDT + 0x51 * 16, right},
+        {fault, 0, IDT + 0x51 * 16 + 15, right},
+        {fault, 0, IDT + 0x52 * 16, fault},
+        {fault, 0, IDT + 0x51 * 16 - 1, fault},
+        {fault, 0, IDT - 8, fault},
+        {external & 0x7ff, 0, IDT + 0x51 * 16, external & 0x7ff}, /* nothing was under way */
+    };
+
+    for (u32 i = 0; i < ARRAY_SIZE(rows); i++)
+        for (u32 off = 0; off < 4; off++) {
+            start(state);
+            set(&L1_SAYS(SECONDARY_CONTROLS), PROC2_VIRTUAL_INTERRUPT_DELIVERY, off != 1);
+            set(&vmcs02[GUEST_RFLAGS], RFLAGS_IF, off != 2);
+            vmcs02[GUEST_INTERRUPT_STATUS] = off == 3 ? 0x41 : 0x5141;
+            vmcs02[GUEST_IA32_EFER] = EFER_LMA;
+            vmcs02[GUEST_CR0] = CR0_PE;
+            vmcs02[GUEST_IDTR_BASE] = IDT;
+            vmcs02[GUEST_LINEAR_ADDRESS] = rows[i].linear;
+            vmcs02[EXIT_QUALIFICATION] = rows[i].linear ? EPT_QUAL_LINEAR_VALID : 0;
+            vmcs02[ENTRY_INTERRUPTION_INFO] = rows[i].injected;
+            vmcs02[IDT_VECTORING_INFO] = rows[i].info;
+            nested_correct_vectoring(&vcpu);
+            assert_int_equal(vmcs02[IDT_VECTORING_INFO], off ? rows[i].info : rows[i].wanted);
+        }
+}
+
+/* In each mode. */
+static void gates(void **state)
+{
+    static const u32 size[] = {4, 8, 16};
+
+    for (u32 i = 0; i < 3; i++) {
+        start(state);
+        L1_SAYS(SECONDARY_CONTROLS) = PROC2_VIRTUAL_INTERRUPT_DELIVERY;
+        vmcs02[GUEST_INTERRUPT_STATUS] = 0x5100;
+        vmcs02[GUEST_CR0] = i ? CR0_PE : 0;
+        vmcs02[GUEST_IA32_EFER] = i == 2 ? EFER_LMA : 0;
+        vmcs02[GUEST_LINEAR_ADDRESS] = 0x51 * size[i];
+        vmcs02[EXIT_QUALIFICATION] = EPT_QUAL_LINEAR_VALID;
+        vmcs02[IDT_VECTORING_INFO] = INTR_INFO(INTR_TYPE_SOFTWARE_EXCEPTION, VEC_BP);
+        nested_correct_vectoring(&vcpu);
+        assert_int_equal(vmcs02[IDT_VECTORING_INFO], INTR_INFO(INTR_TYPE_EXTERNAL, 0x51));
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(tpr_threshold, start),
-        cmocka_unit_test_setup(each_priority, start),
-        cmocka_unit_test_setup(conditions, start),
+        cmocka_unit_test_setup(tpr_threshold, start), cmocka_unit_test_setup(each_priority, start),
+        cmocka_unit_test_setup(conditions, start),    cmocka_unit_test_setup(vectoring, start),
+        cmocka_unit_test_setup(gates, start),
     };
 
     return cmocka_run_group_tests_name("nested_apicv", tests, NULL, NULL);

@@ -85,6 +85,11 @@ bool nested_own_cr(struct vcpu *v)
     return resumes;
 }
 
+void nested_correct_vectoring(struct vcpu *v)
+{
+    assert_ptr_equal(v, &vcpu);
+}
+
 enum shadow_result shadow_ept_fill(struct vcpu *v, gpa_t gpa2, u64 q, gpa_t *gpa1, u64 *reflect)
 {
     assert_ptr_equal(v, &vcpu);

@@ -58,3 +58,49 @@ bool nested_virtual_interrupt(struct vcpu *v)
     status = vmread(GUEST_INTERRUPT_STATUS);
     return RVI(status) >> 4 > priority_class(vtpr, SVI(status));
 }
+
+/* --- what an interrupted delivery was of --- */
+
+static u32 gate_size(void)
+{
+    if (vmread(GUEST_IA32_EFER) & EFER_LMA)
+        return 16;
+    return vmread(GUEST_CR0) & CR0_PE ? 8 : 4;
+}
+
+/* Was the access that exited the one to that vector's gate? */
+static bool reads_gate(u32 vector)
+{
+    u64 at = vmread(GUEST_LINEAR_ADDRESS) - vmread(GUEST_IDTR_BASE);
+
+    return vmread(EXIT_QUALIFICATION) & EPT_QUAL_LINEAR_VALID && at / gate_size() == vector;
+}
+
+/* Not by L1 and not by Nidus: the exit has only made the field invalid. */
+static bool not_injected(u32 info)
+{
+    const u32 what = 0x7ff; /* vector and type */
+
+    return INTR_INFO_TYPE(info) == INTR_TYPE_EXTERNAL &&
+           (info & what) != (vmread(ENTRY_INTERRUPTION_INFO) & what);
+}
+
+/*
+ * Bochs 3.0 does not note that it delivers a virtual interrupt: the IDT-vectoring information is that of the
+ * last event before it, L1's or L2's. It is corrected where it cannot be true: since the vector is SVI, where
+ * it names an interrupt that nobody has injected, or another vector than that of the gate that is read.
+ */
+void nested_correct_vectoring(struct vcpu *v)
+{
+    u32 info, vector;
+
+    if (likely(!(secondary12(v) & PROC2_VIRTUAL_INTERRUPT_DELIVERY)))
+        return;
+    info = (u32)vmread(IDT_VECTORING_INFO);
+    vector = SVI(vmread(GUEST_INTERRUPT_STATUS));
+    if (!(info & INTR_INFO_VALID) || INTR_INFO_VECTOR(info) == vector || !vector ||
+        !(vmread(GUEST_RFLAGS) & RFLAGS_IF))
+        return;
+    if (not_injected(info) || reads_gate(vector))
+        vmwrite(IDT_VECTORING_INFO, INTR_INFO(INTR_TYPE_EXTERNAL, vector));
+}

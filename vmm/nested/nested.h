@@ -243,12 +243,14 @@ void nested_before_entry(struct vcpu *v);
 /* With the device lock: L2 is halted, and must be woken when its preemption timer ends. */
 void nested_before_halt(struct vcpu *v);
 
-/* --- apicv.c: L2's virtual APIC, where the CPU does not see to it: while L2 is halted --- */
+/* --- apicv.c: L2's virtual APIC, where the CPU does not see to it --- */
 
 /* SDM, 'VM Exits Induced by the TPR Threshold'. */
 bool nested_tpr_below_threshold(struct vcpu *v);
-/* SDM, 'Virtual-Interrupt Delivery': is there one that ends the halt? */
+/* L2 is halted. SDM, 'Virtual-Interrupt Delivery': is there one that ends it? */
 bool nested_virtual_interrupt(struct vcpu *v);
+/* After an EPT violation: the IDT-vectoring information of a virtual interrupt. */
+void nested_correct_vectoring(struct vcpu *v);
 
 /* --- posted.c: posted interrupts --- */
 

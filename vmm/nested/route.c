@@ -82,6 +82,7 @@ static bool own_ept_violation(struct vcpu *v)
     u64 q = vmread(EXIT_QUALIFICATION), reflect = 0;
     gpa_t gpa2 = vmread(GUEST_PHYSICAL_ADDRESS), gpa1;
 
+    nested_correct_vectoring(v);
     if (!(secondary12(v) & PROC2_ENABLE_EPT))
         return exit_memory(v, gpa2);
     switch (shadow_ept_fill(v, gpa2, q, &gpa1, &reflect)) {
