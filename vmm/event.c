@@ -225,7 +225,7 @@ bool vcpu_wakes(struct vcpu *v)
 
     load(v);
     load_cpu(v, &cpu);
-    return events_wake(&v->events, &cpu);
+    return events_wake(&v->events, &cpu) || (in_l2(v) && nested_virtual_interrupt(v));
 }
 
 void vcpu_skip_instruction(struct vcpu *v)

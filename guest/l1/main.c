@@ -16,7 +16,8 @@ bool lab_lacks(const char *how)
 
 static void run_tests(void)
 {
-    const struct test *const groups[] = {instruction_tests, feature_tests, pml_tests, mode_based_tests};
+    const struct test *const groups[] = {instruction_tests, feature_tests, pml_tests, mode_based_tests,
+                                         apicv_tests};
 
     for (u32 i = 0; i < ARRAY_SIZE(groups); i++)
         tests_run(groups[i]);

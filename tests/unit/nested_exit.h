@@ -141,15 +141,22 @@ void nested_merge_again(struct vcpu *v)
     nested_merge_msr_bitmap(v);
 }
 
-static inline void can_shadow(bool on)
+/* delivery: the CPU has virtual-interrupt delivery. */
+static inline void can_shadow_with(bool on, bool delivery)
 {
     read_bitmap = write_bitmap = NULL;
     nested_shadows = false;
     nr_bitmaps = 0;
-    vmx_features.granted = BIT(VF_VPID) | BIT(VF_PAT) | (on ? BIT(VF_VMCS_SHADOWING) : 0);
+    vmx_features.granted = BIT(VF_VPID) | BIT(VF_PAT) | (on ? BIT(VF_VMCS_SHADOWING) : 0) |
+                           (delivery ? BIT(VF_VIRTUAL_INTERRUPT_DELIVERY) : 0);
     vmx_caps.misc |= VMX_MISC_VMWRITE_ANY;
     assert_int_equal(nested_shadow_init(), OK);
     assert_int_equal(nested_can_shadow(), on);
+}
+
+static inline void can_shadow(bool on)
+{
+    can_shadow_with(on, true);
 }
 
 /* A 64-bit L2 that was entered from a 64-bit L1 just now. */

@@ -261,6 +261,38 @@ static void test_merge_x2apic(void **state)
     assert_int_equal(merged[384 + 0x808 / 64], ~0ull);
 }
 
+/* 'Virtualizing MSR-Based APIC Accesses', control by control; L1's bitmap is all zeros, then all ones. */
+static void test_merge_x2apic_controls(void **state)
+{
+    (void)state;
+    memset(own, 0xff, sizeof(own));
+    nested_bitmaps_init(&vm);
+    controls(PROC_USE_MSR_BITMAPS | PROC_ACTIVATE_SECONDARY);
+    for (u32 i = 0; i < 16; i++) {
+        bool x2apic = i & 1, registers = i & 2, delivery = i & 4, ones = i & 8;
+
+        VMCS(&nested.vmcs12.image, SECONDARY_CONTROLS) =
+            (x2apic ? PROC2_VIRTUALIZE_X2APIC : 0) | (registers ? PROC2_APIC_REGISTER_VIRTUALIZATION : 0) |
+            (delivery ? PROC2_VIRTUAL_INTERRUPT_DELIVERY : 0);
+        memset(ram + PAGE_MSR, ones ? 0xff : 0, PAGE_SIZE);
+        nested_merge_msr_bitmap(&vcpu);
+        for (u32 msr = 0; msr < 0x2000; msr++) {
+            bool is_x2apic = x2apic && msr >= 0x800 && msr <= 0x8ff, tpr = msr == 0x808;
+            bool read = is_x2apic && (registers || tpr);
+            bool write = is_x2apic && (tpr || (delivery && (msr == 0x80b || msr == 0x83f)));
+
+            assert_int_equal(merged_bit(msr, false), ones || !read);
+            assert_int_equal(merged_bit(msr, true), ones || !write);
+        }
+    }
+    VMCS(&nested.vmcs12.image, SECONDARY_CONTROLS) = ~0u;
+    memset(ram + PAGE_MSR, 0, PAGE_SIZE);
+    nested_merge_msr_bitmap(&vcpu);
+    controls(PROC_USE_MSR_BITMAPS);
+    nested_merge_msr_bitmap(&vcpu);
+    all_exit();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -273,6 +305,7 @@ int main(void)
         cmocka_unit_test_setup(test_merge, start),
         cmocka_unit_test_setup(test_merge_without_bitmap, start),
         cmocka_unit_test_setup(test_merge_x2apic, start),
+        cmocka_unit_test_setup(test_merge_x2apic_controls, start),
     };
 
     return cmocka_run_group_tests_name("nested_bitmaps", tests, NULL, NULL);

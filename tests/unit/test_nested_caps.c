@@ -40,12 +40,13 @@ static u64 high(u64 msr)
 }
 
 /* What is offered on a CPU that has everything, written down once more. */
-#define OFFERED_PIN \
-    (PIN_EXTERNAL_INTERRUPT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER)
+#define OFFERED_PIN                                                                               \
+    (PIN_EXTERNAL_INTERRUPT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER | \
+     PIN_POSTED_INTERRUPTS)
 #define OFFERED_PROC (0xfff99e8cu & ~BIT(26)) /* all but activate tertiary controls, and reserved bits */
-#define OFFERED_PROC2                                                                           \
-    (BITS(7, 0) | PROC2_ENABLE_VM_FUNCTIONS | PROC2_VMCS_SHADOWING | PROC2_PAUSE_LOOP_EXITING | \
-     PROC2_RDRAND_EXITING | PROC2_ENABLE_INVPCID | PROC2_RDSEED_EXITING | PROC2_ENABLE_PML |    \
+#define OFFERED_PROC2                                                                            \
+    (BITS(10, 0) | PROC2_ENABLE_VM_FUNCTIONS | PROC2_VMCS_SHADOWING | PROC2_PAUSE_LOOP_EXITING | \
+     PROC2_RDRAND_EXITING | PROC2_ENABLE_INVPCID | PROC2_RDSEED_EXITING | PROC2_ENABLE_PML |     \
      PROC2_ENABLE_XSAVES | PROC2_MODE_BASED_EXECUTE | PROC2_USE_TSC_SCALING)
 #define OFFERED_EXIT  (BIT(2) | BIT(9) | BIT(15) | BITS(22, 18))
 #define OFFERED_ENTRY (BIT(2) | BIT(9) | BIT(14) | BIT(15))
@@ -131,7 +132,8 @@ static void test_each_control_missing(void **state)
         size_t host, offered;
         u64 emulated;
     } words[] = {
-        {offsetof(struct vmx_caps, true_pin), offsetof(struct vmx_caps, pin), PIN_PREEMPTION_TIMER},
+        {offsetof(struct vmx_caps, true_pin), offsetof(struct vmx_caps, pin),
+         PIN_PREEMPTION_TIMER | PIN_POSTED_INTERRUPTS},
         {offsetof(struct vmx_caps, true_proc), offsetof(struct vmx_caps, proc), 0},
         {offsetof(struct vmx_caps, proc2), offsetof(struct vmx_caps, proc2),
          PROC2_ENABLE_PML | PROC2_VMCS_SHADOWING},
@@ -199,6 +201,9 @@ static void test_hide(void **state)
     hide(VX_TPR_SHADOW);
     assert_int_equal(high(caps.proc) & PROC_USE_TPR_SHADOW, 0);
     assert_int_equal(high(caps.proc2) & PROC2_VIRTUALIZE_X2APIC, 0);
+    assert_int_equal(
+        high(caps.proc2) & (PROC2_APIC_REGISTER_VIRTUALIZATION | PROC2_VIRTUAL_INTERRUPT_DELIVERY), 0);
+    assert_int_equal(high(caps.pin) & PIN_POSTED_INTERRUPTS, 0);
     assert_true(high(caps.proc2) & PROC2_VIRTUALIZE_APIC_ACCESSES);
     hide(VX_VMFUNC);
     assert_int_equal((high(caps.proc2) & PROC2_ENABLE_VM_FUNCTIONS) | caps.vmfunc, 0);
@@ -220,6 +225,13 @@ static void test_hide(void **state)
     hide(VX_PML);
     assert_int_equal(high(caps.proc2) & PROC2_ENABLE_PML, 0);
     assert_false(vmcs_field_exists(&caps, VI_GUEST_PML_INDEX) || vmcs_field_exists(&caps, VI_PML_ADDRESS));
+    hide(VX_VIRTUAL_INTERRUPT_DELIVERY);
+    assert_int_equal(high(caps.pin) & PIN_POSTED_INTERRUPTS, 0);
+    assert_true(high(caps.proc2) & PROC2_APIC_REGISTER_VIRTUALIZATION);
+    assert_false(vmcs_field_exists(&caps, VI_GUEST_INTERRUPT_STATUS));
+    hide(VX_POSTED_INTERRUPTS);
+    assert_int_equal(high(caps.pin) & PIN_POSTED_INTERRUPTS, 0);
+    assert_true(high(caps.proc2) & PROC2_VIRTUAL_INTERRUPT_DELIVERY);
     hide(VX_VIRTUAL_NMIS);
     assert_int_equal(high(caps.pin) & PIN_VIRTUAL_NMIS, 0);
     assert_int_equal(high(caps.proc) & PROC_NMI_WINDOW_EXITING, 0);

@@ -535,6 +535,14 @@ static void from_vmcs12(void **state)
         assert_int_equal(vmcs02[GUEST_INTERRUPTIBILITY_STATE], i < 2 ? 0 : 4);
         assert_int_equal(nested.quick, 0);
     }
+    start_quick();
+    L1_SAYS(GUEST_RIP) = 1;
+    L1_SAYS(GUEST_INTERRUPT_STATUS) = 5;
+    nested_quick_written(&nested, VI_GUEST_INTERRUPT_STATUS);
+    assert_true(nested_enter(&vcpu));
+    assert_int_equal(low.part, NO_PART);
+    assert_int_equal(vmcs02[GUEST_RIP], 0);
+    assert_int_equal(vmcs02[GUEST_INTERRUPT_STATUS], 5);
 }
 
 /* Bits 63:32 are for 64-bit mode, and there canonical; it is vmcs02 that says which mode L2 is in. */

@@ -277,18 +277,20 @@ static void written_by_an_exit(void **state)
 /* L1 reads through the shadow VMCS just what vmcs02 has as vmcs12 has it. */
 static void shadow_bitmaps(void **state)
 {
-    u32 readable = 0, writable = 0;
-
     (void)state;
-    start();
-    can_shadow(true);
-    for (u32 i = 0; i < 8 * PAGE_SIZE; i++) {
-        readable += !(read_bitmap[i / 8] >> i % 8 & 1);
-        writable += !(write_bitmap[i / 8] >> i % 8 & 1);
+    for (u32 delivery = 0; delivery < 2; delivery++) {
+        u32 readable = 0, writable = 0;
+
+        start();
+        can_shadow_with(true, delivery);
+        for (u32 i = 0; i < 8 * PAGE_SIZE; i++) {
+            readable += !(read_bitmap[i / 8] >> i % 8 & 1);
+            writable += !(write_bitmap[i / 8] >> i % 8 & 1);
+        }
+        /* Three of event injection, the PML index, and guest interrupt status. */
+        assert_int_equal(readable, ARRAY_SIZE(info_fields) + vmcs02_nr_same + 4 + delivery);
+        assert_int_equal(writable, NESTED_NR_QUICK - !delivery);
     }
-    /* Three of event injection, and the PML index. */
-    assert_int_equal(readable, ARRAY_SIZE(info_fields) + vmcs02_nr_same + 4);
-    assert_int_equal(writable, NESTED_NR_QUICK);
     leave();
     assert_true(vmcs01[SECONDARY_CONTROLS] & PROC2_VMCS_SHADOWING);
     assert_int_equal(vmcs01[VMCS_LINK_POINTER], pool_pa(region02));

@@ -13,6 +13,8 @@
 static struct nested_exit_info got;
 static u32 exits;
 static int controller, acks, armed; /* vector that the controller asks with, or -1 */
+static int behind;                  /* and the next, which is there when the first was posted */
+static u32 posted;
 static u64 armed_for;
 static bool disappears; /* the controller thinks better of it */
 static u32 resume_flag_for;
@@ -58,15 +60,23 @@ void vtimer_set(struct vtimer *t, u64 when)
     t->fire(t);
 }
 
-static u8 vtpr;
+static bool below_threshold;
+static int notification; /* vector; -1: no interrupts are posted */
 
-int guest_read(struct vm *of, gpa_t gpa, void *to, u64 n)
+bool nested_tpr_below_threshold(struct vcpu *v)
 {
-    assert_ptr_equal(of, &vm);
-    assert_int_equal(gpa, 0x5080);
-    assert_int_equal(n, 1);
-    memcpy(to, &vtpr, 1);
-    return OK;
+    assert_ptr_equal(v, &vcpu);
+    return below_threshold;
+}
+
+bool nested_posted_interrupt(struct vcpu *v, u32 vector)
+{
+    assert_int_equal(v->vm->dev_lock.next, v->vm->dev_lock.owner);
+    if ((int)vector != notification)
+        return false;
+    posted++;
+    controller = behind;
+    return true;
 }
 
 #include "vmm/nested/pending.c"
@@ -74,8 +84,10 @@ int guest_read(struct vm *of, gpa_t gpa, void *to, u64 n)
 static void start(void)
 {
     start_l2();
-    controller = -1;
+    controller = behind = notification = -1;
     acks = armed = 0;
+    posted = 0;
+    below_threshold = false;
     disappears = false;
     vmcs02[GUEST_CR0] = CR0_PE | (u64)CR0_PG;
     vmcs02[GUEST_RFLAGS] = RFLAGS_FIXED;
@@ -141,6 +153,11 @@ static void wait_mtf(void)
     nested.mtf = true;
 }
 
+static void wait_tpr(void)
+{
+    below_threshold = true;
+}
+
 static void wait_debug_intercepted(void)
 {
     L1_SAYS(EXCEPTION_BITMAP) |= BIT(VEC_DB);
@@ -187,6 +204,7 @@ static const struct {
     {wait_nmi_again, HELD, false},
     {wait_init, EXIT_REASON_INIT, true},
     {wait_mtf, EXIT_REASON_MONITOR_TRAP_FLAG, false},
+    {wait_tpr, EXIT_REASON_TPR_BELOW_THRESHOLD, false},
     {wait_debug_intercepted, EXIT_REASON_EXCEPTION_OR_NMI, false},
     {wait_debug, HELD, false},
     {wait_timer, EXIT_REASON_PREEMPTION_TIMER, false}, /* run.c sees to that end anyway */
@@ -205,6 +223,15 @@ static void nothing_is_no_exit(void **state)
     assert_int_equal(acks, 0);
 }
 
+/* L1 does something about what would else come again. */
+static void taken(u32 i)
+{
+    if (things[i].wait == wait_timer)
+        nested.timer_end = ~0ull;
+    if (things[i].wait == wait_tpr)
+        below_threshold = false;
+}
+
 static void each_alone(void **state)
 {
     (void)state;
@@ -215,8 +242,7 @@ static void each_alone(void **state)
         assert_false(nested.exit_soon);
         if (things[i].reason == HELD)
             continue;
-        /* It is taken. */
-        nested.timer_end = ~0ull;
+        taken(i);
         assert_int_equal(look(), -1);
     }
 }
@@ -262,8 +288,7 @@ static void the_second_follows(void **state)
             things[j].wait();
             things[i].wait();
             assert_int_equal(look(), things[i].reason);
-            if (things[i].wait == wait_timer)
-                nested.timer_end = ~0ull;
+            taken(i);
             assert_int_equal(look(), things[j].reason);
         }
     }
@@ -461,6 +486,43 @@ static void acknowledged_interrupt(void **state)
     }
 }
 
+/* Not its notification but what is behind that makes an exit; once: each new one comes with a kick. */
+static void posted_interrupts(void **state)
+{
+    static const struct {
+        int first, behind;
+        int reason;
+        u32 posted;
+    } rows[] = {
+        {0xf2, -1, -1, 1},
+        {0xf2, 0x31, EXIT_REASON_EXTERNAL_INTERRUPT, 1},
+        {0x31, 0xf2, EXIT_REASON_EXTERNAL_INTERRUPT, 0},
+        {0xf2, 0xf2, -1, 2},
+    };
+
+    (void)state;
+    for (u32 i = 0; i < ARRAY_SIZE(rows); i++) {
+        start();
+        wait_interrupt();
+        notification = 0xf2;
+        controller = rows[i].first;
+        behind = rows[i].behind;
+        assert_int_equal(look(), rows[i].reason);
+        assert_int_equal(posted, rows[i].posted);
+        if (rows[i].reason >= 0)
+            assert_int_equal(got.interruption_info, INTR_INFO(INTR_TYPE_EXTERNAL, 0x31));
+    }
+    /* Acknowledged while L1 ran. */
+    start();
+    wait_interrupt();
+    controller = -1;
+    notification = 0xf2;
+    events_acknowledge(&vcpu.events, 0xf2);
+    assert_int_equal(look(), -1);
+    assert_int_equal(posted, 1);
+    assert_int_equal(vcpu.events.interrupt_stage, EVENT_NONE);
+}
+
 /* --- halted --- */
 
 static void windows_of_a_halted_l2(void **state)
@@ -482,25 +544,6 @@ static void windows_of_a_halted_l2(void **state)
             wanted = EXIT_REASON_NMI_WINDOW;
         assert_int_equal(look(), wanted);
     }
-}
-
-static void tpr_threshold_of_a_halted_l2(void **state)
-{
-    (void)state;
-    for (u32 i = 0; i < 16; i++)
-        for (u32 threshold = 0; threshold < 16; threshold++) {
-            bool on = (i & 15) == 15;
-
-            start();
-            vcpu.activity = i & 1 ? VCPU_HALTED : VCPU_ACTIVE;
-            set(&L1_SAYS(PRIMARY_CONTROLS), PROC_USE_TPR_SHADOW, i & 2);
-            set(&L1_SAYS(PRIMARY_CONTROLS), PROC_ACTIVATE_SECONDARY, i & 4);
-            set(&L1_SAYS(SECONDARY_CONTROLS), PROC2_VIRTUALIZE_APIC_ACCESSES, i & 8);
-            L1_SAYS(VIRTUAL_APIC_ADDRESS) = 0x5000;
-            L1_SAYS(TPR_THRESHOLD) = threshold;
-            vtpr = 0x5f;
-            assert_int_equal(look(), on && threshold > 5 ? EXIT_REASON_TPR_BELOW_THRESHOLD : -1);
-        }
 }
 
 static void all_that_ends_a_halt(void **state)
@@ -573,8 +616,8 @@ int main(void)
         cmocka_unit_test(interrupts),
         cmocka_unit_test(interrupt_that_disappears),
         cmocka_unit_test(acknowledged_interrupt),
+        cmocka_unit_test(posted_interrupts),
         cmocka_unit_test(windows_of_a_halted_l2),
-        cmocka_unit_test(tpr_threshold_of_a_halted_l2),
         cmocka_unit_test(all_that_ends_a_halt),
         cmocka_unit_test(halt_ends_with_the_timer),
         cmocka_unit_test(waits_for_sipi),

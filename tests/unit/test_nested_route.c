@@ -109,6 +109,11 @@ bool nested_own_cr(struct vcpu *v)
     return resumes;
 }
 
+void nested_correct_vectoring(struct vcpu *v)
+{
+    assert_ptr_equal(v, &vcpu);
+}
+
 enum shadow_result shadow_ept_fill(struct vcpu *v, gpa_t gpa2, u64 q, gpa_t *gpa1, u64 *reflect)
 {
     assert_ptr_equal(v, &vcpu);
@@ -268,6 +273,8 @@ static const struct {
     {EXIT_REASON_PAUSE, NIDUSES, PROC, PROC_PAUSE_EXITING},
     {EXIT_REASON_TPR_BELOW_THRESHOLD, L1S, PROC, 0},
     {EXIT_REASON_APIC_ACCESS, L1S, PROC, 0},
+    {EXIT_REASON_VIRTUALIZED_EOI, L1S, PROC, 0},
+    {EXIT_REASON_APIC_WRITE, L1S, PROC, 0},
     {EXIT_REASON_GDTR_IDTR_ACCESS, L1S, PROC, 0},
     {EXIT_REASON_LDTR_TR_ACCESS, L1S, PROC, 0},
     {EXIT_REASON_RDRAND, L1S, PROC, 0},

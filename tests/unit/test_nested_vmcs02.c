@@ -210,7 +210,8 @@ static void secondary_controls(void **state)
     const u64 passed = PROC2_VIRTUALIZE_APIC_ACCESSES | PROC2_DESCRIPTOR_TABLE_EXITING |
                        PROC2_VIRTUALIZE_X2APIC | PROC2_WBINVD_EXITING | PROC2_PAUSE_LOOP_EXITING |
                        PROC2_RDRAND_EXITING | PROC2_RDSEED_EXITING | PROC2_ENABLE_VM_FUNCTIONS |
-                       PROC2_MODE_BASED_EXECUTE;
+                       PROC2_MODE_BASED_EXECUTE | PROC2_APIC_REGISTER_VIRTUALIZATION |
+                       PROC2_VIRTUAL_INTERRUPT_DELIVERY;
 
     (void)state;
     for (u32 active = 0; active < 2; active++)
@@ -704,6 +705,27 @@ static void saved_mode(void **state)
     assert_int_equal(L1_SAYS(ENTRY_CONTROLS), ENTRYCTL_DEFAULT1);
 }
 
+/* Where the CPU has virtual-interrupt delivery the field goes to and fro. */
+static void interrupt_status(void **state)
+{
+    (void)state;
+    for (u32 has = 0; has < 2; has++) {
+        start();
+        vmx_features.granted |= has ? BIT(VF_VIRTUAL_INTERRUPT_DELIVERY) : 0;
+        set(&vmx_caps.proc2, (u64)PROC2_VIRTUAL_INTERRUPT_DELIVERY << 32, has);
+        L1_SAYS(GUEST_INTERRUPT_STATUS) = 0x4131;
+        for (u32 i = 0; i < 4; i++)
+            nested.vmcs12.image.f[VI_EOI_EXIT_BITMAP_0 + i] = 0x1000 + i;
+        fill();
+        assert_int_equal(vmcs02[GUEST_INTERRUPT_STATUS], has ? 0x4131 : 0);
+        for (u32 i = 0; i < 4; i++)
+            assert_int_equal(vmcs02[EOI_EXIT_BITMAP_0 + 2 * i], has ? 0x1000 + i : 0);
+        vmcs02[GUEST_INTERRUPT_STATUS] = 0x3100;
+        vmcs02_save(&vcpu);
+        assert_int_equal(L1_SAYS(GUEST_INTERRUPT_STATUS), has ? 0x3100 : 0x4131);
+    }
+}
+
 static void pdpte_registers(void **state)
 {
     (void)state;
@@ -780,6 +802,7 @@ int main(void)
         cmocka_unit_test(registers_of_a_quick_entry),
         cmocka_unit_test(saved_registers),
         cmocka_unit_test(saved_mode),
+        cmocka_unit_test(interrupt_status),
         cmocka_unit_test(pdpte_registers),
         cmocka_unit_test(plain_state),
     };

@@ -36,6 +36,8 @@ void lapic_power_up(struct lapic *l);
 int lapic_pending(const struct lapic *l);
 /* The processor takes vector: IRR to ISR. */
 void lapic_ack(struct lapic *l, u8 vector);
+/* The end of the interrupt of highest priority that is in service; without the device lock. */
+void lapic_eoi(struct lapic *l);
 /* A fixed interrupt arrives; kicks the vCPU. Nothing happens while the APIC is disabled. */
 void lapic_post(struct lapic *l, u8 vector, bool level);
 /* Local interrupt pin 0 or 1 is signalled: what its LVT entry asks for (ExtINT aside) happens. */

@@ -62,7 +62,6 @@ static inline bool lapic_is_x2(const struct lapic *l)
 }
 
 u32 lapic_ppr(const struct lapic *l);
-void lapic_eoi(struct lapic *l);
 /* An I/O APIC's ExtINT arrives. */
 void lapic_request_extint(struct lapic *l);
 /* Remembers an error for ESR and raises the error interrupt. */

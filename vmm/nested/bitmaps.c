@@ -90,15 +90,28 @@ void nested_bitmaps_init(struct vm *vm)
 }
 
 /*
- * In x2APIC mode that the CPU virtualizes, L2's TPR is in the virtual-APIC page and not the VM's: the CPU
- * alone may serve it ('Virtualizing MSR-Based APIC Accesses').
+ * In x2APIC mode that the CPU virtualizes, these MSRs are in L2's virtual-APIC page and not the VM's: the CPU
+ * alone may serve them. SDM, 'Virtualizing MSR-Based APIC Accesses'. Writes that it virtualizes are all in
+ * the first word.
  */
-#define X2APIC_TPR_AT  (MSR_IA32_X2APIC_TPR / 64 * sizeof(u64))
-#define X2APIC_TPR_BIT BIT(MSR_IA32_X2APIC_TPR % 64)
+#define X2APIC_AT      (MSR_IA32_X2APIC_FIRST / 64 * sizeof(u64))
+#define X2APIC_WORDS   (0x100 / 64)
+#define X2APIC_ROWS    (2 * OR_WORDS_STEP) /* with that of writes, once more where one is missing */
+#define X2APIC_BIT(at) BIT(MSR_IA32_X2APIC_##at % 64)
 
-static const struct or_word tpr_words[] = {{X2APIC_TPR_AT, ~X2APIC_TPR_BIT},
-                                           {HALF_WRITE + X2APIC_TPR_AT, ~X2APIC_TPR_BIT},
-                                           {X2APIC_TPR_AT, ~X2APIC_TPR_BIT}};
+/* What L1's bitmap alone says of them: the bits that are 0. */
+static void x2apic_words(u64 secondary, struct or_word words[X2APIC_ROWS])
+{
+    bool on = secondary & PROC2_VIRTUALIZE_X2APIC, all = on && secondary & PROC2_APIC_REGISTER_VIRTUALIZATION,
+         delivery = on && secondary & PROC2_VIRTUAL_INTERRUPT_DELIVERY;
+    u64 tpr = on ? X2APIC_BIT(TPR) : 0,
+        writes = tpr | (delivery ? X2APIC_BIT(EOI) | X2APIC_BIT(SELF_IPI) : 0);
+
+    for (u32 i = 0; i < X2APIC_WORDS; i++)
+        words[i] = (struct or_word){X2APIC_AT + i * sizeof(u64), all ? 0 : ~(i ? 0 : tpr)};
+    for (u32 i = X2APIC_WORDS; i < X2APIC_ROWS; i++)
+        words[i] = (struct or_word){HALF_WRITE + X2APIC_AT, ~writes};
+}
 
 static void all_ones(struct vcpu *v, const struct or_word *words, u32 n)
 {
@@ -114,6 +127,14 @@ static void merge(struct vcpu *v, const struct or_word *words, u32 n, bool all)
         all_ones(v, words, n);
 }
 
+static void merge_x2apic(struct vcpu *v, bool all)
+{
+    struct or_word words[X2APIC_ROWS];
+
+    x2apic_words(VMCS(&v->nested->vmcs12.image, SECONDARY_CONTROLS), words);
+    merge(v, words, ARRAY_SIZE(words), all);
+}
+
 HOT void nested_merge_again(struct vcpu *v)
 {
     const struct vm *vm = v->vm;
@@ -127,11 +148,11 @@ HOT void nested_merge_again(struct vcpu *v)
 
 void nested_merge_msr_bitmap(struct vcpu *v)
 {
-    bool all = !has_primary(v, PROC_USE_MSR_BITMAPS), tpr = has_secondary(v, PROC2_VIRTUALIZE_X2APIC);
+    bool all = !has_primary(v, PROC_USE_MSR_BITMAPS), x2apic = has_secondary(v, PROC2_VIRTUALIZE_X2APIC);
 
-    v->nested->plain_bitmap = !all && !tpr;
+    v->nested->plain_bitmap = !all && !x2apic;
     merge(v, v->vm->msr_words, v->vm->nr_msr_words, all);
-    if (unlikely(tpr || v->nested->tpr_virtual))
-        merge(v, tpr_words, ARRAY_SIZE(tpr_words), all || !tpr);
-    v->nested->tpr_virtual = tpr;
+    if (unlikely(x2apic || v->nested->x2apic_virtual))
+        merge_x2apic(v, all || !x2apic);
+    v->nested->x2apic_virtual = x2apic;
 }

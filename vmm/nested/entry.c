@@ -193,12 +193,16 @@ static bool enter_whole(struct vcpu *v)
 /* --- a quick one --- */
 
 /* In struct nested.quick: what L1 has written of nested_quick[] by VMWRITEs that made exits. */
-#define WROTE_PLACE BIT(0) /* RIP or RSP */
-#define WROTE_EVENT BIT(1)
+#define WROTE_PLACE  BIT(0) /* RIP or RSP */
+#define WROTE_EVENT  BIT(1)
+#define WROTE_STATUS BIT(2) /* guest interrupt status, for which there is no check */
 
 void nested_quick_written(struct nested *n, u32 index)
 {
-    n->quick |= index == VI_GUEST_RIP || index == VI_GUEST_RSP ? WROTE_PLACE : WROTE_EVENT;
+    if (index == VI_GUEST_INTERRUPT_STATUS)
+        n->quick |= WROTE_STATUS;
+    else
+        n->quick |= index == VI_GUEST_RIP || index == VI_GUEST_RSP ? WROTE_PLACE : WROTE_EVENT;
 }
 
 /* L1 has written to vmcs02 itself. Which checks the changes need. */
@@ -229,6 +233,8 @@ static enum entry_part take_from_vmcs12(struct vcpu *v)
         vmwrite(GUEST_RIP, V12(v, GUEST_RIP));
         vmwrite(GUEST_RSP, V12(v, GUEST_RSP));
     }
+    if (wrote & WROTE_STATUS)
+        vmwrite(GUEST_INTERRUPT_STATUS, V12(v, GUEST_INTERRUPT_STATUS));
     if (!(wrote & WROTE_EVENT))
         return ENTRY_RIP;
     vmwrite(GUEST_RFLAGS, V12(v, GUEST_RFLAGS));

@@ -115,11 +115,11 @@ struct nested {
     struct vmcs_ref other;   /* vmcs01 while L2 runs, else vmcs02 */
     u32 *region02;           /* vmcs02's */
     paddr_t pa02;
-    bool vmcs02_made;  /* it has been set up once */
-    bool tpr_virtual;  /* its bits for L2's TPR are as vmcs12 had them */
-    bool plain_bitmap; /* vmcs12 has a bitmap, and L2's TPR is not in it */
-    void *msr_bitmap;  /* of vmcs02 */
-    u16 vpid12;        /* whose translations vmcs02's VPID holds */
+    bool vmcs02_made;    /* it has been set up once */
+    bool x2apic_virtual; /* its MSR bitmap's bits for L2's x2APIC are as vmcs12 had them */
+    bool plain_bitmap;   /* vmcs12 has a bitmap, and L2's x2APIC is not in it */
+    void *msr_bitmap;    /* of vmcs02 */
+    u16 vpid12;          /* whose translations vmcs02's VPID holds */
     union {
         struct {
             bool flush_vpid; /* they are to be dropped before the next entry */
@@ -164,8 +164,9 @@ void nested_slots_destroy(struct vcpu *v);
 
 /* --- sync.c: vmcs12 and vmcs02 --- */
 
-/* Fields that L1 writes on almost every entry: RIP, RSP, RFLAGS, interruptibility and event injection. */
-#define NESTED_NR_QUICK 7
+/* Fields that L1 writes on almost every entry: RIP, RSP, RFLAGS, interruptibility, event injection and, where
+ * the CPU has it, guest interrupt status. */
+#define NESTED_NR_QUICK 8
 extern const u16 nested_quick[NESTED_NR_QUICK]; /* enum vmcs_index */
 bool nested_is_quick(u32 index);
 /* Does an L1 of this CPU read vmcs02 as its shadow VMCS? */
@@ -295,6 +296,21 @@ void nested_before_entry(struct vcpu *v);
 /* With the device lock: L2 is halted, and must be woken when its preemption timer ends. */
 void nested_before_halt(struct vcpu *v);
 
+/* --- apicv.c: L2's virtual APIC, where the CPU does not see to it --- */
+
+/* SDM, 'VM Exits Induced by the TPR Threshold'. */
+bool nested_tpr_below_threshold(struct vcpu *v);
+/* L2 is halted. SDM, 'Virtual-Interrupt Delivery': is there one that ends it? */
+bool nested_virtual_interrupt(struct vcpu *v);
+/* After an EPT violation: the IDT-vectoring information of a virtual interrupt. */
+void nested_correct_vectoring(struct vcpu *v);
+
+/* --- posted.c: posted interrupts --- */
+
+/* An interrupt of L1's has been acknowledged while L2 runs. true: it was the notification of posted ones,
+ * and they are in L2's virtual APIC now. */
+bool nested_posted_interrupt(struct vcpu *v, u32 vector);
+
 /* --- cr.c: L2's accesses to control registers, for route.c --- */
 
 bool nested_wants_cr(struct vcpu *v);
@@ -309,8 +325,8 @@ bool nested_port_exits(struct vcpu *v, u16 port, u32 size);
 /* Once the VM has its own MSR bitmap. */
 void nested_bitmaps_init(struct vm *vm);
 /* Fills vmcs02's MSR bitmap, which begins with all ones: an access exits if L1's or the VM's own bitmap says
- * so. With 'virtualize x2APIC mode' in vmcs12 L1's alone speaks of the TPR: vmcs02 is to have the control
- * too. */
+ * so. With 'virtualize x2APIC mode' in vmcs12 L1's alone speaks of what the CPU then virtualizes: vmcs02 is
+ * to have its controls for that too. */
 void nested_merge_msr_bitmap(struct vcpu *v);
 /* The same, for a vmcs12 with the same controls: L1's bitmap may be another. */
 void nested_merge_again(struct vcpu *v);

@@ -84,7 +84,8 @@ static int acknowledge(struct vcpu *v)
     return vector;
 }
 
-/* 'Acknowledge interrupt on exit'; false: the controller has thought better of it. */
+/* 'Acknowledge interrupt on exit'; false: the controller has thought better of it, or it was a notification.
+ */
 static bool interrupt_exit(struct vcpu *v, struct nested_exit_info *x)
 {
     int vector;
@@ -93,8 +94,19 @@ static bool interrupt_exit(struct vcpu *v, struct nested_exit_info *x)
     if (!(V12(v, PRIMARY_EXIT_CONTROLS) & EXITCTL_ACK_INTERRUPT_ON_EXIT))
         return true;
     vector = acknowledge(v);
-    x->interruption_info = INTR_INFO(INTR_TYPE_EXTERNAL, (u32)vector & 0xff);
-    return vector >= 0;
+    if (vector < 0 || nested_posted_interrupt(v, (u32)vector))
+        return false;
+    x->interruption_info = INTR_INFO(INTR_TYPE_EXTERNAL, (u32)vector);
+    return true;
+}
+
+/* Another interrupt may wait behind a notification. If that is a new one, its kick brings us here again. */
+static bool exit_for_interrupt(struct vcpu *v, struct nested_exit_info *x)
+{
+    for (u32 i = 0; i < 2 && interrupt_waits(v); i++)
+        if (interrupt_exit(v, x))
+            return true;
+    return false;
 }
 
 /* With virtual NMIs it is NMIs of L1's making that bit 3 blocks. */
@@ -153,22 +165,6 @@ static bool exit_for_instruction(struct vcpu *v, struct nested_exit_info *x)
     return false;
 }
 
-#define VTPR 0x80
-
-/* SDM, 'VM Exits Induced by the TPR Threshold': right after an entry, also into HLT. While L2 is active the
- * CPU sees to it. */
-static bool tpr_below_threshold(struct vcpu *v)
-{
-    const u64 primary = PROC_USE_TPR_SHADOW | PROC_ACTIVATE_SECONDARY;
-    u8 vtpr;
-
-    if (likely(v->activity != VCPU_HALTED) || (V12(v, PRIMARY_CONTROLS) & primary) != primary ||
-        !(V12(v, SECONDARY_CONTROLS) & PROC2_VIRTUALIZE_APIC_ACCESSES))
-        return false;
-    return !guest_read(v->vm, V12(v, VIRTUAL_APIC_ADDRESS) + VTPR, &vtpr, sizeof(vtpr)) &&
-           V12(v, TPR_THRESHOLD) > vtpr >> 4;
-}
-
 /* Before debug traps: SDM, 'Monitor Trap Flag'. */
 static bool exit_before_traps(struct vcpu *v, struct nested_exit_info *x)
 {
@@ -178,7 +174,7 @@ static bool exit_before_traps(struct vcpu *v, struct nested_exit_info *x)
         return true;
     }
     x->reason = v->nested->mtf ? EXIT_REASON_MONITOR_TRAP_FLAG : EXIT_REASON_TPR_BELOW_THRESHOLD;
-    return v->nested->mtf || tpr_below_threshold(v);
+    return v->nested->mtf || nested_tpr_below_threshold(v);
 }
 
 static bool exit_after_traps(struct vcpu *v, struct nested_exit_info *x)
@@ -201,7 +197,7 @@ static bool exit_after_traps(struct vcpu *v, struct nested_exit_info *x)
         x->reason = EXIT_REASON_INTERRUPT_WINDOW;
         return true;
     }
-    return interrupt_waits(v) && interrupt_exit(v, x);
+    return exit_for_interrupt(v, x);
 }
 
 /* SDM, 'Activity State': wait-for-SIPI blocks all else. What a start-up IPI does to a CPU is L1's to do. */

@@ -87,6 +87,7 @@ static bool own_ept_violation(struct vcpu *v)
     u64 q = vmread(EXIT_QUALIFICATION), reflect = 0;
     gpa_t gpa2 = vmread(GUEST_PHYSICAL_ADDRESS), gpa1;
 
+    nested_correct_vectoring(v);
     if (!(secondary12(v) & PROC2_ENABLE_EPT))
         return exit_memory(v, gpa2);
     switch (shadow_ept_fill(v, gpa2, q, &gpa1, &reflect)) {
@@ -214,6 +215,7 @@ static const struct route routes[VMX_NR_EXIT_REASONS] = {
     [EXIT_REASON_PAUSE] = ASK(wants_pause),
     [EXIT_REASON_TPR_BELOW_THRESHOLD] = L1,
     [EXIT_REASON_APIC_ACCESS] = L1,
+    [EXIT_REASON_VIRTUALIZED_EOI] = L1,
     [EXIT_REASON_GDTR_IDTR_ACCESS] = L1,
     [EXIT_REASON_LDTR_TR_ACCESS] = L1,
     [EXIT_REASON_EPT_VIOLATION] = ASK_OWN(never, own_ept_violation),
@@ -224,6 +226,7 @@ static const struct route routes[VMX_NR_EXIT_REASONS] = {
     [EXIT_REASON_INVVPID] = L1,
     [EXIT_REASON_WBINVD] = ASK(wants_wbinvd),
     [EXIT_REASON_XSETBV] = L1,
+    [EXIT_REASON_APIC_WRITE] = L1,
     [EXIT_REASON_RDRAND] = L1,
     [EXIT_REASON_INVPCID] = L1,
     [EXIT_REASON_VMFUNC] = ASK_OWN(never, nested_vmfunc),

@@ -19,6 +19,7 @@ const u16 nested_quick[NESTED_NR_QUICK] = {
     VI_ENTRY_INTERRUPTION_INFO,
     VI_ENTRY_EXCEPTION_ERROR_CODE,
     VI_ENTRY_INSTRUCTION_LENGTH,
+    VI_GUEST_INTERRUPT_STATUS,
 };
 
 /* Exit information: the same in vmcs02 and vmcs12. */
@@ -38,6 +39,12 @@ static const u16 information[] = {
 bool nested_shadows;
 static u8 *read_bitmap, *write_bitmap; /* of VMREAD and VMWRITE: what is 1 makes an exit */
 static u8 *read_bitmap_no_pml;         /* for an L1 that has no PML index */
+
+/* The last of them exists with virtual-interrupt delivery only. */
+static u32 nr_quick(void)
+{
+    return NESTED_NR_QUICK - !vmx_has(&vmx_features, VF_VIRTUAL_INTERRUPT_DELIVERY);
+}
 
 bool nested_is_quick(u32 index)
 {
@@ -71,7 +78,7 @@ int nested_shadow_init(void)
         let_through(read_bitmap, information[i]);
     for (u32 i = 0; i < vmcs02_nr_same; i++)
         let_through(read_bitmap, vmcs02_same[i]);
-    for (u32 i = 0; i < NESTED_NR_QUICK; i++) {
+    for (u32 i = 0; i < nr_quick(); i++) {
         let_through(read_bitmap, nested_quick[i]);
         let_through(write_bitmap, nested_quick[i]);
     }
@@ -111,7 +118,7 @@ static void read_all(struct vcpu *v)
     vmcs02_save(v);
     read_fields(v, information, ARRAY_SIZE(information));
     if (v->nested->shadowing)
-        read_fields(v, nested_quick, NESTED_NR_QUICK);
+        read_fields(v, nested_quick, nr_quick());
 }
 
 void nested_sync(struct vcpu *v)
@@ -124,7 +131,7 @@ void nested_sync(struct vcpu *v)
     if (other)
         vmptrld(pool_pa(n->other.region));
     if (n->synced)
-        read_fields(v, nested_quick, NESTED_NR_QUICK);
+        read_fields(v, nested_quick, nr_quick());
     else
         read_all(v);
     n->synced = true;

@@ -45,9 +45,10 @@ const u32 vmcs02_nr_same = ARRAY_SIZE(vmcs02_same);
 
 /* Controls of L1's that mean the same in vmcs02, whatever Nidus wants. */
 static const u16 taken_over[] = {
-    VI_PAGE_FAULT_ERROR_MASK, VI_PAGE_FAULT_ERROR_MATCH, VI_CR3_TARGET_COUNT,
-    VI_CR3_TARGET_0,          VI_CR3_TARGET_1,           VI_CR3_TARGET_2,
-    VI_CR3_TARGET_3,          VI_TPR_THRESHOLD,          VI_TSC_MULTIPLIER,
+    VI_PAGE_FAULT_ERROR_MASK, VI_PAGE_FAULT_ERROR_MATCH, VI_CR3_TARGET_COUNT,  VI_CR3_TARGET_0,
+    VI_CR3_TARGET_1,          VI_CR3_TARGET_2,           VI_CR3_TARGET_3,      VI_TPR_THRESHOLD,
+    VI_TSC_MULTIPLIER,        VI_EOI_EXIT_BITMAP_0,      VI_EOI_EXIT_BITMAP_1, VI_EOI_EXIT_BITMAP_2,
+    VI_EOI_EXIT_BITMAP_3,
 };
 
 static void put(u32 index, u64 value)
@@ -98,7 +99,8 @@ static u64 secondary(struct vcpu *v)
     const u64 add = PROC2_VIRTUALIZE_APIC_ACCESSES | PROC2_DESCRIPTOR_TABLE_EXITING |
                     PROC2_VIRTUALIZE_X2APIC | PROC2_WBINVD_EXITING | PROC2_PAUSE_LOOP_EXITING |
                     PROC2_RDRAND_EXITING | PROC2_RDSEED_EXITING | PROC2_ENABLE_VM_FUNCTIONS |
-                    PROC2_MODE_BASED_EXECUTE;
+                    PROC2_MODE_BASED_EXECUTE | PROC2_APIC_REGISTER_VIRTUALIZATION |
+                    PROC2_VIRTUAL_INTERRUPT_DELIVERY;
     u64 own = vmcs_secondary_controls(v), l1 = secondary12(v);
 
     return (own & ~(both & ~l1)) | (l1 & add) | (scales_tsc(v) ? PROC2_USE_TSC_SCALING : 0);
@@ -316,6 +318,7 @@ static void fill_state(struct vcpu *v, const struct vmcs01_state *l1)
     vmcs02_set_cr4(v, V12(v, GUEST_CR4));
     vmwrite(GUEST_IA32_EFER, V12(v, GUEST_IA32_EFER));
     put(VI_GUEST_IA32_PAT, V12(v, GUEST_IA32_PAT));
+    put(VI_GUEST_INTERRUPT_STATUS, V12(v, GUEST_INTERRUPT_STATUS));
     vmwrite(GUEST_DR7, V12(v, GUEST_DR7));
     vmwrite(GUEST_IA32_DEBUGCTL, V12(v, GUEST_IA32_DEBUGCTL));
     vmwrite(ENTRY_CONTROLS, (vmx_features.word[VMX_WORD_ENTRY] & ~(u64)ENTRYCTL_IA32E_MODE_GUEST) |
@@ -377,6 +380,8 @@ void vmcs02_save(struct vcpu *v)
         VMCS(image, GUEST_DR7) = vmread(GUEST_DR7);
         VMCS(image, GUEST_IA32_DEBUGCTL) = vmread(GUEST_IA32_DEBUGCTL);
     }
+    if (vmx_has(&vmx_features, VF_VIRTUAL_INTERRUPT_DELIVERY))
+        VMCS(image, GUEST_INTERRUPT_STATUS) = vmread(GUEST_INTERRUPT_STATUS);
     if (pae_paging(v) && secondary12(v) & PROC2_ENABLE_EPT)
         for (u32 i = 0; i < 4; i++)
             image->f[VI_GUEST_PDPTE0 + i] = vmread(GUEST_PDPTE0 + 2 * i);
