@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+/* Events that VM entry injects, and events whose delivery exits: IDT-vectoring information. */
+#include "guest/common/paging.h"
+#include "guest/common/segments.h"
+#include "guest/l1/l1.h"
+#include "lib/string.h"
+
+#define INFO(type, v) INTR_INFO(INTR_TYPE_##type, v)
+#define ERROR         INTR_INFO_DELIVER_ERROR
+#define UNMAPPED      GiB(511)
+#define STACK         (TEST_PAGES + 0x800) /* of L2, in the tests' page */
+#define VECTOR        0x41
+#define QUAL_RWX(q)   ((q)&7)
+
+struct frame { /* what delivery pushes in 64-bit mode, besides an error code */
+    u64 rip, cs, rflags, rsp, ss;
+};
+
+L2_CODE(code_none, "nop\nnop\nnop");
+L2_CODE(code_undefined, "ud2");
+L2_CODE(code_int41, "int $0x41");
+L2_CODE(code_fault, "movq (%rbx), %rax");
+
+static const struct injection {
+    const char *what;
+    u32 info, error, length; /* length: how far behind RIP the pushed one is */
+} injections[] = {
+    {"external interrupt", INFO(EXTERNAL, VECTOR), 0, 0},
+    {"NMI", INFO(NMI, X_NMI), 0, 0},
+    {"#UD", INFO(HARDWARE_EXCEPTION, X_UD), 0, 0},
+    {"#GP", INFO(HARDWARE_EXCEPTION, X_GP) | ERROR, 0x18, 0},
+    {"#PF", INFO(HARDWARE_EXCEPTION, X_PF) | ERROR, 2, 0},
+    {"#DF", INFO(HARDWARE_EXCEPTION, X_DF) | ERROR, 0, 0},
+    {"INT n", INFO(SOFTWARE_INTERRUPT, VECTOR), 0, 2},
+    {"INT3", INFO(SOFTWARE_EXCEPTION, X_BP), 0, 1},
+    {"INTO", INFO(SOFTWARE_EXCEPTION, X_OF), 0, 1},
+    {"INT1", INFO(PRIVILEGED_SOFTWARE_EXCEPTION, X_DB), 0, 1},
+};
+
+static void inject(const struct injection *i)
+{
+    vmwrite(ENTRY_INTERRUPTION_INFO, i->info);
+    vmwrite(ENTRY_EXCEPTION_ERROR_CODE, i->error);
+    vmwrite(ENTRY_INSTRUCTION_LENGTH, i->length);
+}
+
+static void new_with_stack(const u8 *code)
+{
+    l2_new(code);
+    memset((void *)TEST_PAGES, 0, PAGE_SIZE);
+    vmwrite(GUEST_RSP, STACK);
+    vmset(GUEST_RFLAGS, RFLAGS_IF);
+}
+
+static void check_frame(const struct injection *i, const u8 *code)
+{
+    u64 *at = (u64 *)vmread(GUEST_RSP);
+    struct frame *f;
+
+    if (i->info & ERROR)
+        expect_equal(*at++, i->error, i->what);
+    f = (struct frame *)at;
+    expect_equal(f->rip, (u64)code + i->length, i->what);
+    expect_equal(f->cs, SEL_CODE64, i->what);
+    expect_equal(f->rflags & ~BIT(16), RFLAGS_IF | 2, i->what);
+    expect_equal(f->rsp, STACK, i->what);
+    expect_equal(f->ss, SEL_DATA, i->what);
+    expect_equal((u64)f + sizeof(*f), STACK, i->what);
+    expect_equal(vmread(GUEST_RFLAGS) & RFLAGS_IF, 0, i->what);
+}
+
+static void test_each(void)
+{
+    for (u32 k = 0; k < ARRAY_SIZE(injections); k++) {
+        const struct injection *i = &injections[k];
+
+        new_with_stack(code_none);
+        inject(i);
+        vmwrite(EXCEPTION_BITMAP, ~0u); /* what is injected does not exit */
+        l2_expect_vector((int)INTR_INFO_VECTOR(i->info), i->what);
+        expect_equal(vmread(ENTRY_INTERRUPTION_INFO), i->info & ~(u32)INTR_INFO_VALID, i->what);
+        check_frame(i, code_none);
+    }
+}
+
+/* The stack is not in the EPT: delivery exits, with the event as it was injected; injected again it arrives.
+ */
+static void test_vectoring_ept(void)
+{
+    if (!l2_has_ept()) {
+        test_skip("no EPT");
+        return;
+    }
+    for (u32 k = 0; k < ARRAY_SIZE(injections); k++) {
+        const struct injection *i = &injections[k];
+
+        new_with_stack(code_none);
+        inject(i);
+        *ept_entry(1) = 0;
+        ept_flush();
+        l2_expect(EXIT_REASON_EPT_VIOLATION, i->what);
+        expect_equal(vmread(IDT_VECTORING_INFO), i->info, i->what);
+        if (i->info & ERROR)
+            expect_equal(vmread(IDT_VECTORING_ERROR_CODE), i->error, i->what);
+        if (i->length)
+            expect_equal(vmread(EXIT_INSTRUCTION_LENGTH), i->length, i->what);
+        expect(vmread(GUEST_PHYSICAL_ADDRESS) >= STACK - 64 && vmread(GUEST_PHYSICAL_ADDRESS) < STACK,
+               "%s: at 0x%llx", i->what, (ull)vmread(GUEST_PHYSICAL_ADDRESS));
+        expect_equal(vmread(GUEST_RIP), (u64)code_none, i->what);
+        expect_equal(vmread(GUEST_RSP), STACK, i->what);
+        expect_equal(vmread(EXIT_INTERRUPTION_INFO) & INTR_INFO_VALID, 0, i->what);
+        *ept_entry(1) = TEST_PAGES | EPT_RWX | EPT_WB;
+        ept_flush();
+        inject(i);
+        l2_expect_vector((int)INTR_INFO_VECTOR(i->info), i->what);
+        check_frame(i, code_none);
+    }
+}
+
+/* The same of what L2 does itself. */
+static void test_vectoring_own(void)
+{
+    static const struct {
+        const char *what;
+        const u8 *code;
+        u32 info, length;
+    } cases[] = {
+        {"#UD", code_undefined, INFO(HARDWARE_EXCEPTION, X_UD), 0},
+        {"INT 41H", code_int41, INFO(SOFTWARE_INTERRUPT, VECTOR), 2},
+        {"#PF", code_fault, INFO(HARDWARE_EXCEPTION, X_PF) | ERROR, 0},
+    };
+
+    if (!l2_has_ept()) {
+        test_skip("no EPT");
+        return;
+    }
+    for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+        new_with_stack(cases[i].code);
+        l2.gpr[REG_RBX] = UNMAPPED;
+        *ept_entry(1) = 0;
+        ept_flush();
+        l2_expect(EXIT_REASON_EPT_VIOLATION, cases[i].what);
+        expect_equal(vmread(IDT_VECTORING_INFO), cases[i].info, cases[i].what);
+        expect_equal(vmread(GUEST_RIP), (u64)cases[i].code, cases[i].what);
+        if (cases[i].length)
+            expect_equal(vmread(EXIT_INSTRUCTION_LENGTH), cases[i].length, cases[i].what);
+        if (INTR_INFO_VECTOR(cases[i].info) == X_PF)
+            expect_equal(read_cr2(), UNMAPPED, "CR2");
+    }
+}
+
+/* L2's stack is not mapped: the #PF of a delivery exits by the exception bitmap, or becomes a double fault.
+ */
+static void test_vectoring_exception(void)
+{
+    new_with_stack(code_undefined);
+    vmwrite(GUEST_RSP, UNMAPPED + 64);
+    vmwrite(EXCEPTION_BITMAP, BIT(X_PF));
+    l2_expect(EXIT_REASON_EXCEPTION_OR_NMI, "#PF of a delivery");
+    expect_equal(vmread(EXIT_INTERRUPTION_INFO), INFO(HARDWARE_EXCEPTION, X_PF) | ERROR, "#PF of a delivery");
+    expect_equal(vmread(IDT_VECTORING_INFO), INFO(HARDWARE_EXCEPTION, X_UD), "#UD that was delivered");
+    new_with_stack(code_fault);
+    l2.gpr[REG_RBX] = UNMAPPED;
+    vmwrite(GUEST_RSP, UNMAPPED + 64);
+    vmwrite(EXCEPTION_BITMAP, BIT(X_DF));
+    l2_expect(EXIT_REASON_EXCEPTION_OR_NMI, "double fault");
+    expect_equal(vmread(EXIT_INTERRUPTION_INFO), INFO(HARDWARE_EXCEPTION, X_DF) | ERROR, "double fault");
+    new_with_stack(code_fault);
+    l2.gpr[REG_RBX] = UNMAPPED;
+    vmwrite(GUEST_RSP, UNMAPPED + 64);
+    l2_expect(EXIT_REASON_TRIPLE_FAULT, "no stack for the double fault either");
+}
+
+/* A virtual interrupt in the shadow that it may not have is refused; in that of an injected exception it
+ * waits. */
+static void test_pending_window(void)
+{
+    new_with_stack(code_none);
+    if (!need(VMX_WORD_PROC, PROC_INTERRUPT_WINDOW_EXITING))
+        return;
+    vmwrite(ENTRY_INTERRUPTION_INFO, INFO(HARDWARE_EXCEPTION, X_UD));
+    l2_expect_vector(X_UD, "the handler has its IF off");
+    l2_skip();
+    l2_expect(EXIT_REASON_INTERRUPT_WINDOW, "IRET opens the window");
+    expect_equal(vmread(GUEST_RIP), (u64)code_none, "behind IRET");
+}
+
+const struct test injection_tests[] = {
+    {"inject-each", test_each},
+    {"inject-window", test_pending_window},
+    {"vectoring-ept", test_vectoring_ept},
+    {"vectoring-own", test_vectoring_own},
+    {"vectoring-exception", test_vectoring_exception},
+    {NULL, NULL},
+};

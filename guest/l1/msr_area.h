@@ -1,0 +1,15 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef GUEST_L1_MSR_AREA_H
+#define GUEST_L1_MSR_AREA_H
+
+#include "lib/types.h"
+
+#define MSR_KERNEL_GS_BASE 0xc0000102u
+
+/* SDM, 'Format of an MSR Entry'. */
+struct msr_entry {
+    u32 index, reserved;
+    u64 value;
+};
+
+#endif
