@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* I/O instructions and RDMSR and WRMSR, with and without bitmaps. */
+#include "guest/common/paging.h"
 #include "guest/l1/l1.h"
 #include "guest/l1/msr_area.h"
 #include "lib/string.h"
@@ -17,6 +18,10 @@
 #define READ_HIGH     1024
 #define WRITE_LOW     2048
 #define WRITE_HIGH    3072
+#define NOWHERE       GiB(3) /* neither RAM nor a device */
+#define LAST          511ull /* entry of the PML4 */
+
+extern u64 boot_pml4[512];
 
 L2_CODE(out_imm, "outb %al, $0x80");
 L2_CODE(out_dx, "outb %al, %dx");
@@ -89,6 +94,23 @@ static void test_io_bitmaps(void)
         set_port(cases[i].in_bitmap);
         check_io(cases[i].what, cases[i].code, cases[i].port, cases[i].exits, cases[i].qualification);
     }
+}
+
+/* L2's tables for what it outputs are where no memory is, and reads are all ones: reserved bits. A hypervisor
+ * below that cannot walk them may let L2 shut down. */
+static void test_io_nowhere(void)
+{
+    u32 reason;
+
+    boot_pml4[LAST] = NOWHERE | PTE_P | PTE_W | PTE_U;
+    l2_new(out_string);
+    l2.gpr[REG_RDX] = 0x80;
+    l2.gpr[REG_RCX] = 2;
+    l2.gpr[REG_RSI] = BITS(63, 48) | LAST << 39;
+    reason = l2_run();
+    boot_pml4[LAST] = 0;
+    expect((reason == EXIT_REASON_VMCALL && l2_vector() == X_PF) || reason == EXIT_REASON_TRIPLE_FAULT,
+           "exit %u, vector %d", reason, l2_vector());
 }
 
 static void test_io_unconditional(void)
@@ -174,9 +196,7 @@ static void test_msr_direct(void)
 }
 
 const struct test bitmap_tests[] = {
-    {"exit-io-bitmaps", test_io_bitmaps},
-    {"exit-io-unconditional", test_io_unconditional},
-    {"exit-msr-bitmap", test_msr_bitmap},
-    {"exit-msr-direct", test_msr_direct},
-    {NULL, NULL},
+    {"exit-io-bitmaps", test_io_bitmaps}, {"exit-io-unconditional", test_io_unconditional},
+    {"exit-io-nowhere", test_io_nowhere}, {"exit-msr-bitmap", test_msr_bitmap},
+    {"exit-msr-direct", test_msr_direct}, {NULL, NULL},
 };
