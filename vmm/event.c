@@ -176,6 +176,8 @@ static void commit(struct vcpu *v, enum event_kind kind, const struct events_cpu
         commit_exception(v, kind, cpu, &entry);
     else
         events_commit(&v->events, kind, cpu, NULL, &entry);
+    if (in_l2(v))
+        nested_before_injection(v);
     enter_with(&entry);
     store_pending_debug(v, before);
 }

@@ -182,10 +182,38 @@ static void test_interrupt(void)
     pending_interrupt(RFLAGS_IF);
 }
 
+/* In the shadow of STI or MOV SS it waits for the end of one instruction, whatever RFLAGS.IF is. */
+static void interrupt_in_shadow(u32 shadow, u64 rflags)
+{
+    interrupts_on();
+    l2_new(code_nop);
+    if (!need(VMX_WORD_PIN, PIN_EXTERNAL_INTERRUPT_EXITING))
+        return;
+    vmset(GUEST_RFLAGS, rflags);
+    vmwrite(GUEST_INTERRUPTIBILITY_STATE, shadow);
+    send_self(VECTOR);
+    l2_expect(EXIT_REASON_EXTERNAL_INTERRUPT, "interrupt in a shadow");
+    expect_equal(vmread(GUEST_RIP), (u64)code_nop + 1, "RIP");
+    expect_equal(vmread(GUEST_INTERRUPTIBILITY_STATE), 0, "shadow");
+    irq_enable();
+    cpu_pause();
+    irq_disable();
+    expect_equal(taken, 1, "interrupts that L1 takes");
+    l2_expect(EXIT_REASON_VMCALL, "afterwards");
+}
+
+static void test_interrupt_shadow(void)
+{
+    interrupt_in_shadow(INTERRUPTIBILITY_STI, RFLAGS_IF);
+    interrupt_in_shadow(INTERRUPTIBILITY_MOV_SS, RFLAGS_IF);
+}
+
 static void test_interrupt_if_off(void)
 {
-    if (!lab_lacks("Bochs 3.0 does not leave a guest whose IF is 0"))
-        pending_interrupt(0);
+    if (lab_lacks("Bochs 3.0 does not leave a guest whose IF is 0"))
+        return;
+    pending_interrupt(0);
+    interrupt_in_shadow(INTERRUPTIBILITY_MOV_SS, 0);
 }
 
 /* Without the control it is L2's, once its IF is on. */
@@ -289,6 +317,33 @@ static void test_nmi(void)
         unblock_nmis();
         vmwrite(GUEST_RIP, (u64)code_nop);
         l2_expect(EXIT_REASON_VMCALL, "afterwards");
+        expect_equal(nmis, 0, "NMIs that L1 took");
+    }
+    trap_hook = NULL;
+}
+
+/* After an exit by an NMI L1 has them blocked; a second one comes with the next entry, which unblocks them,
+ * but not in the shadow of MOV SS. */
+static void test_nmi_shadow(void)
+{
+    static const u32 shadows[] = {0, INTERRUPTIBILITY_MOV_SS};
+
+    trap_hook = count_nmi;
+    nmis = 0;
+    for (u32 i = 0; i < ARRAY_SIZE(shadows); i++) {
+        new_self_nmi();
+        if (!need(VMX_WORD_PIN, PIN_NMI_EXITING))
+            break;
+        l2_expect(EXIT_REASON_EXCEPTION_OR_NMI, "first");
+        send_self(ICR_NMI);
+        expect_equal(nmis, 0, "NMIs that L1 took");
+        vmwrite(GUEST_RIP, (u64)code_nop);
+        vmwrite(GUEST_INTERRUPTIBILITY_STATE, shadows[i]);
+        l2_expect(EXIT_REASON_EXCEPTION_OR_NMI, "second");
+        expect_equal(vmread(EXIT_INTERRUPTION_INFO), INFO(NMI, X_NMI), "second");
+        expect_equal(vmread(GUEST_RIP), (u64)code_nop + !!shadows[i], "RIP of the second");
+        l2_expect(EXIT_REASON_VMCALL, "afterwards");
+        unblock_nmis();
         expect_equal(nmis, 0, "NMIs that L1 took");
     }
     trap_hook = NULL;
@@ -444,10 +499,12 @@ const struct test event_tests[] = {
     {"event-debug", test_debug_exception},
     {"event-triple-fault", test_triple_fault},
     {"event-interrupt", test_interrupt},
+    {"event-interrupt-shadow", test_interrupt_shadow},
     {"event-interrupt-if-off", test_interrupt_if_off},
     {"event-interrupt-direct", test_interrupt_direct},
     {"event-interrupt-window", test_interrupt_window},
     {"event-nmi", test_nmi},
+    {"event-nmi-shadow", test_nmi_shadow},
     {"event-nmi-window", test_nmi_window},
     {"event-preemption-timer", test_preemption_timer},
     {"event-monitor-trap", test_monitor_trap},

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Instructions that exit: always, or by a control; what the exit says of them, and that L2 goes on behind
  * them. */
+#include "guest/common/paging.h"
 #include "guest/l1/l1.h"
 #include "lib/string.h"
 
@@ -11,6 +12,7 @@
 #define REG2(n)          IDENTITY(n)
 #define REG2_BITS        IDENTITY(15)
 #define DISP             0x48 /* displacement in the snippets */
+#define AR_DPL3          0x60
 
 struct insn {
     const char *what;
@@ -242,6 +244,33 @@ static void test_xsetbv(void)
     l2_expect_vector(X_UD, "XSETBV without CR4.OSXSAVE");
 }
 
+/* Its CPL is checked before it exits. */
+static void test_xsetbv_user(void)
+{
+    u64 at;
+
+    if (!(cpuid(1, 0).ecx & BIT(26))) {
+        test_skip("no XSAVE");
+        return;
+    }
+    if (lab_lacks("Bochs 3.0 exits before it checks the CPL"))
+        return;
+    l2_new(code_xsetbv);
+    at = (u64)window_map(0, (u64)code_xsetbv, PTE_P | PTE_U);
+    vmwrite(GUEST_RIP, at);
+    vmset(GUEST_CR4, CR4_OSXSAVE);
+    vmset(GUEST_CS_SELECTOR, 3);
+    vmset(GUEST_SS_SELECTOR, 3);
+    vmset(GUEST_CS_ACCESS_RIGHTS, AR_DPL3);
+    vmset(GUEST_SS_ACCESS_RIGHTS, AR_DPL3);
+    vmwrite(EXCEPTION_BITMAP, BIT(X_GP));
+    l2_expect(EXIT_REASON_EXCEPTION_OR_NMI, "XSETBV of ring 3");
+    expect_equal(vmread(EXIT_INTERRUPTION_INFO),
+                 INTR_INFO(INTR_TYPE_HARDWARE_EXCEPTION, X_GP) | INTR_INFO_DELIVER_ERROR, "XSETBV of ring 3");
+    expect_equal(vmread(EXIT_INTERRUPTION_ERROR_CODE), 0, "error code");
+    expect_equal(vmread(GUEST_RIP), at, "RIP");
+}
+
 L2_CODE(code_tsc, "rdtsc");
 L2_CODE(code_tscp, "rdtscp");
 
@@ -296,6 +325,7 @@ const struct test exit_tests[] = {
     {"exit-monitor", test_monitor},
     {"exit-disabled", test_disabled},
     {"exit-xsetbv", test_xsetbv},
+    {"exit-xsetbv-user", test_xsetbv_user},
     {"exit-tables", test_tables},
     {"exit-vmx", test_vmx},
     {"exit-dr", test_debug_registers},

@@ -14,6 +14,7 @@
 #define INTERRUPT          INTR_INFO(INTR_TYPE_EXTERNAL, 0x40)
 #define NMI                INTR_INFO(INTR_TYPE_NMI, X_NMI)
 #define BLOCKED(by)        PUT(GUEST_INTERRUPTIBILITY_STATE, INTERRUPTIBILITY_##by)
+#define DEBUGCTL_BTF       BIT(1)
 #define GUEST_STATE        (ENTRY_FAILURE | EXIT_REASON_ENTRY_FAILURE_GUEST_STATE)
 
 static void test_registers(void)
@@ -151,6 +152,15 @@ static void test_pending_step(void)
          true,
          {BLOCKED(MOV_SS), PUT(GUEST_PENDING_DEBUG_EXCEPTIONS, PENDING_DEBUG_BS)},
          0},
+        {"pending single step in a shadow with TF and BTF",
+         CAN(ENTRY, ENTRYCTL_LOAD_DEBUG_CONTROLS),
+         {BLOCKED(MOV_SS), SET(GUEST_RFLAGS, RFLAGS_TF),
+          PUT(GUEST_PENDING_DEBUG_EXCEPTIONS, PENDING_DEBUG_BS), PUT(GUEST_IA32_DEBUGCTL, DEBUGCTL_BTF)},
+         0},
+        {"no pending single step, halted, with TF",
+         caps.misc & VMX_MISC_ACTIVITY_HLT,
+         {PUT(GUEST_ACTIVITY_STATE, ACTIVITY_HLT), SET(GUEST_RFLAGS, RFLAGS_TF)},
+         0},
     };
 
     if (!lab_lacks("Bochs 3.0 does not look at the pending single step"))
@@ -232,6 +242,37 @@ static void test_msrs(void)
         load_bad_msr(cases[i].what, cases[i].bad);
 }
 
+/* Reason 34 comes when L2's EFER and PAT have been loaded: the exit loads L1's only where its controls say
+ * so.
+ */
+static void test_msrs_and_state(void)
+{
+    const u64 l2_pat = 0x0007040600070404ull;
+    u64 efer = rdmsr(MSR_EFER), pat = rdmsr(MSR_PAT);
+
+    for (u32 load = 0; load < 2; load++) {
+        struct msr_entry *area = (struct msr_entry *)TEST_PAGES;
+        u64 exit = load ? EXITCTL_LOAD_EFER | EXITCTL_LOAD_PAT : 0;
+
+        l2_new(l2_none);
+        if (!need(VMX_WORD_ENTRY, ENTRYCTL_LOAD_EFER | ENTRYCTL_LOAD_PAT) || !need(VMX_WORD_EXIT, exit))
+            return;
+        vmwrite(GUEST_IA32_EFER, efer ^ EFER_SCE);
+        vmwrite(GUEST_IA32_PAT, l2_pat);
+        vmwrite(HOST_IA32_EFER, efer);
+        vmwrite(HOST_IA32_PAT, pat);
+        area[0] = (struct msr_entry){MSR_FS_BASE, 0, 0};
+        vmwrite(ENTRY_MSR_LOAD_ADDR, (u64)area);
+        vmwrite(ENTRY_MSR_LOAD_COUNT, 1);
+        expect_equal(l2_run(), ENTRY_FAILURE | EXIT_REASON_ENTRY_FAILURE_MSR_LOADING, "bad MSR");
+        expect_equal(rdmsr(MSR_EFER), load ? efer : efer ^ EFER_SCE,
+                     load ? "EFER, loaded" : "EFER, not loaded");
+        expect_equal(rdmsr(MSR_PAT), load ? pat : l2_pat, load ? "PAT, loaded" : "PAT, not loaded");
+        wrmsr(MSR_EFER, efer);
+        wrmsr(MSR_PAT, pat);
+    }
+}
+
 static void test_unknown_msr(void)
 {
     if (!lab_lacks("Bochs 3.0 as it is configured ignores unknown MSRs"))
@@ -248,6 +289,7 @@ const struct test guest_state_tests[] = {
     {"guest-link", test_link_pointer},
     {"guest-pdptes", test_pdptes},
     {"guest-msrs", test_msrs},
+    {"guest-msrs-state", test_msrs_and_state},
     {"guest-msr-unknown", test_unknown_msr},
     {NULL, NULL},
 };

@@ -5,12 +5,13 @@
 #include "guest/l1/l1.h"
 #include "lib/string.h"
 
-#define INFO(type, v) INTR_INFO(INTR_TYPE_##type, v)
-#define ERROR         INTR_INFO_DELIVER_ERROR
-#define UNMAPPED      GiB(511)
-#define STACK         (TEST_PAGES + 0x800) /* of L2, in the tests' page */
-#define VECTOR        0x41
-#define QUAL_RWX(q)   ((q)&7)
+#define INFO(type, v)     INTR_INFO(INTR_TYPE_##type, v)
+#define ERROR             INTR_INFO_DELIVER_ERROR
+#define UNMAPPED          GiB(511)
+#define STACK             (TEST_PAGES + 0x800) /* of L2, in the tests' page */
+#define VECTOR            0x41
+#define NOWHERE           GiB(3) /* neither RAM nor a device */
+#define MSR_MTRR_DEF_TYPE 0x2ff
 
 struct frame { /* what delivery pushes in 64-bit mode, besides an error code */
     u64 rip, cs, rflags, rsp, ss;
@@ -80,6 +81,35 @@ static void test_each(void)
         l2_expect_vector((int)INTR_INFO_VECTOR(i->info), i->what);
         expect_equal(vmread(ENTRY_INTERRUPTION_INFO), i->info & ~(u32)INTR_INFO_VALID, i->what);
         check_frame(i, code_none);
+    }
+}
+
+L2_CODE(code_bad_mtrr, "wrmsr");
+
+/* An exception of L2's own leaves the fields for injection as L1 wrote them, also if a hypervisor below has
+ * raised it. */
+static void test_fields_kept(void)
+{
+    const struct {
+        u64 field, value;
+    } fields[] = {{ENTRY_INTERRUPTION_INFO, 0x30e},
+                  {ENTRY_EXCEPTION_ERROR_CODE, 0x1234},
+                  {ENTRY_INSTRUCTION_LENGTH, 7}};
+
+    for (u32 written = 0; written < 2; written++) {
+        new_with_stack(code_bad_mtrr);
+        if (written) { /* behind a first exit, when L1 may write them unseen */
+            vmwrite(GUEST_RIP, (u64)code_none);
+            l2_expect(EXIT_REASON_VMCALL, "first");
+            vmwrite(GUEST_RIP, (u64)code_bad_mtrr);
+        }
+        for (u32 i = 0; i < ARRAY_SIZE(fields); i++)
+            vmwrite(fields[i].field, fields[i].value);
+        l2.gpr[REG_RCX] = MSR_MTRR_DEF_TYPE;
+        l2.gpr[REG_RAX] = l2.gpr[REG_RDX] = ~0u;
+        l2_expect_vector(X_GP, "WRMSR of reserved bits");
+        for (u32 i = 0; i < ARRAY_SIZE(fields); i++)
+            expect_equal(vmread(fields[i].field), fields[i].value, "a field for injection");
     }
 }
 
@@ -171,6 +201,33 @@ static void test_vectoring_exception(void)
     l2_expect(EXIT_REASON_TRIPLE_FAULT, "no stack for the double fault either");
 }
 
+/* L2's stack is where no memory is: a CPU pushes into nothing. A hypervisor below that cannot do so may let
+ * L2 shut down, but not L1. */
+static void test_vectoring_nowhere(void)
+{
+    static const struct injection none = {"#UD of L2's own", 0, 0, 0}, own = {"INT 41H", 0, 0, 0};
+    const struct {
+        const struct injection *i;
+        const u8 *code;
+    } cases[] = {{&injections[0], code_none},
+                 {&injections[3], code_none},
+                 {&none, code_undefined},
+                 {&own, code_int41}};
+
+    for (u32 k = 0; k < ARRAY_SIZE(cases); k++) {
+        u32 reason;
+
+        new_with_stack(cases[k].code);
+        vmwrite(GUEST_RSP, (u64)window_map(0, NOWHERE + 0x800, PTE_P | PTE_W | PTE_U));
+        inject(cases[k].i);
+        reason = l2_run();
+        expect(reason == EXIT_REASON_VMCALL || reason == EXIT_REASON_TRIPLE_FAULT, "%s: exit %u",
+               cases[k].i->what, reason);
+        new_with_stack(code_none);
+        l2_expect(EXIT_REASON_VMCALL, "another L2 afterwards");
+    }
+}
+
 /* A virtual interrupt in the shadow that it may not have is refused; in that of an injected exception it
  * waits. */
 static void test_pending_window(void)
@@ -188,8 +245,10 @@ static void test_pending_window(void)
 const struct test injection_tests[] = {
     {"inject-each", test_each},
     {"inject-window", test_pending_window},
+    {"inject-fields", test_fields_kept},
     {"vectoring-ept", test_vectoring_ept},
     {"vectoring-own", test_vectoring_own},
     {"vectoring-exception", test_vectoring_exception},
+    {"vectoring-nowhere", test_vectoring_nowhere},
     {NULL, NULL},
 };

@@ -4,6 +4,7 @@
 
 #include "lib/types.h"
 
+#define MSR_PAT            0x277
 #define MSR_KERNEL_GS_BASE 0xc0000102u
 
 /* SDM, 'Format of an MSR Entry'. */

@@ -10,7 +10,6 @@
 #define MSR_LSTAR        0xc0000082u
 #define MSR_CSTAR        0xc0000083u
 #define MSR_FMASK        0xc0000084u
-#define MSR_PAT          0x277
 #define PAT_OF_L2        0x0007040600070404ull
 
 #define ENTRY_LIST ((struct msr_entry *)TEST_PAGES)

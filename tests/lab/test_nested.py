@@ -43,11 +43,11 @@ def check_tests(lines, least, skips):
 
 @pytest.mark.parametrize("model", MODELS)
 def test_l1(boot, model):
-    check_tests(under_nidus(boot, cpu=model).lines, 88, UNDER_NIDUS + (OLD_CPU if model != MODELS[0] else ()))
+    check_tests(under_nidus(boot, cpu=model).lines, 94, UNDER_NIDUS + (OLD_CPU if model != MODELS[0] else ()))
 
 
 def test_l1_without_ept(boot):
-    check_tests(under_nidus(boot, "ept=off").lines, 74, UNDER_NIDUS + NO_EPT)
+    check_tests(under_nidus(boot, "ept=off").lines, 81, UNDER_NIDUS + NO_EPT)
 
 
 def test_l1_beside_another(boot):
@@ -55,8 +55,8 @@ def test_l1_beside_another(boot):
     result = boot("".join(vm(name, "l1", memory="32M", nested="on", cmdline=f"skip=event-preemption {words}")
                           for name, words in (("one", ""), ("two", "ept=off"))))
     assert result.status == 0
-    check_tests(result.vm("one"), 87, UNDER_NIDUS)
-    check_tests(result.vm("two"), 73, UNDER_NIDUS + NO_EPT)
+    check_tests(result.vm("one"), 95, UNDER_NIDUS)
+    check_tests(result.vm("two"), 80, UNDER_NIDUS + NO_EPT)
 
 
 def test_l1_without_vmx(boot):
@@ -66,11 +66,11 @@ def test_l1_without_vmx(boot):
 
 
 def test_l1_on_the_bare_cpu(boot, images):
-    check_tests(bare(boot, images).lines, 82, ())
+    check_tests(bare(boot, images).lines, 88, ())
 
 
 def test_l1_without_ept_on_the_bare_cpu(boot, images):
-    check_tests(bare(boot, images, "ept=off").lines, 68, NO_EPT)
+    check_tests(bare(boot, images, "ept=off").lines, 74, NO_EPT)
 
 
 @pytest.mark.long(0.1)

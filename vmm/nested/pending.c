@@ -104,6 +104,17 @@ static bool nmi_waits(struct vcpu *v)
            (pin12(v, PIN_VIRTUAL_NMIS) || !(vmread(GUEST_INTERRUPTIBILITY_STATE) & INTERRUPTIBILITY_NMI));
 }
 
+/* SDM, 'Guest Non-Register State': the shadow of STI or MOV SS holds interrupts and NMIs back, whoever they
+ * are for, until the next instruction is done. */
+static bool held_back(void)
+{
+    if (likely(!(vmread(GUEST_INTERRUPTIBILITY_STATE) & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS))) ||
+        !vmx_has(&vmx_features, VF_MONITOR_TRAP_FLAG))
+        return false;
+    vmwrite(PRIMARY_CONTROLS, vmread(PRIMARY_CONTROLS) | PROC_MONITOR_TRAP_FLAG);
+    return true;
+}
+
 /* SDM, 'Other Causes of VM Exits': an open window ends a halt too. While L2 is active the CPU sees to it. */
 static bool window_open(struct vcpu *v, u64 control)
 {
@@ -192,6 +203,8 @@ static bool exit_after_traps(struct vcpu *v, struct nested_exit_info *x)
         return true;
     }
     if (nmi_waits(v)) {
+        if (held_back())
+            return false;
         v->events.nmi_pending--;
         x->reason = EXIT_REASON_EXCEPTION_OR_NMI;
         x->interruption_info = INTR_INFO(INTR_TYPE_NMI, VEC_NMI);
@@ -201,7 +214,7 @@ static bool exit_after_traps(struct vcpu *v, struct nested_exit_info *x)
         x->reason = EXIT_REASON_INTERRUPT_WINDOW;
         return true;
     }
-    return interrupt_waits(v) && interrupt_exit(v, x);
+    return interrupt_waits(v) && !held_back() && interrupt_exit(v, x);
 }
 
 static bool next_exit(struct vcpu *v, struct nested_exit_info *x)
