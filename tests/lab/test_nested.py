@@ -17,6 +17,8 @@ OLD_CPU = ("no XSAVE", "no CR3-target values", "no descriptor-table exiting", "n
            "no accessed and dirty flags", "no INVVPID", "no activity state HLT, or no preemption timer",
            "the CPU has not got the controls")
 ROUNDS = 1024
+# Two faults of the guest's state, one of them of the link pointer: which is met first is left open.
+EITHER_FIRST = {("40", "44"), ("44", "40")}
 FIGURES = {"l2_vmcall": 894, "l2_vmcall_16_more": 990, "l2_cpuid": 894}  # KVM: 16,807, 17,142, 16,796
 
 
@@ -92,7 +94,8 @@ def test_verdicts_are_those_of_the_cpu(boot, images, seed):
     ours, theirs = verdicts(under_nidus(boot, words)), verdicts(bare(boot, images, words))
     assert len(ours) == len(theirs) == ROUNDS
     assert {"00", "07", "08", "40"} <= set(ours.values())
-    assert {i: (ours[i], theirs[i]) for i in ours if ours[i] != theirs[i]} == {}
+    differ = {i: (ours[i], theirs[i]) for i in ours if ours[i] != theirs[i]}
+    assert {i: pair for i, pair in differ.items() if pair not in EITHER_FIRST} == {}
 
 
 def figures(result):
