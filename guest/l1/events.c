@@ -1,36 +1,25 @@
 /* SPDX-License-Identifier: MIT */
-/* Exits that no instruction asks for: exceptions, interrupts, NMIs, windows, timers, traps. */
+/* Exits that no instruction asks for: interrupts, NMIs, INIT, windows, timers, traps. */
 #include "guest/common/apic.h"
 #include "guest/common/segments.h"
 #include "guest/l1/l1.h"
-#include "lib/string.h"
 
 #define VECTOR        0x41
 #define ICR_NMI       0x400u
 #define INFO(type, v) INTR_INFO(INTR_TYPE_##type, v)
-#define UNMAPPED      GiB(511)
-#define DR6_BS        BIT(14)
 #define LONG_TIME     100000000 /* ticks of the preemption timer: never in these tests */
 
 L2_CODE(code_ud2, "ud2");
-L2_CODE(code_int3, "int3");
-L2_CODE(code_int, "int $0x40");
-L2_CODE(code_into_gp, "movl $0x12345678, %ecx\nmovq $0x800000000000, %rax\nmovq (%rax), %rax");
-L2_CODE(code_read, "movq (%rbx), %rax");
-L2_CODE(code_write, "movq %rax, (%rbx)");
-L2_CODE(code_step, "pushfq; orq $0x100, (%rsp); popfq\n nop\n step_end: nop");
 L2_CODE(code_nop, "nop\nnop\nnop");
 L2_CODE(code_sti, "sti\nnop\nnop");
 L2_CODE(code_mov_ss, "mov %ss, %eax\nmov %eax, %ss\nnop\nnop");
 L2_CODE(code_spin, "1: pause\njmp 1b");
-L2_CODE(code_self_nmi, "movl %edi, (%rsi)\n1: pause\njmp 1b");
-L2_CODE(code_self_nmi_msr, "wrmsr\n1: pause\njmp 1b");
+L2_CODE(code_self_ipi, "movl %edi, (%rsi)\n1: pause\njmp 1b");
+L2_CODE(code_self_ipi_msr, "wrmsr\n1: pause\njmp 1b");
 L2_CODE(
     code_iret,
     "mov %rsp, %rdx\npushq $0x10\npushq %rdx\npushq $2\npushq $8\nleaq 1f(%rip), %rdx\npushq %rdx\niretq\n"
     "1: nop\nnop");
-L2_CODE(code_triple, "lidt (%rbx)\nud2");
-extern u8 step_end[];
 
 static u32 taken;
 
@@ -39,101 +28,6 @@ static void on_interrupt(struct trap_frame *f)
     (void)f;
     taken++;
     apic_eoi();
-}
-
-/* --- exceptions --- */
-
-static void expect_exception(u32 info, u64 error, u64 qualification, const char *what)
-{
-    u64 rip = vmread(GUEST_RIP);
-
-    l2_expect(EXIT_REASON_EXCEPTION_OR_NMI, what);
-    expect_equal(vmread(EXIT_INTERRUPTION_INFO), info, what);
-    if (info & INTR_INFO_DELIVER_ERROR)
-        expect_equal(vmread(EXIT_INTERRUPTION_ERROR_CODE), error, what);
-    expect_equal(vmread(EXIT_QUALIFICATION), qualification, what);
-    if (INTR_INFO_VECTOR(info) == X_UD || INTR_INFO_VECTOR(info) == X_PF)
-        expect_equal(vmread(GUEST_RIP), rip, what);
-    expect_equal(vmread(IDT_VECTORING_INFO) & INTR_INFO_VALID, 0, what);
-}
-
-static void test_exception_bitmap(void)
-{
-    u64 cr2;
-
-    l2_new(code_ud2);
-    l2_expect_vector(X_UD, "#UD not in the bitmap");
-    l2_new(code_ud2);
-    vmwrite(EXCEPTION_BITMAP, BIT(X_UD));
-    expect_exception(INFO(HARDWARE_EXCEPTION, X_UD), 0, 0, "#UD");
-    l2_new(code_int3);
-    vmwrite(EXCEPTION_BITMAP, BIT(X_BP));
-    expect_exception(INFO(SOFTWARE_EXCEPTION, X_BP), 0, 0, "INT3");
-    expect_equal(vmread(EXIT_INSTRUCTION_LENGTH), 1, "INT3's length");
-    expect_equal(vmread(GUEST_RIP), (u64)code_int3, "INT3's RIP");
-    l2_new(code_into_gp);
-    vmwrite(EXCEPTION_BITMAP, BIT(X_GP));
-    expect_exception(INFO(HARDWARE_EXCEPTION, X_GP) | INTR_INFO_DELIVER_ERROR, 0, 0, "#GP");
-    l2_new(code_read);
-    l2.gpr[REG_RBX] = UNMAPPED;
-    vmwrite(EXCEPTION_BITMAP, BIT(X_PF));
-    cr2 = read_cr2();
-    expect_exception(INFO(HARDWARE_EXCEPTION, X_PF) | INTR_INFO_DELIVER_ERROR, 0, UNMAPPED, "#PF");
-    expect_equal(read_cr2(), cr2, "CR2 after an exit of #PF");
-    l2_new(code_int);
-    vmwrite(EXCEPTION_BITMAP, ~0u);
-    l2_expect_vector(0x40, "INT 40H with all exceptions in the bitmap");
-}
-
-/* SDM, 'Exception Bitmap': the bit counts where (error & mask) == match, its opposite elsewhere. */
-static void test_page_fault_mask(void)
-{
-    static const struct {
-        u32 bit, mask, match;
-        bool write, exits;
-    } cases[] = {
-        {1, 0, 0, false, true},  {1, 2, 2, false, false}, {1, 2, 2, true, true},  {1, 2, 0, true, false},
-        {0, 0, 0, false, false}, {0, 2, 2, false, true},  {0, 2, 2, true, false}, {0, 2, 0, true, true},
-        {1, 0, 1, true, false},  {0, 0, 1, true, true},   {1, 1, 0, false, true}, {1, 1, 1, false, false},
-    };
-
-    for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
-        u32 reason, wanted = cases[i].exits ? EXIT_REASON_EXCEPTION_OR_NMI : EXIT_REASON_VMCALL;
-
-        l2_new(cases[i].write ? code_write : code_read);
-        l2.gpr[REG_RBX] = UNMAPPED;
-        vmwrite(EXCEPTION_BITMAP, cases[i].bit << X_PF);
-        vmwrite(PAGE_FAULT_ERROR_MASK, cases[i].mask);
-        vmwrite(PAGE_FAULT_ERROR_MATCH, cases[i].match);
-        reason = l2_run();
-        expect(reason == wanted, "case %u: exit %u, not %u", i, reason, wanted);
-        if (!cases[i].exits)
-            expect_equal((u64)l2_vector(), X_PF, "L2's own #PF");
-    }
-}
-
-/* #DB of single steps: DR6's bits are the qualification, and DR6 is as it was. */
-static void test_debug_exception(void)
-{
-    u64 dr6 = 0xffff0ff0;
-
-    l2_new(code_step);
-    vmwrite(EXCEPTION_BITMAP, BIT(X_DB));
-    write_dr6(dr6);
-    expect_exception(INFO(HARDWARE_EXCEPTION, X_DB), 0, DR6_BS, "single step");
-    expect_equal(vmread(GUEST_RIP), (u64)step_end, "RIP");
-    expect_equal(read_dr6(), dr6, "DR6");
-}
-
-static void test_triple_fault(void)
-{
-    memset((void *)TEST_PAGES, 0, 16);
-    l2_new(code_triple);
-    l2.gpr[REG_RBX] = TEST_PAGES;
-    l2_expect(EXIT_REASON_TRIPLE_FAULT, "#UD without an IDT");
-    expect_equal(vmread(EXIT_QUALIFICATION), 0, "qualification");
-    l2_new(code_nop);
-    l2_expect(EXIT_REASON_VMCALL, "another L2 afterwards");
 }
 
 /* --- interrupts --- */
@@ -269,19 +163,19 @@ static void test_interrupt_window(void)
 
 /* --- NMIs --- */
 
-/* An L2 that sends itself an NMI by the local APIC, which is L1's. */
-static void new_self_nmi(void)
+/* An L2 that sends that to itself by the local APIC, which is L1's. */
+static void new_self_ipi(u32 kind)
 {
     interrupts_on();
     if (apic_mode() == APIC_X2) {
-        l2_new(code_self_nmi_msr);
+        l2_new(code_self_ipi_msr);
         l2.gpr[REG_RCX] = X2APIC_MSR(APIC_ICR);
         l2.gpr[REG_RDX] = apic_id();
-        l2.gpr[REG_RAX] = ICR_ASSERT | ICR_NMI;
+        l2.gpr[REG_RAX] = ICR_ASSERT | kind;
     } else {
         apic_write(APIC_ICR_HIGH, apic_id() << 24);
-        l2_new(code_self_nmi);
-        l2.gpr[REG_RDI] = ICR_ASSERT | ICR_NMI;
+        l2_new(code_self_ipi);
+        l2.gpr[REG_RDI] = ICR_ASSERT | kind;
         l2.gpr[REG_RSI] = APIC_MMIO + APIC_ICR;
     }
 }
@@ -306,10 +200,10 @@ static void test_nmi(void)
 {
     trap_hook = count_nmi;
     nmis = 0;
-    new_self_nmi();
+    new_self_ipi(ICR_NMI);
     l2_expect_vector(X_NMI, "L2's own NMI");
     expect_equal(vmread(GUEST_INTERRUPTIBILITY_STATE), INTERRUPTIBILITY_NMI, "blocking in its handler");
-    new_self_nmi();
+    new_self_ipi(ICR_NMI);
     if (need(VMX_WORD_PIN, PIN_NMI_EXITING)) {
         l2_expect(EXIT_REASON_EXCEPTION_OR_NMI, "NMI exiting");
         expect_equal(vmread(EXIT_INTERRUPTION_INFO), INFO(NMI, X_NMI), "interruption information");
@@ -331,7 +225,7 @@ static void test_nmi_shadow(void)
     trap_hook = count_nmi;
     nmis = 0;
     for (u32 i = 0; i < ARRAY_SIZE(shadows); i++) {
-        new_self_nmi();
+        new_self_ipi(ICR_NMI);
         if (!need(VMX_WORD_PIN, PIN_NMI_EXITING))
             break;
         l2_expect(EXIT_REASON_EXCEPTION_OR_NMI, "first");
@@ -376,6 +270,16 @@ static void test_nmi_window(void)
     need(VMX_WORD_PROC, PROC_NMI_WINDOW_EXITING);
     vmwrite(GUEST_INTERRUPTIBILITY_STATE, INTERRUPTIBILITY_NMI);
     l2_expect(EXIT_REASON_VMCALL, "blocked");
+}
+
+/* L2 sends an INIT to its own CPU, which is L1's. */
+static void test_init(void)
+{
+    new_self_ipi(ICR_INIT);
+    l2_expect(EXIT_REASON_INIT, "INIT");
+    expect_equal(vmread(EXIT_QUALIFICATION), 0, "INIT");
+    vmwrite(GUEST_RIP, (u64)code_nop);
+    l2_expect(EXIT_REASON_VMCALL, "afterwards");
 }
 
 /* --- timers and traps --- */
@@ -494,10 +398,6 @@ static void test_halted_timer(void)
 }
 
 const struct test event_tests[] = {
-    {"event-exception-bitmap", test_exception_bitmap},
-    {"event-page-fault-mask", test_page_fault_mask},
-    {"event-debug", test_debug_exception},
-    {"event-triple-fault", test_triple_fault},
     {"event-interrupt", test_interrupt},
     {"event-interrupt-shadow", test_interrupt_shadow},
     {"event-interrupt-if-off", test_interrupt_if_off},
@@ -506,6 +406,7 @@ const struct test event_tests[] = {
     {"event-nmi", test_nmi},
     {"event-nmi-shadow", test_nmi_shadow},
     {"event-nmi-window", test_nmi_window},
+    {"event-init", test_init},
     {"event-preemption-timer", test_preemption_timer},
     {"event-monitor-trap", test_monitor_trap},
     {"event-halted", test_activity_halted},

@@ -295,6 +295,50 @@ static void test_tsc_offset(void)
     }
 }
 
+/* It is scaled before the offset is added. */
+static void test_tsc_scaling(void)
+{
+    static const struct {
+        u64 multiplier;
+        u32 up, down; /* what it comes to */
+    } cases[] = {{BIT(48), 1, 1}, {BIT(49), 2, 1}, {BIT(46), 1, 4}};
+    const u64 offset = 0x123400000000;
+    u64 before, after, tsc;
+
+    for (u32 i = 0; i < ARRAY_SIZE(cases); i++) {
+        l2_new(code_tsc);
+        if (!need(VMX_WORD_PROC, PROC_USE_TSC_OFFSETTING | PROC_ACTIVATE_SECONDARY) ||
+            !need(VMX_WORD_PROC2, PROC2_USE_TSC_SCALING))
+            return;
+        vmwrite(TSC_OFFSET, offset);
+        vmwrite(TSC_MULTIPLIER, cases[i].multiplier);
+        before = rdtsc() * cases[i].up / cases[i].down + offset;
+        l2_expect(EXIT_REASON_VMCALL, "RDTSC");
+        after = rdtsc() * cases[i].up / cases[i].down + offset;
+        tsc = (u32)l2.gpr[REG_RAX] | l2.gpr[REG_RDX] << 32;
+        expect(tsc >= before - 1 && tsc <= after + 1, "case %u: 0x%llx, not 0x%llx to 0x%llx", i, (ull)tsc,
+               (ull)before, (ull)after);
+    }
+}
+
+L2_CODE(code_pauses, "1: pause\njmp 1b");
+L2_CODE(code_some_pauses, "pause\npause\npause");
+
+static void test_pause_loop(void)
+{
+    for (u32 loops = 0; loops < 2; loops++) {
+        l2_new(loops ? code_pauses : code_some_pauses);
+        if (!need(VMX_WORD_PROC, PROC_ACTIVATE_SECONDARY) || !need(VMX_WORD_PROC2, PROC2_PAUSE_LOOP_EXITING))
+            return;
+        vmwrite(PLE_GAP, 100);
+        vmwrite(PLE_WINDOW, 10000);
+        l2_expect(loops ? EXIT_REASON_PAUSE : EXIT_REASON_VMCALL, loops ? "a loop of PAUSEs" : "some PAUSEs");
+    }
+    expect_equal(vmread(EXIT_INSTRUCTION_LENGTH), 2, "a loop of PAUSEs");
+    l2_skip();
+    l2_expect(EXIT_REASON_PAUSE, "it goes on");
+}
+
 /* What L2 finds in its registers, and what L1 finds in its own after the exit. */
 L2_CODE(code_registers,
         "addq $1, %rax; addq $2, %rcx; addq $3, %rdx; addq $4, %rbx; addq $5, %rbp; addq $6, %rsi\n"
@@ -330,5 +374,7 @@ const struct test exit_tests[] = {
     {"exit-vmx", test_vmx},
     {"exit-dr", test_debug_registers},
     {"exit-tsc-offset", test_tsc_offset},
+    {"exit-tsc-scaling", test_tsc_scaling},
+    {"exit-pause-loop", test_pause_loop},
     {NULL, NULL},
 };

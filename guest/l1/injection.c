@@ -84,6 +84,42 @@ static void test_each(void)
     }
 }
 
+/* A pending MTF VM exit: before the first instruction, also without the control. */
+static void test_monitor_trap(void)
+{
+    const u32 info = INFO(OTHER_EVENT, 0);
+
+    if (!vmx_can(VMX_WORD_PROC, PROC_MONITOR_TRAP_FLAG)) {
+        test_skip("the CPU has not got the controls");
+        return;
+    }
+    new_with_stack(code_none);
+    vmwrite(ENTRY_INTERRUPTION_INFO, info);
+    l2_expect(EXIT_REASON_MONITOR_TRAP_FLAG, "pending MTF VM exit");
+    expect_equal(vmread(GUEST_RIP), (u64)code_none, "RIP");
+    expect_equal(vmread(ENTRY_INTERRUPTION_INFO), info & ~(u32)INTR_INFO_VALID, "information");
+    l2_expect(EXIT_REASON_VMCALL, "afterwards");
+}
+
+/* Software interrupts of no bytes, where IA32_VMX_MISC says so: RIP is pushed as it is. */
+static void test_zero_length(void)
+{
+    static const struct injection cases[] = {{"INT n", INFO(SOFTWARE_INTERRUPT, VECTOR), 0, 0},
+                                             {"INT3", INFO(SOFTWARE_EXCEPTION, X_BP), 0, 0},
+                                             {"INT1", INFO(PRIVILEGED_SOFTWARE_EXCEPTION, X_DB), 0, 0}};
+
+    if (!(caps.misc & VMX_MISC_ZERO_LENGTH)) {
+        test_skip("no injection of zero length");
+        return;
+    }
+    for (u32 k = 0; k < ARRAY_SIZE(cases); k++) {
+        new_with_stack(code_none);
+        inject(&cases[k]);
+        l2_expect_vector((int)INTR_INFO_VECTOR(cases[k].info), cases[k].what);
+        check_frame(&cases[k], code_none);
+    }
+}
+
 L2_CODE(code_bad_mtrr, "wrmsr");
 
 /* An exception of L2's own leaves the fields for injection as L1 wrote them, also if a hypervisor below has
@@ -245,6 +281,8 @@ static void test_pending_window(void)
 const struct test injection_tests[] = {
     {"inject-each", test_each},
     {"inject-window", test_pending_window},
+    {"inject-monitor-trap", test_monitor_trap},
+    {"inject-zero-length", test_zero_length},
     {"inject-fields", test_fields_kept},
     {"vectoring-ept", test_vectoring_ept},
     {"vectoring-own", test_vectoring_own},

@@ -10,6 +10,10 @@
 #define MSR_LSTAR        0xc0000082u
 #define MSR_CSTAR        0xc0000083u
 #define MSR_FMASK        0xc0000084u
+#define DR7_INIT         0x400u
+#define DR7_OF_L1        (DR7_INIT | 0x10000) /* no breakpoint is on */
+#define DR7_OF_L2        (DR7_INIT | 0x20000)
+#define DR7_NEXT         (DR7_INIT | 0x30000)
 #define PAT_OF_L2        0x0007040600070404ull
 
 #define ENTRY_LIST ((struct msr_entry *)TEST_PAGES)
@@ -127,7 +131,38 @@ static void test_efer(void)
     expect_equal(rdmsr(MSR_EFER), before, "L1's EFER");
 }
 
+L2_CODE(code_dr7, "mov %dr7, %rdi\nmov %rsi, %dr7");
+
+/* DR7 and IA32_DEBUGCTL: loaded and saved by controls, and fixed for L1. */
+static void test_debug_controls(void)
+{
+    for (u32 i = 0; i < 4; i++) {
+        bool load = i & 1, save = i & 2;
+
+        l2_new(code_dr7);
+        if (!need(VMX_WORD_ENTRY, load ? ENTRYCTL_LOAD_DEBUG_CONTROLS : 0) ||
+            !need(VMX_WORD_EXIT, save ? EXITCTL_SAVE_DEBUG_CONTROLS : 0))
+            return;
+        if ((!load && vmread(ENTRY_CONTROLS) & ENTRYCTL_LOAD_DEBUG_CONTROLS) ||
+            (!save && vmread(PRIMARY_EXIT_CONTROLS) & EXITCTL_SAVE_DEBUG_CONTROLS))
+            continue; /* an old CPU has them always */
+        vmwrite(GUEST_DR7, DR7_OF_L2);
+        vmwrite(GUEST_IA32_DEBUGCTL, 0);
+        write_dr7(DR7_OF_L1);
+        l2.gpr[REG_RSI] = DR7_NEXT;
+        l2_expect(EXIT_REASON_VMCALL, "DR7");
+        expect_equal(l2.gpr[REG_RDI], load ? DR7_OF_L2 : DR7_OF_L1, "DR7 that L2 finds");
+        expect_equal(vmread(GUEST_DR7), save ? DR7_NEXT : DR7_OF_L2, "DR7 in the VMCS");
+        expect_equal(read_dr7(), DR7_INIT, "L1's DR7");
+    }
+}
+
 const struct test msr_tests[] = {
-    {"msr-lists", test_lists}, {"msr-order", test_order}, {"msr-long-list", test_long_list},
-    {"msr-pat", test_pat},     {"msr-efer", test_efer},   {NULL, NULL},
+    {"msr-lists", test_lists},
+    {"msr-order", test_order},
+    {"msr-long-list", test_long_list},
+    {"msr-pat", test_pat},
+    {"msr-efer", test_efer},
+    {"msr-debug-controls", test_debug_controls},
+    {NULL, NULL},
 };
