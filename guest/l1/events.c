@@ -3,14 +3,17 @@
 #include "guest/common/apic.h"
 #include "guest/common/segments.h"
 #include "guest/l1/l1.h"
+#include "guest/l1/msr_area.h"
 
 #define VECTOR        0x41
 #define ICR_NMI       0x400u
 #define INFO(type, v) INTR_INFO(INTR_TYPE_##type, v)
+#define DR6_BS        BIT(14)
 #define LONG_TIME     100000000 /* ticks of the preemption timer: never in these tests */
 
 L2_CODE(code_ud2, "ud2");
 L2_CODE(code_nop, "nop\nnop\nnop");
+L2_CODE(code_rdmsr, "rdmsr\nnop\nnop");
 L2_CODE(code_sti, "sti\nnop\nnop");
 L2_CODE(code_mov_ss, "mov %ss, %eax\nmov %eax, %ss\nnop\nnop");
 L2_CODE(code_spin, "1: pause\njmp 1b");
@@ -338,6 +341,72 @@ static void test_monitor_trap(void)
     expect_equal((u64)l2_vector(), X_UD, "before its handler's first instruction");
 }
 
+/* RDMSR of what a hypervisor below has to carry out itself is one step like others. */
+static void test_steps(void)
+{
+    static const struct {
+        const char *what;
+        u32 msr;
+    } msrs[] = {{"IA32_APIC_BASE", MSR_APIC_BASE}, {"IA32_MTRR_DEF_TYPE", MSR_MTRR_DEF_TYPE}};
+
+    for (u32 i = 0; i < ARRAY_SIZE(msrs); i++) {
+        l2_new(code_rdmsr);
+        l2.gpr[REG_RCX] = msrs[i].msr;
+        vmset(GUEST_RFLAGS, RFLAGS_TF);
+        vmwrite(EXCEPTION_BITMAP, BIT(X_DB));
+        l2_expect(EXIT_REASON_EXCEPTION_OR_NMI, msrs[i].what);
+        expect_equal(vmread(EXIT_INTERRUPTION_INFO), INFO(HARDWARE_EXCEPTION, X_DB), msrs[i].what);
+        expect_equal(vmread(EXIT_QUALIFICATION), DR6_BS, msrs[i].what);
+        expect_equal(vmread(GUEST_RIP), (u64)code_rdmsr + 2, msrs[i].what);
+        l2_new(code_rdmsr);
+        l2.gpr[REG_RCX] = msrs[i].msr;
+        if (!need(VMX_WORD_PROC, PROC_MONITOR_TRAP_FLAG))
+            return;
+        l2_expect(EXIT_REASON_MONITOR_TRAP_FLAG, msrs[i].what);
+        expect_equal(vmread(GUEST_RIP), (u64)code_rdmsr + 2, msrs[i].what);
+        l2_expect(EXIT_REASON_MONITOR_TRAP_FLAG, "NOP behind it");
+        expect_equal(vmread(GUEST_RIP), (u64)code_rdmsr + 3, "NOP behind it");
+    }
+}
+
+/* What exits at once waits for the delivery of what is injected: RIP is the handler's first instruction. */
+static void behind_injection(u32 reason, const char *what)
+{
+    vmwrite(ENTRY_INTERRUPTION_INFO, INFO(HARDWARE_EXCEPTION, X_UD));
+    l2_expect(reason, what);
+    expect_equal((u64)l2_vector(), X_UD, what);
+    expect_equal(vmread(GUEST_RIP) & 15, 0, what);
+    expect_equal(vmread(IDT_VECTORING_INFO) & INTR_INFO_VALID, 0, what);
+}
+
+static void test_behind_injection(void)
+{
+    l2_new(code_nop);
+    if (!need(VMX_WORD_PIN, PIN_PREEMPTION_TIMER))
+        return;
+    vmwrite(PREEMPTION_TIMER_VALUE, 0);
+    behind_injection(EXIT_REASON_PREEMPTION_TIMER, "timer of 0");
+    l2_new(code_nop);
+    if (!need(VMX_WORD_PIN, PIN_NMI_EXITING | PIN_VIRTUAL_NMIS) ||
+        !need(VMX_WORD_PROC, PROC_NMI_WINDOW_EXITING))
+        return;
+    behind_injection(EXIT_REASON_NMI_WINDOW, "NMI window");
+}
+
+static void test_interrupt_behind_injection(void)
+{
+    interrupts_on();
+    l2_new(code_nop);
+    if (!need(VMX_WORD_PIN, PIN_EXTERNAL_INTERRUPT_EXITING))
+        return;
+    send_self(VECTOR);
+    behind_injection(EXIT_REASON_EXTERNAL_INTERRUPT, "interrupt");
+    irq_enable();
+    cpu_pause();
+    irq_disable();
+    expect_equal(taken, 1, "interrupts that L1 takes");
+}
+
 /* L2 is halted at entry: only an event wakes it. */
 static void test_activity_halted(void)
 {
@@ -384,6 +453,25 @@ static void test_halted_saved(void)
     irq_disable();
 }
 
+static void test_halted_windows(void)
+{
+    if (lab_lacks("Bochs 3.0 does not wake it for that"))
+        return;
+    for (u32 nmi = 0; nmi < 2; nmi++) {
+        l2_new(code_nop);
+        if (!(caps.misc & VMX_MISC_ACTIVITY_HLT) || !need(VMX_WORD_PIN, PIN_NMI_EXITING | PIN_VIRTUAL_NMIS)) {
+            test_skip("no activity state HLT");
+            return;
+        }
+        need(VMX_WORD_PROC, nmi ? PROC_NMI_WINDOW_EXITING : PROC_INTERRUPT_WINDOW_EXITING);
+        vmwrite(GUEST_ACTIVITY_STATE, ACTIVITY_HLT);
+        vmset(GUEST_RFLAGS, RFLAGS_IF);
+        l2_expect(nmi ? EXIT_REASON_NMI_WINDOW : EXIT_REASON_INTERRUPT_WINDOW, "window of a halted L2");
+        expect_equal(vmread(GUEST_RIP), (u64)code_nop, "RIP");
+        expect_equal(vmread(GUEST_ACTIVITY_STATE), ACTIVITY_HLT, "activity");
+    }
+}
+
 static void test_halted_timer(void)
 {
     l2_new(code_nop);
@@ -409,8 +497,12 @@ const struct test event_tests[] = {
     {"event-init", test_init},
     {"event-preemption-timer", test_preemption_timer},
     {"event-monitor-trap", test_monitor_trap},
+    {"event-steps", test_steps},
+    {"event-behind-injection", test_behind_injection},
+    {"event-interrupt-behind-injection", test_interrupt_behind_injection},
     {"event-halted", test_activity_halted},
     {"event-halted-saved", test_halted_saved},
+    {"event-halted-windows", test_halted_windows},
     {"event-halted-timer", test_halted_timer},
     {NULL, NULL},
 };

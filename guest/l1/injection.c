@@ -3,15 +3,15 @@
 #include "guest/common/paging.h"
 #include "guest/common/segments.h"
 #include "guest/l1/l1.h"
+#include "guest/l1/msr_area.h"
 #include "lib/string.h"
 
-#define INFO(type, v)     INTR_INFO(INTR_TYPE_##type, v)
-#define ERROR             INTR_INFO_DELIVER_ERROR
-#define UNMAPPED          GiB(511)
-#define STACK             (TEST_PAGES + 0x800) /* of L2, in the tests' page */
-#define VECTOR            0x41
-#define NOWHERE           GiB(3) /* neither RAM nor a device */
-#define MSR_MTRR_DEF_TYPE 0x2ff
+#define INFO(type, v) INTR_INFO(INTR_TYPE_##type, v)
+#define ERROR         INTR_INFO_DELIVER_ERROR
+#define UNMAPPED      GiB(511)
+#define STACK         (TEST_PAGES + 0x800) /* of L2, in the tests' page */
+#define VECTOR        0x41
+#define NOWHERE       GiB(3) /* neither RAM nor a device */
 
 struct frame { /* what delivery pushes in 64-bit mode, besides an error code */
     u64 rip, cs, rflags, rsp, ss;

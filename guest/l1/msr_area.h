@@ -4,6 +4,7 @@
 
 #include "lib/types.h"
 
+#define MSR_MTRR_DEF_TYPE  0x2ff
 #define MSR_PAT            0x277
 #define MSR_KERNEL_GS_BASE 0xc0000102u
 

@@ -227,12 +227,25 @@ static void quick_fields_of_the_shadow_win(void **state)
             vmcs02[e] = 0x700 + i;
             nested.vmcs12.image.f[nested_quick[i]] = 0x999;
         }
+        assert_true(nested.checked);
         nested_sync(&vcpu);
+        assert_false(nested.checked); /* RFLAGS and interruptibility must be */
         for (u32 i = 0; i < NESTED_NR_QUICK; i++)
             assert_int_equal(nested.vmcs12.image.f[nested_quick[i]], 0x700 + i);
         vmcs02[GUEST_RIP] = 0x777; /* and again */
         nested_sync(&vcpu);
         assert_int_equal(L1_SAYS(GUEST_RIP), 0x777);
+    }
+    /* Each alone; RIP is looked at by every entry. */
+    for (u32 i = 0; i < 3; i++) {
+        static const u32 fields[] = {GUEST_RFLAGS, GUEST_INTERRUPTIBILITY_STATE, GUEST_RIP};
+
+        start();
+        can_shadow(true);
+        nested_reflect(&vcpu);
+        vmcs02[fields[i]] ^= 1;
+        nested_sync(&vcpu);
+        assert_int_equal(nested.checked, fields[i] == GUEST_RIP);
     }
 }
 

@@ -111,6 +111,8 @@ static void read_all(struct vcpu *v)
 void nested_sync(struct vcpu *v)
 {
     struct nested *n = v->nested;
+    const struct vmcs_image *image = &n->vmcs12.image;
+    u64 flags = VMCS(image, GUEST_RFLAGS), blocking = VMCS(image, GUEST_INTERRUPTIBILITY_STATE);
     bool other = !n->in_l2;
 
     if (n->synced && !n->shadowing)
@@ -122,6 +124,10 @@ void nested_sync(struct vcpu *v)
     else
         read_all(v);
     n->synced = true;
+    /* A quick entry compares vmcs02 with vmcs12, and would find what L1 has changed equal. */
+    if (n->shadowing &&
+        (VMCS(image, GUEST_RFLAGS) != flags || VMCS(image, GUEST_INTERRUPTIBILITY_STATE) != blocking))
+        n->checked = false;
     if (other)
         vmptrld(pool_pa(v->vmcs));
 }
