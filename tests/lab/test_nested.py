@@ -14,8 +14,8 @@ BARE_MODELS = ("core2_penryn_t9600", "corei5_arrandale_m520", "corei7_haswell_47
 UNDER_NIDUS = ("a hypercall to the hypervisor below, as on KVM",)
 NO_EPT = ("no EPT", "no unrestricted guest")
 OLD_CPU = ("no XSAVE", "no CR3-target values", "no descriptor-table exiting", "no execute-only pages",
-           "no accessed and dirty flags", "no INVVPID", "no injection of zero length", "no activity state HLT, or no preemption timer",
-           "the CPU has not got the controls")
+           "no accessed and dirty flags", "no INVVPID", "no injection of zero length", "no activity state HLT",
+           "no activity state HLT, or no preemption timer", "the CPU has not got the controls")
 ROUNDS = 1024
 # Two faults of the guest's state, one of them of the link pointer: which is met first is left open.
 EITHER_FIRST = {("40", "44"), ("44", "40")}
@@ -50,6 +50,19 @@ def test_l1(boot, model):
 
 def test_l1_without_ept(boot):
     check_tests(under_nidus(boot, "ept=off").lines, 102, UNDER_NIDUS + NO_EPT)
+
+
+@pytest.mark.long(0.1)
+@pytest.mark.parametrize("names,least", [
+    ("EPT", 102),
+    ("SECONDARY_CONTROLS", 89),
+    ("TPR_SHADOW, VIRTUAL_NMIS, MONITOR_TRAP_FLAG, PREEMPTION_TIMER, LOAD_EFER, LOAD_PAT, HLT_ACTIVITY, VPID", 97),
+])
+def test_l1_with_less(boot, names, least):
+    """What is hidden is not there, and nothing else changes."""
+    result = boot(vm("l1", "l1", cmdline="tests", nested="on", hide=names))
+    assert result.status == 0
+    check_tests(result.lines, least, UNDER_NIDUS + NO_EPT + OLD_CPU)
 
 
 def test_l1_beside_another(boot):
