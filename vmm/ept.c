@@ -3,9 +3,8 @@
 
 #define ENTRIES  512u
 #define ROOT     4u
-#define RIGHTS   EPT_RWX
+#define RIGHTS   (EPT_RWX | EPT_EXEC_USER)
 #define TYPE     (15ull << EPT_TYPE_SHIFT) /* memory type and IPAT */
-#define POINTER  EPT_RWX                   /* rights of an entry that points to a table: its leaves decide */
 #define FLAGS_AD (EPT_ACCESSED | EPT_DIRTY)
 
 static u64 span(u32 level)
@@ -22,6 +21,12 @@ static u32 index_of(gpa_t gpa, u32 level)
 static gpa_t entry_end(gpa_t gpa, gpa_t end, u32 level)
 {
     return MIN(ALIGN_DOWN(gpa, span(level)) + span(level), end);
+}
+
+/* The rights that there are: also those of an entry that points to a table, whose leaves decide. */
+static u64 all_rights(const struct ept *ept)
+{
+    return ept->mode_based ? RIGHTS : EPT_RWX;
 }
 
 static bool present(u64 e)
@@ -89,7 +94,7 @@ static int split(struct ept *ept, paddr_t table, u32 i, u32 level)
     child = ept->ops->access(ept->ctx, pa);
     for (u32 n = 0; n < ENTRIES; n++)
         child[n] = e + n * span(level - 1);
-    set(ept, table, i, pa | POINTER);
+    set(ept, table, i, pa | all_rights(ept));
     return OK;
 }
 
@@ -239,7 +244,7 @@ static int map_range(struct ept *ept, paddr_t table, u32 level, gpa_t gpa, gpa_t
 
             if (child == EPT_NO_TABLE)
                 return ERR_NOMEM;
-            e = child | POINTER;
+            e = child | all_rights(ept);
             set(ept, table, i, e);
         }
         if (map_range(ept, e & EPT_ADDR, level - 1, gpa, next, leaf))
@@ -258,9 +263,9 @@ static int check_range(gpa_t gpa, u64 size)
 /* SDM 326019, 'EPT Misconfigurations'. */
 static bool rights_ok(const struct ept *ept, u64 rights)
 {
-    if ((rights & ~RIGHTS) || !rights)
+    if ((rights & ~all_rights(ept)) || !rights)
         return false;
-    return (rights & EPT_READ) || (rights == EPT_EXEC && (ept->caps & EPT_CAP_EXECUTE_ONLY));
+    return (rights & EPT_READ) || (!(rights & EPT_WRITE) && (ept->caps & EPT_CAP_EXECUTE_ONLY));
 }
 
 static bool type_ok(u32 type)

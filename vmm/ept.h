@@ -15,6 +15,9 @@
 #define EPT_EXEC  BIT(2)
 #define EPT_RW    (EPT_READ | EPT_WRITE)
 #define EPT_RWX   (EPT_READ | EPT_WRITE | EPT_EXEC)
+/* With mode-based execute control: fetches from user-mode linear addresses. EPT_EXEC is for the others then.
+ */
+#define EPT_EXEC_USER BIT(10)
 
 /* Memory type of a leaf, as ept_map() takes it; EPT_IPAT may be added (the guest's PAT is then ignored). */
 #define EPT_UC   0u
@@ -46,7 +49,8 @@ struct ept {
     void *ctx;
     u64 caps;
     u32 maxphyaddr;
-    u64 nr_tables; /* frames held, the root and those that wait for ept_reclaim() included */
+    bool mode_based; /* EPT_EXEC_USER is a right; not to change while anything is mapped */
+    u64 nr_tables;   /* frames held, the root and those that wait for ept_reclaim() included */
     /*
      * Something that a CPU may have cached has changed. Run INVEPT for eptp on every CPU that used it, and
      * then call ept_reclaim(), before counting on the change.

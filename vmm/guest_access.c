@@ -70,7 +70,7 @@ enum emu_result guest_translate(struct guest_access *g, gva_t gva, u32 access, g
     switch (walk(&g->walk, gva, access, &w)) {
     case OK:
         *out = w.gpa;
-        return vcpu_physical(g->vcpu, out, access) ? EMU_RETRY : EMU_OK;
+        return vcpu_physical(g->vcpu, out, access | w.page) ? EMU_RETRY : EMU_OK;
     case ERR_FAULT:
         *fault = (struct emu_fault){VEC_PF, w.error_code, gva};
         return EMU_FAULT;

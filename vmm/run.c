@@ -17,6 +17,11 @@
 
 #define MIN_RUN_US 10
 
+static bool in_l2(const struct vcpu *v)
+{
+    return v->nested && v->nested->in_l2;
+}
+
 /* INIT puts a vCPU to wait for a start-up IPI; the boot vCPU starts at the reset vector. */
 static void take_init(struct vcpu *v)
 {
@@ -54,9 +59,12 @@ static void take_requests(struct vcpu *v)
     /* SDM, 'Restrictions on VMX Operation': blocked in VMX root operation; else it is a VM exit there. */
     if (!vcpu_in_vmx(v) && events_take_init(&v->events))
         take_init(v);
-    vector = events_take_sipi(&v->events, v->activity == VCPU_WAIT_SIPI);
-    if (vector >= 0)
-        start_at(v, (u8)vector);
+    /* To an L2 that waits for one it is a VM exit: nested_before_entry(). */
+    if (!in_l2(v) || v->activity != VCPU_WAIT_SIPI) {
+        vector = events_take_sipi(&v->events, v->activity == VCPU_WAIT_SIPI);
+        if (vector >= 0)
+            start_at(v, (u8)vector);
+    }
     if (requests & REQ_POLL) {
         spin_lock(&v->vm->dev_lock);
         platform_poll(v->vm->platform);
@@ -74,11 +82,6 @@ static bool is_ready(struct vcpu *v)
         return true;
     }
     return false;
-}
-
-static bool in_l2(const struct vcpu *v)
-{
-    return v->nested && v->nested->in_l2;
 }
 
 static u64 timer_value(u64 until, u64 now)

@@ -237,9 +237,8 @@ static void save_registers(struct vcpu *v)
 static void forget_translations(struct vcpu *v)
 {
     if (vmx_has(&vmx_features, VF_VPID)) {
-        invvpid_single(vcpu_vpid(v, false));
-        if (v->nested)
-            invvpid_single(vcpu_vpid(v, true));
+        for (u32 i = 0; i < (v->nested ? VCPU_VPIDS : 1u); i++)
+            invvpid_single(vcpu_vpid(v, i));
     }
     if (v->nested)
         shadow_ept_moved(v);
@@ -248,7 +247,7 @@ static void forget_translations(struct vcpu *v)
 void vcpu_flush_tlb(struct vcpu *v)
 {
     if (vmx_has(&vmx_features, VF_VPID))
-        invvpid_single(vcpu_vpid(v, v->nested && v->nested->in_l2));
+        invvpid_single(v->nested && v->nested->in_l2 ? nested_vpid02(v) : vcpu_vpid(v, 0));
 }
 
 void vcpu_load(struct vcpu *v)

@@ -421,7 +421,7 @@ bool vm_start(const struct config_vm *config, u32 index, u32 restarts)
     vm->index = index;
     vm->restarts = restarts;
     vm->memory = config->memory;
-    vm->vpid_base = (u16)(index * 2 * CONFIG_MAX_VCPUS + 2);
+    vm->vpid_base = (u16)(index * VCPU_VPIDS * CONFIG_MAX_VCPUS + 1);
     vm->start_tsc = rdtsc();
     bus_domain_init(&vm->buses, vm, &vm->dev_lock);
     vm->pio.domain = vm->mmio.domain = &vm->buses;

@@ -199,10 +199,17 @@ void vcpu_flush_tlb(struct vcpu *v);
 /* The opposite: registers saved, VMCS cleared so that another CPU may take it. */
 void vcpu_unload(struct vcpu *v);
 
-/* The VPID of its own translations, or of those of the guest that its guest runs. */
-static inline u16 vcpu_vpid(const struct vcpu *v, bool l2)
+#define VCPU_VPIDS (1 + NESTED_SLOTS)
+
+/* The VPID of its own translations, and those of what it runs with the VMCSs of struct nested's slots. */
+static inline u16 vcpu_vpid(const struct vcpu *v, u32 n)
 {
-    return (u16)(v->vm->vpid_base + 2 * v->id + l2);
+    return (u16)(v->vm->vpid_base + VCPU_VPIDS * v->id + n);
+}
+
+static inline u16 nested_vpid02(const struct vcpu *v)
+{
+    return vcpu_vpid(v, 1 + v->nested->slot);
 }
 
 /* --- entry.S --- */

@@ -45,7 +45,7 @@ static u64 eptp(struct vcpu *v)
 
 static u64 vpid(struct vcpu *v)
 {
-    return vcpu_vpid(v, false);
+    return vcpu_vpid(v, 0);
 }
 
 static u64 tsc_offset(struct vcpu *v)

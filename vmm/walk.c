@@ -262,6 +262,8 @@ static int translate(struct walk *s, struct walk_result *out)
         return r;
     e = s->entry[s->level];
     out->page_size = 1ull << shift_of(s->f, s->level);
+    out->page = (s->all & PTE_U ? WALK_PAGE_USER : 0) | (s->all & PTE_W ? WALK_PAGE_WRITE : 0) |
+                (s->any & PTE_NX ? WALK_PAGE_NX : 0);
     offset = s->gva & (out->page_size - 1);
     if (s->f != &format_32bit)
         out->gpa = (e & PTE_ADDR & ~(out->page_size - 1)) | offset;
@@ -280,7 +282,8 @@ int walk(const struct walk_ctx *w, gva_t gva, u32 access, struct walk_result *ou
     if (!long_mode)
         gva = (u32)gva;
     if (!(w->cr0 & CR0_PG)) {
-        *out = (struct walk_result){.gpa = gva, .page_size = PAGE_SIZE};
+        *out = (struct walk_result){
+            .gpa = gva, .page_size = PAGE_SIZE, .page = WALK_PAGE_USER | WALK_PAGE_WRITE};
         return OK;
     }
     for (u32 n = 0; r == ERR_BUSY && n < MAX_RESTART; n++) {

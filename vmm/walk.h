@@ -33,6 +33,12 @@ struct walk_ctx {
 #define WALK_TABLE    BIT(3) /* for vcpu_physical() of vmm/mmio_host.h: to a paging-structure entry */
 #define WALK_IMPLICIT BIT(2) /* an implicit supervisor access (descriptor tables, TSS), whatever the CPL */
 
+/* What the translation is, also to be told to vcpu_physical(). The bits are those of the exit qualification
+ * for EPT violations. Without paging: user mode, writable. */
+#define WALK_PAGE_USER  BIT(9)
+#define WALK_PAGE_WRITE BIT(10)
+#define WALK_PAGE_NX    BIT(11)
+
 /* Error code of a page fault. */
 #define PF_PRESENT  BIT(0)
 #define PF_WRITE    BIT(1)
@@ -45,6 +51,7 @@ struct walk_result {
     gpa_t gpa;      /* of the address asked for; after ERR_RANGE, of the entry */
     u64 page_size;  /* 4 KiB, 2 MiB, 4 MiB or 1 GiB; 4 KiB without paging */
     u32 error_code; /* after ERR_FAULT */
+    u32 page;       /* WALK_PAGE_* */
 };
 
 /*

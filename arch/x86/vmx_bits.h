@@ -107,6 +107,7 @@ enum vmx_activity { ACTIVITY_ACTIVE, ACTIVITY_HLT, ACTIVITY_SHUTDOWN, ACTIVITY_W
 #define EPT_QUAL_LINEAR_VALID  BIT(7)
 #define EPT_QUAL_TRANSLATION   BIT(8)      /* the access was to the linear address's translation */
 #define EPT_QUAL_ADVANCED      BITS(11, 9) /* of the linear address's page, with EPT_CAP_ADVANCED_EXIT_INFO */
+#define EPT_QUAL_USER          BIT(9)      /* of them: it is a user-mode address */
 #define EPT_QUAL_UNBLOCKED_NMI BIT(12)     /* an IRET had ended blocking by NMI */
 
 #define INTERRUPTIBILITY_STI     BIT(0)

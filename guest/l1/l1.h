@@ -88,6 +88,9 @@ void ept_flush(void);
 extern const struct test instruction_tests[], entry_tests[], guest_state_tests[], exit_tests[],
     bitmap_tests[], control_tests[], exception_tests[], event_tests[], injection_tests[], msr_tests[],
     apic_tests[], ept_tests[], mode_tests[], again_tests[];
+extern const struct test feature_tests[]; /* features.c */
+extern const struct test pml_tests[];
+extern const struct test mode_based_tests[];
 void bench_run(void);
 /* count VMCSs from number from on, of the series of that seed. */
 void verdicts_run(u64 seed, u64 from, u64 count);

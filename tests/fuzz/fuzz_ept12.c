@@ -201,6 +201,17 @@ static void check_addresses(const struct ept12_ctx *w, const struct memory *m, c
     }
 }
 
+/* Is there a flag to be set? */
+static bool lacks_flags(const struct ept12_ctx *w, const u64 before[4], const struct expected *x)
+{
+    if (!(w->eptp & 0x40))
+        return false;
+    for (u32 i = 0; i < x->levels; i++)
+        if (!(before[i] & 0x100))
+            return true;
+    return (x->qualification & 2) && !(before[x->levels - 1] & 0x200);
+}
+
 static void check_flags(const struct ept12_ctx *w, const struct memory *m, const u64 before[4],
                         const struct expected *x)
 {
@@ -235,6 +246,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     access = (in.access & 7) | (in.access & 8 ? EPT12_USER : 0) | (in.access & 16 ? EPT12_PAGING : 0);
     w.maxphyaddr = 32 + in.width % 21;
     w.mode_based = in.eptp & 2;
+    w.log_full = in.eptp & 4;
     w.eptp = 0x10000000 | EPTP_WB | EPTP_WALK_4 | (in.eptp & 1 ? EPTP_ACCESSED_DIRTY : 0);
     w.caps = (in.caps & 1 ? EPT_CAP_EXECUTE_ONLY : 0) | (in.caps & 2 ? EPT_CAP_2M : 0) |
              (in.caps & 4 ? EPT_CAP_1G : 0);
@@ -250,6 +262,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         seen[i] = m.none[i] ? ~0ull : m.entry[i];
     }
     x = naive(&w, seen, in.gpa2, access);
+    if (x.result == OK && w.log_full && lacks_flags(&w, before, &x))
+        x.result = ERR_NOENT;
     result = ept12_walk(&w, in.gpa2, access, &out);
     if (result != x.result || m.reads != x.levels)
         abort();
@@ -261,7 +275,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         bool dirty = !(w.eptp & 0x40) || (m.entry[x.levels - 1] & 0x200);
 
         if (out.gpa1 != x.gpa1 || out.page_size != x.size || out.rights != x.rights || out.type != x.type ||
-            out.dirty != dirty)
+            out.dirty != dirty ||
+            out.marked !=
+                (m.entry[x.levels - 1] != before[x.levels - 1] && dirty && !(before[x.levels - 1] & 0x200)))
             abort();
     }
     return 0;

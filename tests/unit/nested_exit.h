@@ -22,7 +22,7 @@ static inline void invvpid_single(u16 vpid)
 #define PDPT    0x5020ull
 
 struct frame_owner pool_owner;
-static u8 bitmaps[2][PAGE_SIZE];
+static u8 bitmaps[3][PAGE_SIZE];
 static u32 nr_bitmaps, abort_indicator, crashes, quick_written, continued;
 static bool store_fails, load_fails, pdpt_missing;
 static u64 pdptes[4];
@@ -117,6 +117,11 @@ u64 shadow_ept_use(struct vcpu *v, u64 eptp12)
 {
     (void)v;
     return eptp12;
+}
+
+void shadow_ept_invalidate(struct vcpu *v, u64 eptp12_now)
+{
+    (void)v, (void)eptp12_now;
 }
 
 bool nested_page(struct vcpu *v, gpa_t gpa1, paddr_t *pa)

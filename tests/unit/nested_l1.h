@@ -13,7 +13,7 @@
 #include "vmm/nested/operand.h"
 #include "vmm/vm.h"
 
-#define RAM          0x6000ull
+#define RAM          0x8000ull
 #define VMXON_REGION 0x1000ull
 #define VMCS_A       0x2000ull /* the current one */
 #define VMCS_B       0x3000ull
@@ -202,6 +202,34 @@ void shadow_ept_invalidate_all(struct vcpu *v)
     assert_ptr_equal(v, &vcpu);
     low.invalidated_all++;
 }
+
+#ifndef WITH_SLOTS /* else the test has slots.c */
+bool nested_recall(struct vcpu *v, gpa_t address)
+{
+    (void)v, (void)address;
+    return false;
+}
+
+bool nested_clear_aside(struct vcpu *v, gpa_t address)
+{
+    return nested_recall(v, address);
+}
+
+void nested_put_aside(struct vcpu *v)
+{
+    nested_vmcs12_release(v);
+}
+
+void nested_release_all(struct vcpu *v)
+{
+    nested_vmcs12_release(v);
+}
+
+void nested_flush_all(struct nested *n)
+{
+    n->flush_vpid = true;
+}
+#endif
 
 static inline struct vmcs12 *region(gpa_t gpa)
 {

@@ -163,6 +163,23 @@ int guest_update(struct vm *m, gpa_t gpa, u32 size, u64 old, u64 new)
     return OK;
 }
 
+static bool log_full;
+static gpa_t logged[4];
+static u32 nr_logged;
+
+bool nested_pml_full(struct vcpu *v)
+{
+    assert_ptr_equal(v, &vcpu);
+    return log_full;
+}
+
+void nested_pml_log(struct vcpu *v, gpa_t gpa2)
+{
+    assert_ptr_equal(v, &vcpu);
+    assert_true(nr_logged < ARRAY_SIZE(logged));
+    logged[nr_logged++] = gpa2;
+}
+
 /* The VM's own EPT. */
 static paddr_t own_alloc(void *ctx)
 {
@@ -236,7 +253,8 @@ static void begin(void)
     l1_used = 16; /* EPTP(1) to EPTP(15) */
     fail_after = -1;
     populate_fails = updates_fail = 0;
-    nr_cached = invepts = 0;
+    nr_cached = invepts = nr_logged = 0;
+    log_full = false;
     vm.memory = RAM;
     vm.nested_caps.ept_vpid = CAPS;
     assert_int_equal(ept_init(&vm.ept, &own_ops, NULL, CAPS, 46), OK);

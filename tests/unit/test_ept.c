@@ -303,6 +303,49 @@ static void test_errors(void **state)
 #define MODEL_PAGES (6 * 512u)
 #define MODEL_BASE  (GiB(1) - MiB(4))
 
+/* Mode-based execute control: a right more, in the pointers to tables too. */
+static void test_mode_based(void **state)
+{
+    static const struct {
+        u64 rights;
+        bool without, with, execute_only; /* is it good? */
+    } rows[] = {
+        {EPT_RWX, true, true, false},
+        {EPT_RWX | EPT_EXEC_USER, false, true, false},
+        {EPT_READ | EPT_EXEC_USER, false, true, false},
+        {EPT_EXEC, true, true, true},
+        {EPT_EXEC_USER, false, true, true},
+        {EPT_EXEC | EPT_EXEC_USER, false, true, true},
+        {EPT_WRITE | EPT_EXEC_USER, false, false, false},
+    };
+    struct ept_leaf leaf;
+
+    (void)state;
+    for (u32 i = 0; i < 4 * ARRAY_SIZE(rows); i++) {
+        u64 rights = rows[i / 4].rights, caps = CAP_ALL & (i & 1 ? ~0ull : ~EPT_CAP_EXECUTE_ONLY);
+        bool with = i & 2,
+             good = (with ? rows[i / 4].with : rows[i / 4].without) && (i & 1 || !rows[i / 4].execute_only);
+        struct ept ept;
+        struct pool *p = begin(&ept, caps);
+
+        ept.mode_based = with;
+        assert_int_equal(ept_map(&ept, 0x5000, MiB(1), KiB(4), rights, EPT_WB), good ? OK : ERR_INVAL);
+        assert_int_equal(ept_lookup(&ept, 0x5000, &leaf), good);
+        if (good) {
+            u64 top = p->page[(ept.root - FRAME0) / PAGE_SIZE][0];
+
+            assert_int_equal(leaf.entry & (EPT_RWX | EPT_EXEC_USER), rights);
+            assert_int_equal(top & (EPT_RWX | EPT_EXEC_USER), EPT_RWX | (with ? EPT_EXEC_USER : 0));
+            assert_int_equal(ept_protect(&ept, 0x5000, KiB(4), EPT_READ), OK);
+            ept_lookup(&ept, 0x5000, &leaf);
+            assert_int_equal(leaf.entry & (EPT_RWX | EPT_EXEC_USER), EPT_READ);
+            assert_int_equal(ept_unmap(&ept, 0x5000, KiB(4)), OK);
+            assert_false(ept_lookup(&ept, 0x5000, NULL));
+        }
+        end(&ept, p);
+    }
+}
+
 static void compare(const struct ept *ept, const u64 *model)
 {
     for (u32 i = 0; i < MODEL_PAGES; i++) {
@@ -437,10 +480,15 @@ static void test_every_allocation_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_page_sizes),      cmocka_unit_test(test_entry_bits),
-        cmocka_unit_test(test_merge_and_split), cmocka_unit_test(test_merge_keeps_accessed_and_dirty),
-        cmocka_unit_test(test_no_merge),        cmocka_unit_test(test_errors),
-        cmocka_unit_test(test_against_model),   cmocka_unit_test(test_every_allocation_fails),
+        cmocka_unit_test(test_page_sizes),
+        cmocka_unit_test(test_entry_bits),
+        cmocka_unit_test(test_merge_and_split),
+        cmocka_unit_test(test_merge_keeps_accessed_and_dirty),
+        cmocka_unit_test(test_no_merge),
+        cmocka_unit_test(test_errors),
+        cmocka_unit_test(test_mode_based),
+        cmocka_unit_test(test_against_model),
+        cmocka_unit_test(test_every_allocation_fails),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

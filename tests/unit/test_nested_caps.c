@@ -43,13 +43,14 @@ static u64 high(u64 msr)
 #define OFFERED_PIN \
     (PIN_EXTERNAL_INTERRUPT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER)
 #define OFFERED_PROC (0xfff99e8cu & ~BIT(26)) /* all but activate tertiary controls, and reserved bits */
-#define OFFERED_PROC2                                                                      \
-    (BITS(7, 0) | PROC2_PAUSE_LOOP_EXITING | PROC2_RDRAND_EXITING | PROC2_ENABLE_INVPCID | \
-     PROC2_RDSEED_EXITING | PROC2_ENABLE_XSAVES | PROC2_USE_TSC_SCALING)
+#define OFFERED_PROC2                                                                           \
+    (BITS(7, 0) | PROC2_ENABLE_VM_FUNCTIONS | PROC2_VMCS_SHADOWING | PROC2_PAUSE_LOOP_EXITING | \
+     PROC2_RDRAND_EXITING | PROC2_ENABLE_INVPCID | PROC2_RDSEED_EXITING | PROC2_ENABLE_PML |    \
+     PROC2_ENABLE_XSAVES | PROC2_MODE_BASED_EXECUTE | PROC2_USE_TSC_SCALING)
 #define OFFERED_EXIT  (BIT(2) | BIT(9) | BIT(15) | BITS(22, 18))
 #define OFFERED_ENTRY (BIT(2) | BIT(9) | BIT(14) | BIT(15))
 #define OFFERED_EPT \
-    (BIT(0) | BIT(6) | BIT(8) | BIT(14) | BIT(16) | BIT(17) | BIT(20) | BIT(21) | BIT(25) | BIT(26))
+    (BIT(0) | BIT(6) | BIT(8) | BIT(14) | BIT(16) | BIT(17) | BIT(20) | BIT(21) | BIT(22) | BIT(25) | BIT(26))
 #define OFFERED_VPID (BIT(32) | BITS(43, 40))
 
 static void test_full_cpu(void **state)
@@ -64,8 +65,9 @@ static void test_full_cpu(void **state)
     assert_int_equal(high(caps.true_entry), OFFERED_ENTRY | ENTRYCTL_DEFAULT1);
     assert_int_equal(caps.proc2, OFFERED_PROC2 << 32);
     assert_int_equal(caps.ept_vpid, OFFERED_EPT | OFFERED_VPID);
-    assert_int_equal(caps.misc, 5 | BIT(5) | BIT(6) | 4 << 16 | BIT(29) | BIT(30));
-    assert_int_equal(caps.vmfunc | caps.proc3 | caps.exit2, 0);
+    assert_int_equal(caps.misc, 5 | BIT(5) | BIT(6) | BIT(8) | 4 << 16 | BIT(29) | BIT(30));
+    assert_int_equal(caps.vmfunc, VMFUNC_EPTP_SWITCHING);
+    assert_int_equal(caps.proc3 | caps.exit2, 0);
     assert_int_equal(caps.vmcs_enum, 0x32); /* TSC multiplier */
 }
 
@@ -115,9 +117,10 @@ static void test_emulated(void **state)
     assert_int_equal(high(caps.proc), PROC_ACTIVATE_SECONDARY | low(caps.proc));
     assert_int_equal(high(caps.exit), EXITCTL_SAVE_PREEMPTION_TIMER | low(caps.exit));
     assert_int_equal(high(caps.entry), low(caps.entry));
-    assert_int_equal(high(caps.proc2), PROC2_ENABLE_EPT | PROC2_ENABLE_VPID);
-    assert_int_equal(caps.ept_vpid, (OFFERED_EPT & ~BIT(0)) | OFFERED_VPID);
-    assert_int_equal(caps.misc, BIT(5) | BIT(6) | BIT(29));
+    assert_int_equal(high(caps.proc2),
+                     PROC2_ENABLE_EPT | PROC2_ENABLE_VPID | PROC2_ENABLE_PML | PROC2_VMCS_SHADOWING);
+    assert_int_equal(caps.ept_vpid, (OFFERED_EPT & ~(BIT(0) | BIT(22))) | OFFERED_VPID);
+    assert_int_equal(caps.misc, BIT(5) | BIT(6) | BIT(8) | BIT(29));
     assert_int_equal(caps.basic, VMCS12_REVISION | 4096ull << 32 | 6ull << 50 | BIT(55));
 }
 
@@ -130,7 +133,8 @@ static void test_each_control_missing(void **state)
     } words[] = {
         {offsetof(struct vmx_caps, true_pin), offsetof(struct vmx_caps, pin), PIN_PREEMPTION_TIMER},
         {offsetof(struct vmx_caps, true_proc), offsetof(struct vmx_caps, proc), 0},
-        {offsetof(struct vmx_caps, proc2), offsetof(struct vmx_caps, proc2), 0},
+        {offsetof(struct vmx_caps, proc2), offsetof(struct vmx_caps, proc2),
+         PROC2_ENABLE_PML | PROC2_VMCS_SHADOWING},
         {offsetof(struct vmx_caps, true_exit), offsetof(struct vmx_caps, exit),
          EXITCTL_SAVE_PREEMPTION_TIMER},
         {offsetof(struct vmx_caps, true_entry), offsetof(struct vmx_caps, entry), 0},
@@ -196,6 +200,26 @@ static void test_hide(void **state)
     assert_int_equal(high(caps.proc) & PROC_USE_TPR_SHADOW, 0);
     assert_int_equal(high(caps.proc2) & PROC2_VIRTUALIZE_X2APIC, 0);
     assert_true(high(caps.proc2) & PROC2_VIRTUALIZE_APIC_ACCESSES);
+    hide(VX_VMFUNC);
+    assert_int_equal((high(caps.proc2) & PROC2_ENABLE_VM_FUNCTIONS) | caps.vmfunc, 0);
+    hide(VX_EPTP_SWITCHING);
+    assert_true(high(caps.proc2) & PROC2_ENABLE_VM_FUNCTIONS);
+    assert_int_equal(caps.vmfunc, 0);
+    assert_false(vmcs_field_exists(&caps, VI_EPTP_LIST_ADDRESS));
+    hide(VX_EPT);
+    assert_int_equal((high(caps.proc2) & PROC2_ENABLE_PML) | caps.vmfunc, 0);
+    hide(VX_EPT_ACCESSED_DIRTY);
+    assert_int_equal(high(caps.proc2) & PROC2_ENABLE_PML, 0);
+    hide(VX_EPT_ADVANCED_EXIT_INFO);
+    assert_int_equal(high(caps.proc2) & PROC2_MODE_BASED_EXECUTE, 0);
+    assert_int_equal(hide(VX_MODE_BASED_EXECUTE), OFFERED_EPT | OFFERED_VPID);
+    assert_int_equal(high(caps.proc2) & PROC2_MODE_BASED_EXECUTE, 0);
+    hide(VX_VMCS_SHADOWING);
+    assert_int_equal(high(caps.proc2) & PROC2_VMCS_SHADOWING, 0);
+    assert_false(vmcs_field_exists(&caps, VI_VMREAD_BITMAP_ADDRESS));
+    hide(VX_PML);
+    assert_int_equal(high(caps.proc2) & PROC2_ENABLE_PML, 0);
+    assert_false(vmcs_field_exists(&caps, VI_GUEST_PML_INDEX) || vmcs_field_exists(&caps, VI_PML_ADDRESS));
     hide(VX_VIRTUAL_NMIS);
     assert_int_equal(high(caps.pin) & PIN_VIRTUAL_NMIS, 0);
     assert_int_equal(high(caps.proc) & PROC_NMI_WINDOW_EXITING, 0);
@@ -206,6 +230,8 @@ static void test_hide(void **state)
     assert_int_equal(caps.vmcs_enum, 0x2e); /* VMX-preemption timer value */
     hide(VX_HLT_ACTIVITY);
     assert_int_equal(caps.misc & VMX_MISC_ACTIVITY_HLT, 0);
+    hide(VX_WAIT_FOR_SIPI_ACTIVITY);
+    assert_int_equal(caps.misc & VMX_MISC_ACTIVITY_SIPI, 0);
 }
 
 static void test_hide_true_controls(void **state)
@@ -215,6 +241,16 @@ static void test_hide_true_controls(void **state)
     assert_int_equal(caps.basic & VMX_BASIC_TRUE_CONTROLS, 0);
     assert_int_equal(caps.true_pin | caps.true_proc | caps.true_exit | caps.true_entry, 0);
     assert_int_equal(vmx_allowed0(&caps, VMX_WORD_PROC), 0x0401e172);
+}
+
+/* Exits must say whether an address is one of user mode. */
+static void test_mode_based_without_advanced_information(void **state)
+{
+    (void)state;
+    host.ept_vpid &= ~(u64)EPT_CAP_ADVANCED_EXIT_INFO;
+    build();
+    assert_int_equal(high(caps.proc2) & PROC2_MODE_BASED_EXECUTE, 0);
+    assert_int_equal(caps.ept_vpid & EPT_CAP_ADVANCED_EXIT_INFO, 0);
 }
 
 /* What is not offered cannot be hidden any more than that, and hiding never brings something. */
@@ -231,6 +267,7 @@ static void test_hide_each(void **state)
         assert_int_equal(caps.basic & ~all.basic, 0);
         assert_int_equal(caps.misc & ~all.misc, 0);
         assert_int_equal(caps.ept_vpid & ~all.ept_vpid, 0);
+        assert_int_equal(caps.vmfunc & ~all.vmfunc, 0);
         for (u32 word = 0; word < VMX_NR_WORDS; word++) {
             assert_int_equal(vmx_allowed1(&caps, word) & ~vmx_allowed1(&all, word), 0);
             assert_int_equal(vmx_allowed0(&caps, word) & ~vmx_allowed1(&caps, word), 0);
@@ -278,6 +315,7 @@ int main(void)
         cmocka_unit_test_setup(test_names_are_whole, start),
         cmocka_unit_test_setup(test_hide, start),
         cmocka_unit_test_setup(test_hide_true_controls, start),
+        cmocka_unit_test_setup(test_mode_based_without_advanced_information, start),
         cmocka_unit_test_setup(test_hide_each, start),
         cmocka_unit_test_setup(test_hidden_instructions, start),
         cmocka_unit_test_setup(test_nidus_runs_on_it, start),

@@ -20,6 +20,10 @@ static struct {
     u64 tsc;       /* what the MSR-load area makes of the offset */
 } low;
 
+#define LINKED 0x1000u
+
+static u32 link_revision;
+
 enum entry_stage entry_check(const struct vmcs_image *vmcs, const struct entry_env *env,
                              struct entry_verdict *out)
 {
@@ -66,8 +70,12 @@ const char *vcpu_may_report(struct vcpu *v)
 
 int guest_read(struct vm *of, gpa_t gpa, void *to, u64 n)
 {
-    (void)of, (void)gpa, (void)to, (void)n;
-    return ERR_RANGE;
+    (void)of;
+    assert_int_equal(n, sizeof(link_revision));
+    if (gpa != LINKED)
+        return ERR_RANGE;
+    memcpy(to, &link_revision, n);
+    return OK;
 }
 
 bool nested_page(struct vcpu *v, gpa_t gpa1, paddr_t *pa)
@@ -313,6 +321,7 @@ static void activity(void **state)
         {ACTIVITY_HLT, INTR_INFO(INTR_TYPE_EXTERNAL, 0x30), VCPU_ACTIVE},
         {ACTIVITY_HLT, INTR_INFO(INTR_TYPE_NMI, VEC_NMI), VCPU_ACTIVE},
         {ACTIVITY_HLT, INTR_INFO(INTR_TYPE_OTHER_EVENT, 0), VCPU_HALTED},
+        {ACTIVITY_WAIT_FOR_SIPI, 0, VCPU_WAIT_SIPI},
     };
 
     (void)state;
@@ -321,8 +330,11 @@ static void activity(void **state)
             quick ? start_quick() : start_l1();
             L1_SAYS(GUEST_ACTIVITY_STATE) = rows[i].state;
             L1_SAYS(ENTRY_INTERRUPTION_INFO) = rows[i].info;
-            assert_int_equal(nested_enter(&vcpu), quick && i != 1 && i != 4);
+            vmcs02[GUEST_PENDING_DEBUG_EXCEPTIONS] = PENDING_DEBUG_BS;
+            assert_int_equal(nested_enter(&vcpu), quick && rows[i].wanted == VCPU_ACTIVE);
             assert_int_equal(vcpu.activity, rows[i].wanted);
+            assert_int_equal(vmcs02[GUEST_PENDING_DEBUG_EXCEPTIONS],
+                             rows[i].wanted == VCPU_WAIT_SIPI ? 0 : PENDING_DEBUG_BS);
         }
 }
 
@@ -342,6 +354,11 @@ static void preemption_timer(void **state)
         nested_enter(&vcpu);
         assert_int_equal(nested.timer_end, now + (0xffffffffull << 5));
     }
+    start_l1();
+    L1_SAYS(PIN_BASED_CONTROLS) |= PIN_PREEMPTION_TIMER;
+    L1_SAYS(GUEST_ACTIVITY_STATE) = ACTIVITY_WAIT_FOR_SIPI;
+    nested_enter(&vcpu);
+    assert_int_equal(nested.timer_end, ~0ull);
 }
 
 /* --- quick entries --- */
@@ -406,7 +423,8 @@ static void tpr_threshold(void)
 
 static void link_pointer(void)
 {
-    L1_SAYS(VMCS_LINK_POINTER) = 0x1000;
+    L1_SAYS(VMCS_LINK_POINTER) = LINKED;
+    link_revision = VMCS12_REVISION;
 }
 
 static void hlt(void)
@@ -423,7 +441,7 @@ static void after_a_whole_one(void **state)
         {no_ept, true, false},         {not_ia32e, true, false},      {no_pae, true, false},
         {no_pae_no_ept, false, false}, {no_load_efer, true, true},    {no_load_pat, true, true},
         {no_load_debug, true, true},   {no_save_debug, true, true},   {msr_area, false, false},
-        {tpr_shadow, true, false},     {tpr_threshold, false, false}, {link_pointer, false, false},
+        {tpr_shadow, true, false},     {tpr_threshold, false, false}, {link_pointer, true, false},
         {hlt, false, false},
     };
 
@@ -544,6 +562,32 @@ static void rip(void **state)
         }
 }
 
+/* The VMCS that the link pointer refers to is looked at by each entry. */
+static void linked(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < 6; i++) {
+        bool shadowing = i & 1;
+        const u32 revisions[] = {VMCS12_REVISION, VMCS12_REVISION | (u32)VMCS12_SHADOW, VMCS12_REVISION + 1};
+
+        start_l1();
+        L1_SAYS(SECONDARY_CONTROLS) |= shadowing ? PROC2_VMCS_SHADOWING : 0;
+        link_pointer();
+        nested_enter(&vcpu);
+        in_l2(false);
+        nested.shadowing = true;
+        link_revision = revisions[i / 2];
+        low.synced = 0;
+        nested_enter(&vcpu);
+        assert_int_equal(low.filled, i / 2 == shadowing ? 1 : 2);
+        in_l2(false);
+        L1_SAYS(VMCS_LINK_POINTER) = 2 * LINKED; /* where nothing is */
+        low.synced = 0;
+        nested_enter(&vcpu);
+        assert_int_equal(low.filled, i / 2 == shadowing ? 2 : 3);
+    }
+}
+
 /* The two ways to vmcs02 leave the same behind. */
 static void switches(void **state)
 {
@@ -602,6 +646,7 @@ int main(void)
         cmocka_unit_test(from_vmcs12),
         cmocka_unit_test(rip),
         cmocka_unit_test(switches),
+        cmocka_unit_test(linked),
         cmocka_unit_test(quick_then_whole),
     };
 

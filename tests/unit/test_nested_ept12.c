@@ -286,13 +286,13 @@ static void test_mode_based(void **state)
     } row[] = {
         {EPT_READ | EPT_EXEC, EPT_EXEC, 0, OK, 4 | 5 << 3},
         {EPT_READ | EPT_EXEC, EPT_EXEC | EPT12_USER, 0, ERR_FAULT, 4 | 5 << 3},
-        {EPT_READ | EPT12_EXEC_USER, EPT_EXEC, 0, ERR_FAULT, 4 | 1 << 3 | 1 << 6},
-        {EPT_READ | EPT12_EXEC_USER, EPT_EXEC | EPT12_USER, 0, OK, 4 | 1 << 3 | 1 << 6},
-        {EPT_READ | EPT12_EXEC_USER, EPT_READ | EPT12_USER, 0, OK, 1 | 1 << 3 | 1 << 6},
-        {EPT12_EXEC_USER, EPT_EXEC | EPT12_USER, 0, OK, 4 | 1 << 6}, /* is present */
-        {EPT12_EXEC_USER, EPT_READ, 0, ERR_FAULT, 1 | 1 << 6},
-        {EPT12_EXEC_USER, EPT_READ, EPT_CAP_EXECUTE_ONLY, ERR_INVAL, 0},
-        {EPT_WRITE | EPT12_EXEC_USER, EPT_WRITE, 0, ERR_INVAL, 0},
+        {EPT_READ | EPT_EXEC_USER, EPT_EXEC, 0, ERR_FAULT, 4 | 1 << 3 | 1 << 6},
+        {EPT_READ | EPT_EXEC_USER, EPT_EXEC | EPT12_USER, 0, OK, 4 | 1 << 3 | 1 << 6},
+        {EPT_READ | EPT_EXEC_USER, EPT_READ | EPT12_USER, 0, OK, 1 | 1 << 3 | 1 << 6},
+        {EPT_EXEC_USER, EPT_EXEC | EPT12_USER, 0, OK, 4 | 1 << 6}, /* is present */
+        {EPT_EXEC_USER, EPT_READ, 0, ERR_FAULT, 1 | 1 << 6},
+        {EPT_EXEC_USER, EPT_READ, EPT_CAP_EXECUTE_ONLY, ERR_INVAL, 0},
+        {EPT_WRITE | EPT_EXEC_USER, EPT_WRITE, 0, ERR_INVAL, 0},
         {0, EPT_EXEC | EPT12_USER, 0, ERR_FAULT, 4},
     };
 
@@ -303,7 +303,7 @@ static void test_mode_based(void **state)
 
         put_page(1);
         for (u32 level = 2; level <= 4; level++)
-            *entry(level) |= EPT12_EXEC_USER;
+            *entry(level) |= EPT_EXEC_USER;
         *entry(1) = (*entry(1) & ~EPT_RWX) | row[i].rights;
         w.mode_based = true;
         w.caps &= ~row[i].no_cap;
@@ -321,11 +321,11 @@ static void test_not_mode_based(void **state)
 
     (void)state;
     put_page(1);
-    *entry(1) |= EPT12_EXEC_USER;
+    *entry(1) |= EPT_EXEC_USER;
     out = expect(&w, EPT_EXEC | EPT12_USER, OK);
     assert_int_equal(out.rights, EPT_RWX);
     assert_int_equal(out.qualification, EPT_QUAL_FETCH | EPT_RWX << 3);
-    *entry(1) = EPT12_EXEC_USER;
+    *entry(1) = EPT_EXEC_USER;
     expect(&w, EPT_EXEC | EPT12_USER, ERR_FAULT);
 }
 
@@ -350,6 +350,42 @@ static void test_flags(void **state)
         assert_true(expect(&w, EPT_READ, OK).dirty);
         assert_true(expect(&w, EPT_WRITE, OK).dirty);
         assert_int_equal(updates, 6 - leaf);
+    }
+}
+
+/* 'Page-Modification Logging': what is to be logged, and a log that is full. */
+static void test_marked(void **state)
+{
+    (void)state;
+    for (u32 leaf = 1; leaf <= 3; leaf++) {
+        struct ept12_ctx w = base();
+
+        put_page(leaf);
+        w.log_full = true;
+        assert_false(expect(&w, EPT_WRITE, OK).marked); /* no flags at all */
+        w.eptp |= EPTP_ACCESSED_DIRTY;
+        expect(&w, EPT_READ, ERR_NOENT);
+        expect(&w, EPT_WRITE, ERR_NOENT);
+        assert_int_equal(updates, 0);
+        w.log_full = false;
+        assert_false(expect(&w, EPT_READ, OK).marked);
+        w.log_full = true;
+        assert_false(expect(&w, EPT_READ, OK).marked);
+        expect(&w, EPT_WRITE, ERR_NOENT);
+        assert_int_equal(*entry(leaf) & FLAG, EPT_ACCESSED);
+        w.log_full = false;
+        assert_true(expect(&w, EPT_READ | EPT12_PAGING, OK).marked);
+        assert_false(expect(&w, EPT_WRITE, OK).marked);
+        w.log_full = true;
+        assert_false(expect(&w, EPT_WRITE, OK).marked);
+        *entry(leaf) &= ~EPT_WRITE; /* the violation comes first */
+        *entry(4) &= ~EPT_ACCESSED;
+        expect(&w, EPT_WRITE, ERR_FAULT);
+        /* Though entries change under it. */
+        put_page(leaf);
+        w.log_full = false;
+        busy = 3;
+        assert_true(expect(&w, EPT_WRITE, OK).marked);
     }
 }
 
@@ -454,6 +490,7 @@ int main(void)
         cmocka_unit_test(test_mode_based),
         cmocka_unit_test(test_not_mode_based),
         cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_marked),
         cmocka_unit_test(test_flags_stay),
         cmocka_unit_test(test_paging_structures),
         cmocka_unit_test(test_changing_entries),

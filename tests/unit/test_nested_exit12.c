@@ -326,7 +326,8 @@ static void shadow_bitmaps(void **state)
         readable += !(read_bitmap[i / 8] >> i % 8 & 1);
         writable += !(write_bitmap[i / 8] >> i % 8 & 1);
     }
-    assert_int_equal(readable, ARRAY_SIZE(info_fields) + vmcs02_nr_same + 3); /* of event injection */
+    /* Three of event injection, and the PML index. */
+    assert_int_equal(readable, ARRAY_SIZE(info_fields) + vmcs02_nr_same + 4);
     assert_int_equal(writable, NESTED_NR_QUICK);
     leave();
     assert_true(vmcs01[SECONDARY_CONTROLS] & PROC2_VMCS_SHADOWING);
@@ -334,6 +335,29 @@ static void shadow_bitmaps(void **state)
     nested_shadow(&vcpu, false);
     assert_false(vmcs01[SECONDARY_CONTROLS] & PROC2_VMCS_SHADOWING);
     assert_int_equal(vmcs01[VMCS_LINK_POINTER], ~0ull);
+}
+
+/* Where the CPU and L1 both have the PML index, and only there. */
+static void shadow_of_the_pml_index(void **state)
+{
+    const u32 byte = GUEST_PML_INDEX / 8, bit = 1u << GUEST_PML_INDEX % 8;
+
+    (void)state;
+    for (u32 i = 0; i < 4; i++) {
+        const u8 *bitmap;
+
+        start();
+        set(&vmx_caps.proc2, (u64)PROC2_ENABLE_PML << 32, i & 1);
+        set(&vm.nested_caps.proc2, (u64)PROC2_ENABLE_PML << 32, i & 2);
+        can_shadow(true);
+        leave();
+        bitmap = pool_va(vmcs01[VMREAD_BITMAP_ADDRESS]);
+        assert_int_equal(!(bitmap[byte] & bit), i == 3);
+        L1_SAYS(GUEST_PML_INDEX) = 511;
+        nested_written(&vcpu, VI_GUEST_PML_INDEX);
+        assert_int_equal(vmcs02[GUEST_PML_INDEX], i & 1 ? 511 : 0);
+        assert_true(nested.checked);
+    }
 }
 
 int main(void)
@@ -350,6 +374,7 @@ int main(void)
         cmocka_unit_test(injection_by_nidus),
         cmocka_unit_test(written_by_an_exit),
         cmocka_unit_test(shadow_bitmaps),
+        cmocka_unit_test(shadow_of_the_pml_index),
     };
 
     return cmocka_run_group_tests_name("nested_exit12", tests, NULL, NULL);

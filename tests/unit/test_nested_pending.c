@@ -568,6 +568,28 @@ static void halt_ends_with_the_timer(void **state)
     assert_int_equal(look(), EXIT_REASON_PREEMPTION_TIMER);
 }
 
+/* 'Activity State': only a start-up IPI ends it, whatever else waits. */
+static void waits_for_sipi(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < NR; i++) {
+        if (things[i].wait == wait_due || things[i].wait == wait_l1_injects || things[i].wait == wait_mtf)
+            continue;
+        start();
+        vcpu.activity = VCPU_WAIT_SIPI;
+        things[i].wait();
+        assert_int_equal(look(), -1);
+        vcpu.events.sipi = true;
+        vcpu.events.sipi_vector = 0x9a;
+        assert_int_equal(look(), EXIT_REASON_SIPI);
+        assert_int_equal(got.qualification, 0x9a);
+        assert_int_equal(got.interruption_info | got.idt_info | got.instruction_length, 0);
+        assert_false(vcpu.events.sipi);
+        vcpu.activity = VCPU_ACTIVE;
+        assert_int_equal(look(), things[i].reason);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -590,6 +612,7 @@ int main(void)
         cmocka_unit_test(tpr_threshold_of_a_halted_l2),
         cmocka_unit_test(all_that_ends_a_halt),
         cmocka_unit_test(halt_ends_with_the_timer),
+        cmocka_unit_test(waits_for_sipi),
     };
 
     return cmocka_run_group_tests_name("nested_pending", tests, NULL, NULL);

@@ -10,7 +10,7 @@
 #include "tests/unit/nested_l2.h"
 #include "vmm/nested/route.c"
 
-enum whose { NOBODYS, L1S, NIDUSES, AS_VIOLATION, AS_MISCONFIG, RETRY, DEVICE, OWN_CR };
+enum whose { NOBODYS, L1S, NIDUSES, AS_VIOLATION, AS_OTHER, RETRY, DEVICE, OWN_CR, OWN_SHADOW, FUNCTION };
 
 static enum whose got;
 static u32 handled, requeued, unblocked, crashes, followed, syncs;
@@ -44,7 +44,7 @@ void nested_exit_with(struct vcpu *v, const struct nested_exit_info *x)
 {
     (void)v;
     info = *x;
-    note(AS_MISCONFIG);
+    note(AS_OTHER);
 }
 
 bool vmx_exit_handle(struct vcpu *v, u32 reason)
@@ -78,6 +78,30 @@ bool nested_wants_cr(struct vcpu *v)
     return exits;
 }
 
+bool nested_wants_vmread(struct vcpu *v)
+{
+    (void)v;
+    return exits;
+}
+
+bool nested_wants_vmwrite(struct vcpu *v)
+{
+    (void)v;
+    return exits;
+}
+
+bool nested_shadow_vmread(struct vcpu *v)
+{
+    (void)v;
+    note(OWN_SHADOW);
+    return resumes;
+}
+
+bool nested_shadow_vmwrite(struct vcpu *v)
+{
+    return nested_shadow_vmread(v);
+}
+
 bool nested_own_cr(struct vcpu *v)
 {
     (void)v;
@@ -101,6 +125,13 @@ enum shadow_result shadow_ept_translate(struct vcpu *v, gpa_t gpa2, u64 access, 
     *gpa1 = 0x654321;
     *reflect = access;
     return shadow;
+}
+
+bool nested_vmfunc(struct vcpu *v)
+{
+    (void)v;
+    note(FUNCTION);
+    return resumes;
 }
 
 bool exit_memory(struct vcpu *v, gpa_t gpa)
@@ -218,9 +249,7 @@ static const struct {
     {EXIT_REASON_VMLAUNCH, L1S, PROC, 0},
     {EXIT_REASON_VMPTRLD, L1S, PROC, 0},
     {EXIT_REASON_VMPTRST, L1S, PROC, 0},
-    {EXIT_REASON_VMREAD, L1S, PROC, 0},
     {EXIT_REASON_VMRESUME, L1S, PROC, 0},
-    {EXIT_REASON_VMWRITE, L1S, PROC, 0},
     {EXIT_REASON_VMXOFF, L1S, PROC, 0},
     {EXIT_REASON_VMXON, L1S, PROC, 0},
     {EXIT_REASON_MWAIT, NIDUSES, PROC, PROC_MWAIT_EXITING},
@@ -243,7 +272,7 @@ static const struct {
     {EXIT_REASON_LDTR_TR_ACCESS, L1S, PROC, 0},
     {EXIT_REASON_RDRAND, L1S, PROC, 0},
     {EXIT_REASON_INVPCID, L1S, PROC, 0},
-    {EXIT_REASON_VMFUNC, L1S, PROC, 0},
+    {EXIT_REASON_VMFUNC, FUNCTION, PROC, 0},
     {EXIT_REASON_RDSEED, L1S, PROC, 0},
     {EXIT_REASON_XSAVES, L1S, PROC, 0},
     {EXIT_REASON_XRSTORS, L1S, PROC, 0},
@@ -279,6 +308,8 @@ static void all_reasons(void **state)
                                  EXIT_REASON_EPT_VIOLATION,
                                  EXIT_REASON_MONITOR_TRAP_FLAG,
                                  EXIT_REASON_XSETBV,
+                                 EXIT_REASON_VMREAD,
+                                 EXIT_REASON_VMWRITE,
                                  EXIT_REASON_WBINVD};
     bool known[VMX_NR_EXIT_REASONS] = {0};
 
@@ -382,6 +413,16 @@ static void control_registers(void **state)
     assert_int_equal(whose(), L1S);
 }
 
+static void shadow_vmcs(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < 4; i++) {
+        start(i & 1 ? EXIT_REASON_VMREAD : EXIT_REASON_VMWRITE);
+        exits = i & 2;
+        assert_int_equal(whose(), exits ? L1S : OWN_SHADOW);
+    }
+}
+
 static void wbinvd(void **state)
 {
     (void)state;
@@ -428,11 +469,9 @@ static void with_ept(void)
 
 static void ept_violations(void **state)
 {
-    static const enum whose wanted[] = {[SHADOW_OK] = RETRY,
-                                        [SHADOW_VIOLATION] = AS_VIOLATION,
-                                        [SHADOW_MISCONFIG] = AS_MISCONFIG,
-                                        [SHADOW_DEVICE] = DEVICE,
-                                        [SHADOW_NO_MEMORY] = NOBODYS};
+    static const enum whose wanted[] = {
+        [SHADOW_OK] = RETRY,          [SHADOW_VIOLATION] = AS_VIOLATION, [SHADOW_MISCONFIG] = AS_OTHER,
+        [SHADOW_LOG_FULL] = AS_OTHER, [SHADOW_DEVICE] = DEVICE,          [SHADOW_NO_MEMORY] = NOBODYS};
 
     (void)state;
     for (u32 result = 0; result < ARRAY_SIZE(wanted); result++)
@@ -449,11 +488,17 @@ static void ept_violations(void **state)
                 assert_int_equal(unblocked, iret);
             if (result == SHADOW_VIOLATION)
                 assert_int_equal(reflected, vmcs02[EXIT_QUALIFICATION] | BIT(3));
-            if (result != SHADOW_MISCONFIG)
+            if (result != SHADOW_MISCONFIG && result != SHADOW_LOG_FULL)
                 continue;
-            assert_int_equal(info.reason, EXIT_REASON_EPT_MISCONFIGURATION);
-            assert_int_equal(info.guest_physical, 0x123456);
-            assert_int_equal(info.qualification, 0);
+            if (result == SHADOW_MISCONFIG) {
+                assert_int_equal(info.reason, EXIT_REASON_EPT_MISCONFIGURATION);
+                assert_int_equal(info.guest_physical, 0x123456);
+                assert_int_equal(info.qualification, 0);
+            } else {
+                assert_int_equal(info.reason, EXIT_REASON_PML_FULL);
+                assert_int_equal(info.guest_physical, 0);
+                assert_int_equal(info.qualification, iret ? EPT_QUAL_UNBLOCKED_NMI : 0);
+            }
             assert_int_equal(info.idt_info, INTR_INFO(INTR_TYPE_EXTERNAL, 0x31));
         }
     /* Without EPT of L1's it is Nidus's own. */
@@ -471,7 +516,7 @@ static void emulated_accesses(void **state)
     (void)state;
     for (u32 i = 0; i < ARRAY_SIZE(kinds); i++)
         for (u32 result = SHADOW_OK; result <= SHADOW_NO_MEMORY; result++) {
-            bool due = result == SHADOW_VIOLATION || result == SHADOW_MISCONFIG;
+            bool due = result == SHADOW_VIOLATION || result == SHADOW_MISCONFIG || result == SHADOW_LOG_FULL;
             gpa_t gpa = 0x123456;
 
             start(EXIT_REASON_EPT_VIOLATION);
@@ -484,13 +529,33 @@ static void emulated_accesses(void **state)
                 assert_int_equal(gpa, 0x654321);
                 continue;
             }
-            assert_int_equal(nested.due.reason, result == SHADOW_VIOLATION
-                                                    ? EXIT_REASON_EPT_VIOLATION
-                                                    : EXIT_REASON_EPT_MISCONFIGURATION);
-            assert_int_equal(nested.due.guest_physical, 0x123456);
+            assert_int_equal(nested.due.reason, result == SHADOW_VIOLATION ? EXIT_REASON_EPT_VIOLATION
+                                                : result == SHADOW_MISCONFIG
+                                                    ? EXIT_REASON_EPT_MISCONFIGURATION
+                                                    : EXIT_REASON_PML_FULL);
+            assert_int_equal(nested.due.guest_physical, result == SHADOW_LOG_FULL ? 0 : 0x123456);
             if (result == SHADOW_VIOLATION)
                 assert_int_equal(nested.due.qualification, kinds[i].qualification);
         }
+}
+
+static void emulated_accesses_by_kind_of_page(void **state)
+{
+    (void)state;
+    for (u32 advanced = 0; advanced < 2; advanced++) {
+        gpa_t gpa = 0x123456;
+
+        start(EXIT_REASON_EPT_VIOLATION);
+        with_ept();
+        set(&vm.nested_caps.ept_vpid, EPT_CAP_ADVANCED_EXIT_INFO, advanced);
+        shadow = SHADOW_VIOLATION;
+        nested_physical(&vcpu, &gpa, WALK_FETCH | WALK_PAGE_USER | WALK_PAGE_NX);
+        assert_int_equal(nested.due.qualification,
+                         EPT_EXEC | EPT12_USER | (advanced ? WALK_PAGE_USER | WALK_PAGE_NX : 0));
+        gpa = 0x123456;
+        nested_physical(&vcpu, &gpa, WALK_FETCH | WALK_PAGE_WRITE);
+        assert_int_equal(nested.due.qualification, EPT_EXEC | (advanced ? WALK_PAGE_WRITE : 0));
+    }
 }
 
 /* --- the rest --- */
@@ -534,11 +599,13 @@ int main(void)
         cmocka_unit_test(bitmaps),
         cmocka_unit_test(writes_of_the_tsc),
         cmocka_unit_test(control_registers),
+        cmocka_unit_test(shadow_vmcs),
         cmocka_unit_test(wbinvd),
         cmocka_unit_test(xsetbv_by_cpl),
         cmocka_unit_test(monitor_trap),
         cmocka_unit_test(ept_violations),
         cmocka_unit_test(emulated_accesses),
+        cmocka_unit_test(emulated_accesses_by_kind_of_page),
         cmocka_unit_test(monitor_trap_flag),
         cmocka_unit_test(refused_by_the_cpu),
     };

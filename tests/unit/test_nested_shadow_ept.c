@@ -194,6 +194,40 @@ static void test_dirty(void **state)
     }
 }
 
+/* Each time that a dirty flag of L1's becomes 1, whoever makes the access. */
+static void test_log(void **state)
+{
+    u64 eptp = EPTP(1) | AD;
+
+    (void)state;
+    begin();
+    shadow_ept_use(&vcpu, eptp);
+    l1_map(eptp, MiB(8), 1, GiB(2), EPT_RWX);
+    l1_map(eptp, MiB(16), 2, GiB(2) + MiB(2), EPT_RWX);
+    log_full = true;
+    assert_int_equal(fill(MiB(8), READ), SHADOW_LOG_FULL);
+    log_full = false;
+    filled(MiB(8), READ);
+    assert_int_equal(nr_logged, 0);
+    log_full = true;
+    assert_int_equal(fill(MiB(8) + 8, WRITE), SHADOW_LOG_FULL);
+    assert_int_equal(shadow_ept_translate(&vcpu, MiB(8), EPT_WRITE, &gpa1, &reflect), SHADOW_LOG_FULL);
+    assert_false(*l1_entry(eptp, MiB(8), 1) & EPT_DIRTY);
+    log_full = false;
+    filled(MiB(8) + 8, WRITE);
+    assert_int_equal(nr_logged, 1);
+    assert_int_equal(logged[0], MiB(8) + 8);
+    log_full = true;
+    filled(MiB(8) + 8, WRITE);
+    log_full = false;
+    assert_int_equal(shadow_ept_translate(&vcpu, MiB(16) + 0x5010, EPT_WRITE, &gpa1, &reflect), SHADOW_OK);
+    assert_int_equal(nr_logged, 2);
+    assert_int_equal(logged[1], MiB(16) + 0x5010);
+    filled(MiB(16) + 0x9000, WRITE);
+    assert_int_equal(nr_logged, 2);
+    end();
+}
+
 static void test_no_dirty_flags(void **state)
 {
     (void)state;
@@ -311,6 +345,65 @@ static void test_invept_of_all(void **state)
     shadow_ept_invalidate(&vcpu, EPTP(1));
     assert_int_equal(nr_cached, 0);
     assert_int_equal(invepts, 1);
+    end();
+}
+
+static void test_mode_based(void **state)
+{
+    static const struct {
+        u64 rights;
+        bool supervisor, user;
+    } rows[] = {
+        {EPT_RWX, true, false},
+        {EPT_RWX | EPT_EXEC_USER, true, true},
+        {EPT_RW | EPT_EXEC_USER, false, true},
+        {EPT_EXEC_USER, false, true},
+        {EPT_RW, false, false},
+    };
+
+    (void)state;
+    for (u32 i = 0; i < 2 * ARRAY_SIZE(rows); i++) {
+        u64 rights = rows[i / 2].rights, user = i & 1 ? EPT_QUAL_USER : 0;
+        u64 seen =
+            (rights & EPT_RWX) << EPT_QUAL_RIGHTS_SHIFT | (rights & EPT_EXEC_USER ? EPT_QUAL_EXEC_USER : 0);
+
+        begin();
+        vm.nested_caps.ept_vpid |= EPT_CAP_ADVANCED_EXIT_INFO;
+        shadow_ept_use(&vcpu, EPTP(1) | SHADOW_MODE_BASED);
+        l1_map(EPTP(1), 0x5000, 1, GiB(2), rights);
+        for (u32 level = 2; level <= 4; level++)
+            *l1_entry(EPTP(1), 0x5000, level) |= EPT_EXEC_USER;
+        if (user ? rows[i / 2].user : rows[i / 2].supervisor) {
+            assert_int_equal(filled(0x5000, FETCH | user).entry & (EPT_RWX | EPT_EXEC_USER), rights);
+        } else {
+            assert_int_equal(fill(0x5000, FETCH | user | BIT(10)), SHADOW_VIOLATION);
+            assert_int_equal(reflect, FETCH | user | BIT(10) | seen);
+        }
+        end();
+    }
+}
+
+/* The same EPTP with the control and without are two. */
+static void test_mode_based_is_a_key(void **state)
+{
+    u64 with, without;
+
+    (void)state;
+    begin();
+    l1_map(EPTP(1), 0x5000, 1, GiB(2), EPT_RWX);
+    without = shadow_ept_use(&vcpu, EPTP(1));
+    assert_int_equal(filled(0x5000, FETCH | EPT_QUAL_USER).entry & (EPT_RWX | EPT_EXEC_USER), EPT_RWX);
+    with = shadow_ept_use(&vcpu, EPTP(1) | SHADOW_MODE_BASED);
+    assert_int_not_equal(with & EPT_ADDR, without & EPT_ADDR);
+    assert_int_equal(with & SHADOW_MODE_BASED, 0);
+    assert_false(mapped(0x5000));
+    assert_int_equal(fill(0x5000, FETCH | EPT_QUAL_USER), SHADOW_VIOLATION);
+    assert_int_equal(shadow_ept_use(&vcpu, EPTP(1)), without);
+    assert_true(mapped(0x5000));
+    shadow_ept_use(&vcpu, EPTP(1) | SHADOW_MODE_BASED);
+    filled(0x5000, FETCH);
+    shadow_ept_invalidate(&vcpu, EPTP(1));
+    assert_false(mapped(0x5000));
     end();
 }
 
@@ -497,12 +590,15 @@ int main(void)
         cmocka_unit_test(test_other_size),
         cmocka_unit_test(test_merge),
         cmocka_unit_test(test_dirty),
+        cmocka_unit_test(test_log),
         cmocka_unit_test(test_no_dirty_flags),
         cmocka_unit_test(test_paging_structures),
         cmocka_unit_test(test_not_ram),
         cmocka_unit_test(test_misconfiguration),
         cmocka_unit_test(test_invalidate),
         cmocka_unit_test(test_invept_of_all),
+        cmocka_unit_test(test_mode_based),
+        cmocka_unit_test(test_mode_based_is_a_key),
         cmocka_unit_test(test_least_recently_used),
         cmocka_unit_test(test_key),
         cmocka_unit_test(test_table_bound),

@@ -67,6 +67,16 @@ u64 shadow_ept_use(struct vcpu *v, u64 eptp12)
     return SHADOW_EPTP;
 }
 
+static u64 emptied_eptp;
+static u32 nr_emptied;
+
+void shadow_ept_invalidate(struct vcpu *v, u64 eptp12)
+{
+    (void)v;
+    emptied_eptp = eptp12;
+    nr_emptied++;
+}
+
 bool nested_page(struct vcpu *v, gpa_t gpa1, paddr_t *pa)
 {
     (void)v;
@@ -199,7 +209,8 @@ static void secondary_controls(void **state)
         PROC2_ENABLE_RDTSCP | PROC2_ENABLE_INVPCID | PROC2_ENABLE_XSAVES | PROC2_USER_WAIT_AND_PAUSE;
     const u64 passed = PROC2_VIRTUALIZE_APIC_ACCESSES | PROC2_DESCRIPTOR_TABLE_EXITING |
                        PROC2_VIRTUALIZE_X2APIC | PROC2_WBINVD_EXITING | PROC2_PAUSE_LOOP_EXITING |
-                       PROC2_RDRAND_EXITING | PROC2_RDSEED_EXITING;
+                       PROC2_RDRAND_EXITING | PROC2_RDSEED_EXITING | PROC2_ENABLE_VM_FUNCTIONS |
+                       PROC2_MODE_BASED_EXECUTE;
 
     (void)state;
     for (u32 active = 0; active < 2; active++)
@@ -218,6 +229,11 @@ static void secondary_controls(void **state)
     L1_SAYS(APIC_ACCESS_ADDRESS) = 0x4000;
     fill();
     assert_int_equal(vmcs02[APIC_ACCESS_ADDRESS], 0x10004000);
+    start();
+    secondary_on(PROC2_ENABLE_VM_FUNCTIONS);
+    L1_SAYS(VM_FUNCTION_CONTROLS) = VMFUNC_EPTP_SWITCHING;
+    fill();
+    assert_int_equal(vmcs02[VM_FUNCTION_CONTROLS], 0);
 }
 
 static void other_controls(void **state)
@@ -288,6 +304,40 @@ static void translation(void **state)
     vmcs02_refresh(&vcpu);
     vmcs02_refresh(&vcpu);
     assert_int_equal(nr_flushed, 4);
+    L1_SAYS(EPT_POINTER) = 0x601e;
+    vmcs02[EPT_POINTER] = 0;
+    nested.eptp02 = VM_EPTP;
+    vmcs02_use_ept(&vcpu); /* translations go by EPTP: nothing to forget */
+    assert_int_equal(vmcs02[EPT_POINTER], SHADOW_EPTP);
+    assert_int_equal(nested.eptp02, SHADOW_EPTP);
+    assert_int_equal(used_eptp, 0x601e);
+    assert_int_equal(nr_flushed, 4);
+    secondary_on(PROC2_ENABLE_EPT | PROC2_MODE_BASED_EXECUTE);
+    fill();
+    assert_int_equal(used_eptp, 0x601e | SHADOW_MODE_BASED);
+}
+
+/* Dirty flags that L1 has cleared count at once, unless it has a VPID. */
+static void logged_writes(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < 8; i++) {
+        start();
+        nr_emptied = 0;
+        secondary_on(PROC2_ENABLE_EPT | (i & 1 ? PROC2_ENABLE_PML : 0) | (i & 2 ? PROC2_ENABLE_VPID : 0));
+        if (i & 4)
+            vmx_features.granted &= ~BIT(VF_VPID);
+        L1_SAYS(VPID) = 9;
+        L1_SAYS(EPT_POINTER) = 0x605e;
+        L1_SAYS(GUEST_PML_INDEX) = 77;
+        fill();
+        vmcs02_refresh(&vcpu);
+        assert_int_equal(nr_emptied, (i & 3) == 1 ? 2 : 0);
+        if (nr_emptied)
+            assert_int_equal(emptied_eptp, 0x605e);
+        assert_int_equal(vmcs02[GUEST_PML_INDEX], 77);
+        assert_int_equal(vmcs02[SECONDARY_CONTROLS] & PROC2_ENABLE_PML, 0);
+    }
 }
 
 /* --- TSC: what L2 reads, by the SDM, against what the CPU makes of vmcs02 --- */
@@ -707,6 +757,9 @@ static void plain_state(void **state)
     vcpu.activity = VCPU_HALTED;
     vmcs02_save(&vcpu);
     assert_int_equal(L1_SAYS(GUEST_ACTIVITY_STATE), ACTIVITY_HLT);
+    vcpu.activity = VCPU_WAIT_SIPI;
+    vmcs02_save(&vcpu);
+    assert_int_equal(L1_SAYS(GUEST_ACTIVITY_STATE), ACTIVITY_WAIT_FOR_SIPI);
 }
 
 int main(void)
@@ -717,6 +770,7 @@ int main(void)
         cmocka_unit_test(other_controls),
         cmocka_unit_test(event_injection_fields),
         cmocka_unit_test(translation),
+        cmocka_unit_test(logged_writes),
         cmocka_unit_test(tsc),
         cmocka_unit_test(tsc_moves),
         cmocka_unit_test(cr0),

@@ -117,6 +117,40 @@ static struct walk_ctx long_mode(void)
     return base(LONG);
 }
 
+/* What all levels say, and what one does. */
+static void test_kind_of_page(void **state)
+{
+    const gpa_t path[] = {PML4E, PDPTE, PDE, PTE};
+    const u32 all = WALK_PAGE_USER | WALK_PAGE_WRITE;
+    struct walk_ctx w = long_mode();
+    struct walk_result r;
+
+    (void)state;
+    assert_int_equal(walk(&w, GVA4, WALK_READ, &r), OK);
+    assert_int_equal(r.page, all);
+    for (u32 i = 0; i < ARRAY_SIZE(path); i++) {
+        static const struct {
+            u64 bit;
+            u32 page;
+        } rows[] = {
+            {PTE_U, WALK_PAGE_WRITE},
+            {PTE_W, WALK_PAGE_USER},
+            {PTE_NX, WALK_PAGE_USER | WALK_PAGE_WRITE | WALK_PAGE_NX},
+        };
+
+        for (u32 n = 0; n < ARRAY_SIZE(rows); n++) {
+            w = long_mode();
+            put(path[i], 8, entry(path[i], 8) ^ rows[n].bit);
+            assert_int_equal(walk(&w, GVA4, WALK_READ, &r), OK);
+            assert_int_equal(r.page, rows[n].page);
+        }
+    }
+    w = base(0, 0);
+    w.cr0 = CR0_PE;
+    assert_int_equal(walk(&w, 0x1234, WALK_READ, &r), OK);
+    assert_int_equal(r.page, all);
+}
+
 static void test_no_paging(void **state)
 {
     struct walk_ctx w = base(0, 0);
@@ -486,11 +520,17 @@ static void test_pdptes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_no_paging),     cmocka_unit_test(test_32bit),
-        cmocka_unit_test(test_pae),           cmocka_unit_test(test_long_sizes),
-        cmocka_unit_test(test_long_reserved), cmocka_unit_test(test_not_present),
-        cmocka_unit_test(test_rights),        cmocka_unit_test(test_protection_keys),
-        cmocka_unit_test(test_flags),         cmocka_unit_test(test_no_memory_and_no_end),
+        cmocka_unit_test(test_kind_of_page),
+        cmocka_unit_test(test_no_paging),
+        cmocka_unit_test(test_32bit),
+        cmocka_unit_test(test_pae),
+        cmocka_unit_test(test_long_sizes),
+        cmocka_unit_test(test_long_reserved),
+        cmocka_unit_test(test_not_present),
+        cmocka_unit_test(test_rights),
+        cmocka_unit_test(test_protection_keys),
+        cmocka_unit_test(test_flags),
+        cmocka_unit_test(test_no_memory_and_no_end),
         cmocka_unit_test(test_pdptes),
     };
 

@@ -6,7 +6,7 @@
 #include "vmm/nested/nested.h"
 
 /* Where a capability's bit is: the control words, then MSRs whose bits are capabilities themselves. */
-enum place { BASIC_CAP = VMX_NR_WORDS, MISC_CAP, EPT_VPID_CAP, NR_PLACES };
+enum place { BASIC_CAP = VMX_NR_WORDS, MISC_CAP, EPT_VPID_CAP, VMFUNC_CAP, NR_PLACES };
 
 enum policy {
     EMULATED, /* offered on every CPU: Nidus carries it out by itself */
@@ -27,6 +27,7 @@ struct cap {
 #define PIN_EM   VMX_WORD_PIN, EMULATED
 #define PROC     VMX_WORD_PROC, HARDWARE
 #define PROC2    VMX_WORD_PROC2, HARDWARE
+#define PROC2_EM VMX_WORD_PROC2, EMULATED
 #define EXIT     VMX_WORD_EXIT, HARDWARE
 #define EXIT_EM  VMX_WORD_EXIT, EMULATED
 #define ENTRY    VMX_WORD_ENTRY, HARDWARE
@@ -77,8 +78,12 @@ static const struct cap caps[] = {
     {PROC2, PROC2_PAUSE_LOOP_EXITING, VX_PAUSE_LOOP_EXITING, 0},
     {PROC2, PROC2_RDRAND_EXITING, VX_RDRAND_EXITING, 0},
     {PROC2, PROC2_ENABLE_INVPCID, VX_NONE, VF_INVPCID},
+    {PROC2, PROC2_ENABLE_VM_FUNCTIONS, VX_VMFUNC, 0},
+    {PROC2_EM, PROC2_VMCS_SHADOWING, VX_VMCS_SHADOWING, 0},
     {PROC2, PROC2_RDSEED_EXITING, VX_RDSEED_EXITING, 0},
+    {PROC2_EM, PROC2_ENABLE_PML, VX_PML, 0},
     {PROC2, PROC2_ENABLE_XSAVES, VX_NONE, VF_XSAVES},
+    {PROC2, PROC2_MODE_BASED_EXECUTE, VX_MODE_BASED_EXECUTE, 0},
     {PROC2, PROC2_USE_TSC_SCALING, VX_TSC_SCALING, 0},
 
     {EXIT, EXITCTL_SAVE_DEBUG_CONTROLS, VX_NONE, 0},
@@ -101,6 +106,7 @@ static const struct cap caps[] = {
 
     {MISC_EM, VMX_MISC_STORE_LMA, VX_NONE, 0},
     {MISC_EM, VMX_MISC_ACTIVITY_HLT, VX_HLT_ACTIVITY, 0},
+    {MISC_EM, VMX_MISC_ACTIVITY_SIPI, VX_WAIT_FOR_SIPI_ACTIVITY, 0},
     {MISC_EM, VMX_MISC_VMWRITE_ANY, VX_VMWRITE_ANY_FIELD, 0},
     {MISC, VMX_MISC_ZERO_LENGTH, VX_ZERO_LENGTH_INJECTION, 0},
 
@@ -112,6 +118,7 @@ static const struct cap caps[] = {
     {EPT_EM, EPT_CAP_1G, VX_EPT_1G, 0},
     {EPT_EM, EPT_CAP_INVEPT, VX_INVEPT, 0},
     {EPT_EM, EPT_CAP_ACCESSED_DIRTY, VX_EPT_ACCESSED_DIRTY, 0},
+    {EPT, EPT_CAP_ADVANCED_EXIT_INFO, VX_EPT_ADVANCED_EXIT_INFO, 0},
     {EPT_EM, EPT_CAP_INVEPT_SINGLE, VX_INVEPT, 0},
     {EPT_EM, EPT_CAP_INVEPT_ALL, VX_INVEPT, 0},
     {EPT_EM, VPID_CAP_INVVPID, VX_INVVPID, 0},
@@ -119,6 +126,8 @@ static const struct cap caps[] = {
     {EPT_EM, VPID_CAP_INVVPID_SINGLE, VX_INVVPID, 0},
     {EPT_EM, VPID_CAP_INVVPID_ALL, VX_INVVPID, 0},
     {EPT_EM, VPID_CAP_INVVPID_KEEP_GLOBAL, VX_INVVPID, 0},
+
+    {VMFUNC_CAP, EMULATED, VMFUNC_EPTP_SWITCHING, VX_EPTP_SWITCHING, 0},
 };
 
 /* What is nothing without another one; those above come first. */
@@ -135,6 +144,13 @@ static const struct {
     {VX_INVEPT, VX_EPT},
     {VX_INVVPID, VX_VPID},
     {VX_VIRTUALIZE_X2APIC, VX_TPR_SHADOW},
+    {VX_VMFUNC, VX_SECONDARY_CONTROLS},
+    {VX_EPTP_SWITCHING, VX_VMFUNC},
+    {VX_EPTP_SWITCHING, VX_EPT},
+    {VX_PML, VX_EPT_ACCESSED_DIRTY},
+    {VX_EPT_ADVANCED_EXIT_INFO, VX_EPT},
+    /* An exit has to say which of the two rights it needs. */
+    {VX_MODE_BASED_EXECUTE, VX_EPT_ADVANCED_EXIT_INFO},
 };
 
 #define BASIC_FIXED (VMCS12_REVISION | (u64)VMCS12_SIZE << 32 | EPTP_WB << 50)
@@ -150,6 +166,8 @@ static u64 host_has(const struct vmx_caps *host, u32 place)
         return host->misc;
     case EPT_VPID_CAP:
         return host->ept_vpid;
+    case VMFUNC_CAP:
+        return host->vmfunc;
     default:
         return vmx_allowed1(host, place);
     }
@@ -209,6 +227,8 @@ static void set_controls(struct vmx_caps *out, const u64 offered[NR_PLACES])
         out->proc2 = control_msr(offered[VMX_WORD_PROC2], 0);
     if (out->proc2 >> 32 & (PROC2_ENABLE_EPT | PROC2_ENABLE_VPID))
         out->ept_vpid = offered[EPT_VPID_CAP];
+    if (out->proc2 >> 32 & PROC2_ENABLE_VM_FUNCTIONS)
+        out->vmfunc = offered[VMFUNC_CAP];
 }
 
 /* The highest index of a field that there is: 'VMCS Enumeration'. */

@@ -7,6 +7,7 @@
 #include "vmm/entry_check.h"
 #include "vmm/exit.h"
 #include "vmm/mmio_host.h"
+#include "vmm/nested/instructions.h"
 #include "vmm/nested/switch.h"
 #include "vmm/vm.h"
 #include "vmm/vmcs_dump.h"
@@ -80,7 +81,16 @@ static bool early_failure(struct vcpu *v, enum vmx_instruction_error error)
     return false;
 }
 
-/* 'Activity State', 'VMX-Preemption Timer', 'Event Injection' */
+/* 'Activity State'. Pending debug exceptions are lost in wait-for-SIPI: 'Delivery of Pending Debug Exceptions
+ * after VM Entry'. */
+static void start_inactive(struct vcpu *v, u64 state)
+{
+    v->activity = state == ACTIVITY_HLT ? VCPU_HALTED : VCPU_WAIT_SIPI;
+    if (v->activity == VCPU_WAIT_SIPI)
+        vmwrite(GUEST_PENDING_DEBUG_EXCEPTIONS, 0);
+}
+
+/* 'VMX-Preemption Timer', which does not count in wait-for-SIPI; 'Event Injection' */
 static void start(struct vcpu *v)
 {
     struct nested *n = v->nested;
@@ -94,9 +104,11 @@ static void start(struct vcpu *v)
         vmwrite(ENTRY_EXCEPTION_ERROR_CODE, V12(v, ENTRY_EXCEPTION_ERROR_CODE));
         vmwrite(ENTRY_INSTRUCTION_LENGTH, V12(v, ENTRY_INSTRUCTION_LENGTH));
     }
-    v->activity = V12(v, GUEST_ACTIVITY_STATE) == ACTIVITY_HLT && !n->injects ? VCPU_HALTED : VCPU_ACTIVE;
+    v->activity = VCPU_ACTIVE;
+    if (unlikely(V12(v, GUEST_ACTIVITY_STATE) != ACTIVITY_ACTIVE && !n->injects))
+        start_inactive(v, V12(v, GUEST_ACTIVITY_STATE));
     n->timer_end = ~0ull;
-    if (V12(v, PIN_BASED_CONTROLS) & PIN_PREEMPTION_TIMER)
+    if (V12(v, PIN_BASED_CONTROLS) & PIN_PREEMPTION_TIMER && v->activity != VCPU_WAIT_SIPI)
         n->timer_end = rdtsc() + (V12(v, PREEMPTION_TIMER_VALUE) << VMX_MISC_TIMER_SHIFT(vmx_caps.misc));
     n->vmcs12.launched = 1;
 }
@@ -115,7 +127,7 @@ static bool may_be_quick(struct vcpu *v)
 
     return !V12(v, ENTRY_MSR_LOAD_COUNT) && no_pdptes &&
            !(V12(v, PRIMARY_CONTROLS) & PROC_USE_TPR_SHADOW && V12(v, TPR_THRESHOLD)) &&
-           V12(v, VMCS_LINK_POINTER) == ~0ull && V12(v, GUEST_ACTIVITY_STATE) == ACTIVITY_ACTIVE;
+           V12(v, GUEST_ACTIVITY_STATE) == ACTIVITY_ACTIVE;
 }
 
 /* Is there anything to do for vmcs02_inherit()? */
@@ -168,6 +180,7 @@ static bool enter_whole(struct vcpu *v)
     nested_prepare_routes(v);
     v->nested->checked = may_be_quick(v);
     v->nested->inherits = inherits(v);
+    v->nested->linked = V12(v, VMCS_LINK_POINTER) != NO_VMCS;
     v->nested->quick = 0;
     start(v);
     return false;
@@ -245,6 +258,15 @@ static inline bool anything_waits(const struct vcpu *v)
     return v->windows || v->events.due || v->events.nmi_pending || v->events.init;
 }
 
+/* SDM, 'Checks on Guest Non-Register State': the VMCS that the link pointer refers to is in L1's memory. */
+static bool link_good(struct vcpu *v)
+{
+    u32 wanted = VMCS12_REVISION | (secondary12(v) & PROC2_VMCS_SHADOWING ? (u32)VMCS12_SHADOW : 0), revision;
+
+    return V12(v, VMCS_LINK_POINTER) == NO_VMCS ||
+           (!guest_read(v->vm, V12(v, VMCS_LINK_POINTER), &revision, sizeof(revision)) && revision == wanted);
+}
+
 /* What is not good after a quick look is looked at as a whole: that finds out what to say of it. */
 COLD static bool enter_after_all(struct vcpu *v)
 {
@@ -252,16 +274,16 @@ COLD static bool enter_after_all(struct vcpu *v)
     return enter_whole(v);
 }
 
-/* On a CPU without VMCS shadowing, on another CPU than before, or behind an exit that left vmcs02 as it was.
- */
-COLD static bool enter_unshadowed(struct vcpu *v)
+/* On a CPU without VMCS shadowing, on another CPU than before, behind an exit that left vmcs02 as it was, or
+ * with a link pointer. */
+COLD static bool enter_carefully(struct vcpu *v)
 {
     bool waits = anything_waits(v), shadowing = v->nested->shadowing;
     struct vmcs01_state l1;
 
     read_registers(&l1);
     nested_switch(v, true);
-    if (!still_good(v, shadowing ? take_from_shadow(v) : take_from_vmcs12(v)))
+    if (!still_good(v, shadowing ? take_from_shadow(v) : take_from_vmcs12(v)) || !link_good(v))
         return enter_after_all(v);
     if (v->nested->inherits)
         vmcs02_inherit(v, &l1);
@@ -276,8 +298,8 @@ HOT static bool enter_quick(struct vcpu *v)
     bool waits = anything_waits(v);
     struct vmcs01_state l1;
 
-    if (unlikely(!n->shadowing || !nested_both_here(v)))
-        return enter_unshadowed(v);
+    if (unlikely(!n->shadowing || n->linked || !nested_both_here(v)))
+        return enter_carefully(v);
     if (n->inherits)
         read_registers(&l1);
     nested_switch_at_once(v, true);

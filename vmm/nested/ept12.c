@@ -12,6 +12,7 @@ struct walk {
     u64 entry[LEVELS + 1];       /* by level */
     gpa_t entry_gpa[LEVELS + 1]; /* where they lie */
     u32 level;                   /* where it stands, in the end that of the page */
+    bool marked;
 };
 
 static u64 span(u32 level)
@@ -37,12 +38,12 @@ static u64 rights_needed(const struct ept12_ctx *w, u64 kind, u64 access)
 {
     if (!w->mode_based || !(kind & EPT_EXEC) || !(access & EPT12_USER))
         return kind;
-    return (kind & ~EPT_EXEC) | EPT12_EXEC_USER;
+    return (kind & ~EPT_EXEC) | EPT_EXEC_USER;
 }
 
 static u64 rights_of(const struct ept12_ctx *w, u64 e)
 {
-    return e & (w->mode_based ? EPT_RWX | EPT12_EXEC_USER : EPT_RWX);
+    return e & (w->mode_based ? EPT_RWX | EPT_EXEC_USER : EPT_RWX);
 }
 
 static bool is_leaf(const struct walk *s, u64 e)
@@ -104,6 +105,7 @@ static int descend(struct walk *s)
     }
 }
 
+/* 'Page-Modification Logging': a log that is full is in the way of accessed flags too. */
 static int set_flags(struct walk *s, bool write)
 {
     for (u32 level = LEVELS; has_flags(s->w) && level >= s->level; level--) {
@@ -114,10 +116,13 @@ static int set_flags(struct walk *s, bool write)
             new |= EPT_DIRTY;
         if (new == old)
             continue;
+        if (s->w->log_full)
+            return ERR_NOENT;
         r = s->w->update(s->w->ctx, s->entry_gpa[level], old, new);
         if (r)
             return r;
         s->entry[level] = new;
+        s->marked = (new & ~old) & EPT_DIRTY;
     }
     return OK;
 }
@@ -128,7 +133,7 @@ static int translate(struct walk *s, u64 access, struct ept12_result *out)
     int r = descend(s);
 
     out->qualification = kind | (s->rights & EPT_RWX) << EPT_QUAL_RIGHTS_SHIFT |
-                         (s->rights & EPT12_EXEC_USER ? EPT_QUAL_EXEC_USER : 0);
+                         (s->rights & EPT_EXEC_USER ? EPT_QUAL_EXEC_USER : 0);
     if (!r && (s->rights & needed) != needed)
         r = ERR_FAULT;
     if (!r)
@@ -141,6 +146,7 @@ static int translate(struct walk *s, u64 access, struct ept12_result *out)
     out->rights = s->rights;
     out->type = e >> EPT_TYPE_SHIFT & 15;
     out->dirty = !has_flags(s->w) || (e & EPT_DIRTY);
+    out->marked = s->marked;
     return OK;
 }
 

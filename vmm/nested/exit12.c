@@ -147,7 +147,7 @@ static bool load_pdptes(struct vcpu *v)
 static inline void flush_l1(struct vcpu *v)
 {
     if (!v->nested->vpid12 && vmx_has(&vmx_features, VF_VPID))
-        invvpid_single(vcpu_vpid(v, false));
+        invvpid_single(vcpu_vpid(v, 0));
 }
 
 static void load_host_from(struct vcpu *v, const struct kept *l2)

@@ -37,11 +37,28 @@ bool nested_fail(struct vcpu *v, enum vmx_instruction_error error); /* VMfail */
 bool nested_fail_invalid(struct vcpu *v);                           /* VMfailInvalid */
 bool nested_stop(struct vcpu *v, int result); /* an operand could not be had: result of nested_operand_*() */
 
+/* Would VM entry take it? SDM, 'Checks on VMX Controls': the EPT pointer. */
+bool nested_eptp_ok(const struct vcpu *v, u64 eptp);
+
 /* --- vmread.c --- */
 
 /* Which fields exist for L1; once, on VMXON. */
 void nested_fields_build(struct nested *n, const struct vmx_caps *caps);
 /* Brings what was read from L1's memory into form: fields have their width, and those that L1 lacks are 0. */
 void nested_fields_clean(struct nested *n);
+/* Where the image has the field with an encoding; null: L1 has no such field. */
+u64 *nested_field(struct nested *n, struct vmcs_image *image, u64 encoding);
+bool nested_field_writable(const struct vcpu *v, u64 encoding);
+/* The field after VMWRITE of value to it: half of it, or what fits its width. */
+u64 nested_field_with(u64 field, u64 encoding, u64 value);
+
+/* --- shadow12.c: VMREAD and VMWRITE of L2 to the shadow VMCS that L1 has given it; for route.c --- */
+
+/* Is it an exit to L1? */
+bool nested_wants_vmread(struct vcpu *v);
+bool nested_wants_vmwrite(struct vcpu *v);
+/* No: L2's instruction, with L1's shadow VMCS in L1's memory. */
+bool nested_shadow_vmread(struct vcpu *v);
+bool nested_shadow_vmwrite(struct vcpu *v);
 
 #endif

@@ -59,8 +59,7 @@ static bool operands(struct vcpu *v, const u64 *types, u32 nr, u64 *type, u64 de
     return r == OK;
 }
 
-/* Would VM entry take it? SDM, 'Checks on VMX Controls': the EPT pointer. */
-static bool eptp_ok(const struct vcpu *v, u64 eptp)
+bool nested_eptp_ok(const struct vcpu *v, u64 eptp)
 {
     u64 cap = v->vm->nested_caps.ept_vpid, reserved = BITS(11, 8) | ~(BIT(v->cpuid->maxphyaddr) - 1);
 
@@ -82,13 +81,13 @@ bool nested_invept(struct vcpu *v)
         return nested_undefined(v);
     if (!operands(v, invept_types, ARRAY_SIZE(invept_types), &type, descriptor, &resume))
         return resume;
-    if (type == INVEPT_SINGLE && !eptp_ok(v, descriptor[0]))
+    if (type == INVEPT_SINGLE && !nested_eptp_ok(v, descriptor[0]))
         return nested_fail(v, VMX_ERROR_INVEPT_INVVPID_OPERAND);
     if (type == INVEPT_SINGLE)
         shadow_ept_invalidate(v, descriptor[0]);
     else
         shadow_ept_invalidate_all(v);
-    v->nested->flush_vpid = true;
+    nested_flush_all(v->nested);
     return nested_succeed(v);
 }
 
@@ -100,7 +99,7 @@ static bool canonical(const struct vcpu *v, u64 address)
     return top == 0 || top == -1;
 }
 
-/* More than what was asked for goes: all of the one VPID that L2 runs with. */
+/* More than what was asked for goes: all of the VPIDs that L2 runs with. */
 bool nested_invvpid(struct vcpu *v)
 {
     u64 type, descriptor[2];
@@ -113,6 +112,6 @@ bool nested_invvpid(struct vcpu *v)
     if (descriptor[0] >> 16 || (type != INVVPID_ALL && !descriptor[0]) ||
         (type == INVVPID_ADDRESS && !canonical(v, descriptor[1])))
         return nested_fail(v, VMX_ERROR_INVEPT_INVVPID_OPERAND);
-    v->nested->flush_vpid = true;
+    nested_flush_all(v->nested);
     return nested_succeed(v);
 }

@@ -14,41 +14,55 @@
 
 extern u8 nested_exit_entry[];
 
-int nested_create(struct vcpu *v)
+int nested_init_vmcs02(struct vcpu *v, struct nested *n)
 {
     struct frame_owner *owner = &v->vm->owner;
-    struct nested *n = pool_alloc(owner, NESTED_PAGES);
+
+    n->current = NO_VMCS;
+    n->synced = true;
+    n->region02 = pool_alloc(owner, 1);
+    n->msr_bitmap = pool_alloc(owner, 1);
+    if (!n->region02 || !n->msr_bitmap)
+        return ERR_NOMEM;
+    n->pa02 = pool_pa(n->region02);
+    n->other = (struct vmcs_ref){.region = n->region02, .cpu = CPU_NONE};
+    memset(n->msr_bitmap, 0xff, PAGE_SIZE);
+    *n->region02 = VMX_BASIC_REVISION(vmx_caps.basic);
+    return OK;
+}
+
+void nested_free_vmcs02(struct vcpu *v, struct nested *n)
+{
+    pool_free(&v->vm->owner, n->region02, 1);
+    pool_free(&v->vm->owner, n->msr_bitmap, 1);
+}
+
+int nested_create(struct vcpu *v)
+{
+    struct nested *n = pool_alloc(&v->vm->owner, NESTED_PAGES);
 
     if (!n)
         return ERR_NOMEM;
     v->nested = n;
-    n->vmxon_pointer = n->current = NO_VMCS;
+    n->vmxon_pointer = NO_VMCS;
     n->timer_end = ~0ull;
-    n->synced = true;
-    n->other.cpu = CPU_NONE;
-    n->other.region = n->region02 = pool_alloc(owner, 1);
-    n->msr_bitmap = pool_alloc(owner, 1);
-    if (!n->other.region || !n->msr_bitmap)
-        return ERR_NOMEM;
     n->region01 = v->vmcs;
     n->pa01 = pool_pa(n->region01);
-    n->pa02 = pool_pa(n->region02);
-    memset(n->msr_bitmap, 0xff, PAGE_SIZE);
-    *n->region02 = VMX_BASIC_REVISION(vmx_caps.basic);
-    return shadow_ept_create(v);
+    return nested_init_vmcs02(v, n) ? ERR_NOMEM : shadow_ept_create(v);
 }
 
 void nested_destroy(struct vcpu *v)
 {
-    struct frame_owner *owner = &v->vm->owner;
     struct nested *n = v->nested;
 
     if (!n)
         return;
+    if (n->in_l2)
+        v->vmcs = n->region01;
     shadow_ept_destroy(v);
-    pool_free(owner, n->other.region, 1);
-    pool_free(owner, n->msr_bitmap, 1);
-    pool_free(owner, n, NESTED_PAGES);
+    nested_slots_destroy(v);
+    nested_free_vmcs02(v, n);
+    pool_free(&v->vm->owner, n, NESTED_PAGES);
     v->nested = NULL;
 }
 
@@ -75,7 +89,7 @@ static void make_vmcs02(struct vcpu *v)
     vmcs_setup(v);
     vmwrite(HOST_RIP, (u64)nested_exit_entry);
     vmwrite(MSR_BITMAPS, pool_pa(v->nested->msr_bitmap));
-    vmwrite(VPID, vcpu_vpid(v, true));
+    vmwrite(VPID, nested_vpid02(v));
     v->nested->eptp02 = v->vm->eptp;
     v->nested->vmcs02_made = true;
 }
@@ -121,16 +135,19 @@ void nested_switch(struct vcpu *v, bool l2)
         nested_switch_at_once(v, false);
 }
 
+void nested_unload_vmcs(struct vmcs_ref *ref)
+{
+    /* Whatever ref->cpu says: sync.c loads it for a moment, and L1's shadow accesses leave it in the CPU. */
+    vmclear(pool_pa(ref->region));
+    ref->cpu = CPU_NONE;
+    ref->launched = 0;
+    ref->host_rsp = 0;
+}
+
 void nested_unload(struct vcpu *v)
 {
-    struct vmcs_ref *other = &v->nested->other;
-
-    /* Whatever other->cpu says: sync.c loads it for a moment, and L1's shadow accesses leave it in the CPU.
-     */
-    vmclear(pool_pa(other->region));
-    other->cpu = CPU_NONE;
-    other->launched = 0;
-    other->host_rsp = 0;
+    nested_unload_vmcs(&v->nested->other);
+    nested_slots_unload(v->nested);
 }
 
 bool nested_page(struct vcpu *v, gpa_t gpa1, paddr_t *pa)

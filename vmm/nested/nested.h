@@ -48,6 +48,9 @@ struct vmcs_ref {
     };
 };
 
+/* VMCSs of L1's that a vCPU has at hand, each with a vmcs02 and a VPID of its own. */
+#define NESTED_SLOTS 4
+
 /* What is not in vmcs02's own exit information, when an exit is made by Nidus. */
 struct nested_exit_info {
     u32 reason;
@@ -70,36 +73,12 @@ struct nested_host {
 struct nested {
     bool vmx_on; /* in VMX operation */
     bool in_l2;  /* in VMX non-root operation: vmcs02 is the one that is loaded */
-    gpa_t vmxon_pointer, current;
-    /* The contents of the current VMCS: while it is current the copy in L1's memory is out of date. */
-    struct vmcs12 vmcs12;
+    gpa_t vmxon_pointer;
     u64 fields[(VMCS_NR_FIELDS + 63) / 64]; /* that exist for L1: bit enum vmcs_index; since VMXON */
-    /*
-     * What the newest exit left of L2 stays in vmcs02 until somebody asks: vmcs12 has it if synced. checked:
-     * vmcs12 has passed all checks and vmcs02 has what it says; only fields of nested_quick[] may have
-     * changed since. shadowing: vmcs02 is L1's shadow VMCS, which L1 reads and writes without exits; fields
-     * of nested_quick[] are then newer in it.
-     */
-    bool synced, checked, shadowing;
-    struct nested_host host;  /* by vmcs12 as it was at the newest whole entry */
-    u64 always_l1;            /* exit reasons below 64 that are L1's by a look at vmcs12's controls */
-    bool plain_exit;          /* an exit has no MSRs to move, and a 64-bit L1 that shadows to go to */
-    struct entry_env cpu;     /* as L1 believes it to be, at the newest whole entry */
-    bool inherits;            /* vmcs02_inherit() has something to do on each entry */
-    u8 quick;                 /* entry.c: which of those L1 has written by way of an exit */
-    u64 eptp02;               /* as vmcs02 has it */
-    u64 tsc_offset01;         /* Nidus's offset when vmcs02 was filled */
-    u64 until01;              /* struct vcpu's until, less what L2's preemption timer makes of it */
-    struct vmcs_ref other;    /* vmcs01 while L2 runs, else vmcs02 */
-    u32 *region01, *region02; /* vmcs01's and vmcs02's */
-    paddr_t pa01, pa02;
-    bool vmcs02_made;            /* it has been set up once */
+    u64 until01;   /* struct vcpu's until, less what L2's preemption timer makes of it */
+    u32 *region01; /* vmcs01's */
+    paddr_t pa01;
     struct shadow_ept *shadow;   /* shadow_ept.c */
-    bool tpr_virtual;            /* its bits for L2's TPR are as vmcs12 had them */
-    bool plain_bitmap;           /* vmcs12 has a bitmap, and L2's TPR is not in it */
-    void *msr_bitmap;            /* of vmcs02 */
-    u16 vpid12;                  /* whose translations vmcs02's VPID holds */
-    bool flush_vpid;             /* they are to be dropped before the next entry */
     bool injects;                /* the coming entry delivers an event that L1 injects */
     bool own_event;              /* Nidus has injected one: L1's fields for that are in vmcs12 only */
     bool exit_soon;              /* ...and an exit to L1 is due right behind it */
@@ -110,6 +89,45 @@ struct nested {
     bool mtf;                 /* L1 has injected a pending MTF VM exit */
     u64 exit_tsc;             /* host TSC at the newest exit that stores MSRs */
     u64 timer_end;            /* host TSC at which L2's preemption timer ends; ~0: it has none */
+    u32 slot;                 /* slots.c: where what follows is kept while another vmcs12 is current */
+    struct nested_slot *slots[NESTED_SLOTS];
+
+    /* --- from here on: of the current vmcs12 and its vmcs02 --- */
+
+    gpa_t current;
+    /* The contents of the current VMCS: while it is current the copy in L1's memory is out of date. */
+    struct vmcs12 vmcs12;
+    /*
+     * What the newest exit left of L2 stays in vmcs02 until somebody asks: vmcs12 has it if synced. checked:
+     * vmcs12 has passed all checks and vmcs02 has what it says; only fields of nested_quick[] may have
+     * changed since. shadowing: vmcs02 is L1's shadow VMCS, which L1 reads and writes without exits; fields
+     * of nested_quick[] are then newer in it.
+     */
+    bool synced, checked, shadowing;
+    struct nested_host host; /* by vmcs12 as it was at the newest whole entry */
+    u64 always_l1;           /* exit reasons below 64 that are L1's by a look at vmcs12's controls */
+    bool plain_exit;         /* an exit has no MSRs to move, and a 64-bit L1 that shadows to go to */
+    struct entry_env cpu;    /* as L1 believes it to be, at the newest whole entry */
+    bool inherits;           /* vmcs02_inherit() has something to do on each entry */
+    bool linked;             /* vmcs12 refers to another VMCS */
+    u8 quick;                /* entry.c: which of those L1 has written by way of an exit */
+    u64 eptp02;              /* as vmcs02 has it */
+    u64 tsc_offset01;        /* Nidus's offset when vmcs02 was filled */
+    struct vmcs_ref other;   /* vmcs01 while L2 runs, else vmcs02 */
+    u32 *region02;           /* vmcs02's */
+    paddr_t pa02;
+    bool vmcs02_made;  /* it has been set up once */
+    bool tpr_virtual;  /* its bits for L2's TPR are as vmcs12 had them */
+    bool plain_bitmap; /* vmcs12 has a bitmap, and L2's TPR is not in it */
+    void *msr_bitmap;  /* of vmcs02 */
+    u16 vpid12;        /* whose translations vmcs02's VPID holds */
+    union {
+        struct {
+            bool flush_vpid; /* they are to be dropped before the next entry */
+            bool stale_ept;  /* the shadow EPT must be looked up again before the next entry */
+        };
+        u16 stale; /* one of them */
+    };
 };
 
 /* --- nested.c: the two VMCSs --- */
@@ -120,8 +138,30 @@ void nested_destroy(struct vcpu *v);
 /* Loads vmcs02 (l2) or vmcs01. Where the CPU has VMCS shadowing, vmcs02 can be entered while it is loaded,
  * and be L1's shadow VMCS while it is not. */
 void nested_switch(struct vcpu *v, bool l2);
-/* The vCPU leaves the CPU: the VMCS that is not loaded must not stay in it. */
+/* The vCPU leaves the CPU: VMCSs that are not loaded must not stay in it. */
 void nested_unload(struct vcpu *v);
+void nested_unload_vmcs(struct vmcs_ref *ref);
+/* A vmcs02 that was never used, and no vmcs12: in the part of n that is about them. ERR_NOMEM: it is to be
+ * freed. */
+int nested_init_vmcs02(struct vcpu *v, struct nested *n);
+void nested_free_vmcs02(struct vcpu *v, struct nested *n);
+
+/* --- slots.c: several vmcs12 --- */
+
+/* The one at address is current again, if it is at hand. The one before stays at hand. */
+bool nested_recall(struct vcpu *v, gpa_t address);
+/* There is no current VMCS; the one before stays at hand. */
+void nested_put_aside(struct vcpu *v);
+/* All that are at hand go back into L1's memory. */
+void nested_release_all(struct vcpu *v);
+/* The one at address, which is not current, goes back into L1's memory and is clear. false: it is not at
+ * hand. */
+bool nested_clear_aside(struct vcpu *v, gpa_t address);
+/* Translations of L2 are to be dropped, whichever vmcs12 it runs with. */
+void nested_flush_all(struct nested *n);
+/* Parts of nested_unload() and nested_destroy(). */
+void nested_slots_unload(struct nested *n);
+void nested_slots_destroy(struct vcpu *v);
 
 /* --- sync.c: vmcs12 and vmcs02 --- */
 
@@ -193,6 +233,8 @@ void vmcs02_refresh(struct vcpu *v);
 /* With vmcs02 loaded: L2's state as it is into vmcs12. */
 void vmcs02_save(struct vcpu *v);
 u64 vmcs02_tsc_offset(struct vcpu *v);
+/* With vmcs02 loaded: the EPT that vmcs12 names. */
+void vmcs02_use_ept(struct vcpu *v);
 /* With vmcs02 loaded, after a write to IA32_TSC or IA32_TSC_ADJUST, which knows of one VMCS and its own
  * offset only. */
 void vmcs02_follow_tsc(struct vcpu *v);
@@ -239,6 +281,17 @@ bool nested_l2_exit(struct vcpu *v);
 /* What vcpu_physical() of vmm/mmio_host.h is to L2. */
 int nested_physical(struct vcpu *v, gpa_t *gpa, u32 access);
 
+/* --- pml.c: L1's page-modification log, with vmcs02 loaded and EPT --- */
+
+/* Nothing can be logged: no flag of ept12 may be set. */
+bool nested_pml_full(struct vcpu *v);
+/* A dirty flag of ept12 was set for an access to gpa2, and the log was not full. */
+void nested_pml_log(struct vcpu *v, gpa_t gpa2);
+
+/* --- vmfunc.c: VMFUNC executed by L2, as an exit handler --- */
+
+bool nested_vmfunc(struct vcpu *v);
+
 /* --- pending.c: what may be an exit to L1 between two entries --- */
 
 /* Without the device lock, before vcpu_deliver_events(): L2 exits to L1 if something that waits is for it. */
@@ -284,6 +337,7 @@ enum shadow_result {
     SHADOW_OK,        /* filled: L2 may go on */
     SHADOW_VIOLATION, /* L1's: reflect an EPT violation with *qualification */
     SHADOW_MISCONFIG, /* L1's: reflect an EPT misconfiguration */
+    SHADOW_LOG_FULL,  /* L1's: reflect a page-modification log-full event */
     SHADOW_DEVICE,    /* L1 maps it to *gpa1, which is no RAM of L1's */
     SHADOW_NO_MEMORY, /* Nidus has no memory for tables, even after dropping all */
 };
@@ -291,6 +345,8 @@ enum shadow_result {
 /* Allocates; a VM without memory for it is ERR_NOMEM. */
 int shadow_ept_create(struct vcpu *v);
 void shadow_ept_destroy(struct vcpu *v);
+/* With an EPTP of L1's: mode-based execute control. VM entry takes none with this bit. */
+#define SHADOW_MODE_BASED BIT(63)
 /* The EPT pointer for vmcs02 when L1 enters with ept12 as given; what was cached for that pointer is still
  * good. */
 u64 shadow_ept_use(struct vcpu *v, u64 eptp12);
@@ -302,7 +358,8 @@ void shadow_ept_moved(struct vcpu *v);
 void shadow_ept_invalidate(struct vcpu *v, u64 eptp12);
 void shadow_ept_invalidate_all(struct vcpu *v);
 /* Translation of L2's physical address through the ept12 in use, for emulation: access is EPT_READ,
- * EPT_WRITE, EPT_EXEC, with EPT12_PAGING (ept12.h) if it is to L2's paging structures. */
+ * EPT_WRITE, EPT_EXEC, with EPT12_PAGING (ept12.h) if it is to L2's paging structures, EPT12_USER if it is by
+ * a user-mode linear address. */
 enum shadow_result shadow_ept_translate(struct vcpu *v, gpa_t gpa2, u64 access, gpa_t *gpa1, u64 *reflect);
 
 #endif

@@ -217,8 +217,20 @@ static bool exit_after_traps(struct vcpu *v, struct nested_exit_info *x)
     return interrupt_waits(v) && !held_back() && interrupt_exit(v, x);
 }
 
+/* SDM, 'Activity State': wait-for-SIPI blocks all else. What a start-up IPI does to a CPU is L1's to do. */
+static bool sipi_exit(struct vcpu *v, struct nested_exit_info *x)
+{
+    int vector = events_take_sipi(&v->events, true);
+
+    x->reason = EXIT_REASON_SIPI;
+    x->qualification = (u8)vector;
+    return vector >= 0;
+}
+
 static bool next_exit(struct vcpu *v, struct nested_exit_info *x)
 {
+    if (unlikely(v->activity == VCPU_WAIT_SIPI))
+        return sipi_exit(v, x);
     if (exit_for_instruction(v, x))
         return true;
     if (event_under_way(v))

@@ -10,6 +10,7 @@
 #include "vmm/fail.h"
 #include "vmm/mmio_host.h"
 #include "vmm/nested/ept12.h"
+#include "vmm/nested/instructions.h"
 #include "vmm/nested/nested.h"
 
 #define V12(v, field) VMCS(&(v)->nested->vmcs12.image, field)
@@ -80,9 +81,13 @@ static bool own_trap(struct vcpu *v)
     return false;
 }
 
-static bool reflect_misconfiguration(struct vcpu *v, gpa_t gpa2)
+_Static_assert((WALK_PAGE_USER | WALK_PAGE_WRITE | WALK_PAGE_NX) == EPT_QUAL_ADVANCED, "they are the same");
+
+/* In place of vmcs02's EPT violation. */
+static bool reflect_other(struct vcpu *v, u32 reason, u64 qualification, gpa_t gpa2)
 {
-    struct nested_exit_info x = {.reason = EXIT_REASON_EPT_MISCONFIGURATION,
+    struct nested_exit_info x = {.reason = reason,
+                                 .qualification = qualification,
                                  .guest_physical = gpa2,
                                  .idt_info = (u32)vmread(IDT_VECTORING_INFO),
                                  .idt_error = (u32)vmread(IDT_VECTORING_ERROR_CODE),
@@ -106,7 +111,9 @@ static bool own_ept_violation(struct vcpu *v)
     case SHADOW_VIOLATION:
         return nested_reflect_as(v, reflect);
     case SHADOW_MISCONFIG:
-        return reflect_misconfiguration(v, gpa2);
+        return reflect_other(v, EXIT_REASON_EPT_MISCONFIGURATION, 0, gpa2);
+    case SHADOW_LOG_FULL:
+        return reflect_other(v, EXIT_REASON_PML_FULL, q & EPT_QUAL_UNBLOCKED_NMI, 0);
     case SHADOW_DEVICE:
         return exit_memory(v, gpa1);
     case SHADOW_NO_MEMORY:
@@ -121,7 +128,7 @@ int nested_physical(struct vcpu *v, gpa_t *gpa, u32 access)
     const u64 kind = (access & WALK_FETCH   ? EPT_EXEC
                       : access & WALK_WRITE ? EPT_WRITE
                                             : EPT_READ) |
-                     (access & WALK_TABLE ? EPT12_PAGING : 0);
+                     (access & WALK_TABLE ? EPT12_PAGING : 0) | (access & WALK_PAGE_USER ? EPT12_USER : 0);
     struct nested_exit_info x = {.reason = EXIT_REASON_EPT_VIOLATION, .guest_physical = *gpa};
     gpa_t gpa2 = *gpa;
 
@@ -131,7 +138,12 @@ int nested_physical(struct vcpu *v, gpa_t *gpa, u32 access)
     case SHADOW_MISCONFIG:
         x.reason = EXIT_REASON_EPT_MISCONFIGURATION;
         break;
+    case SHADOW_LOG_FULL:
+        x = (struct nested_exit_info){.reason = EXIT_REASON_PML_FULL};
+        break;
     case SHADOW_VIOLATION:
+        if (v->vm->nested_caps.ept_vpid & EPT_CAP_ADVANCED_EXIT_INFO)
+            x.qualification |= access & EPT_QUAL_ADVANCED;
         break;
     default:
         return OK;
@@ -205,9 +217,9 @@ static const struct route routes[VMX_NR_EXIT_REASONS] = {
     [EXIT_REASON_VMLAUNCH] = L1,
     [EXIT_REASON_VMPTRLD] = L1,
     [EXIT_REASON_VMPTRST] = L1,
-    [EXIT_REASON_VMREAD] = L1,
+    [EXIT_REASON_VMREAD] = ASK_OWN(nested_wants_vmread, nested_shadow_vmread),
     [EXIT_REASON_VMRESUME] = L1,
-    [EXIT_REASON_VMWRITE] = L1,
+    [EXIT_REASON_VMWRITE] = ASK_OWN(nested_wants_vmwrite, nested_shadow_vmwrite),
     [EXIT_REASON_VMXOFF] = L1,
     [EXIT_REASON_VMXON] = L1,
     [EXIT_REASON_CR_ACCESS] = ASK_OWN(nested_wants_cr, nested_own_cr),
@@ -233,7 +245,7 @@ static const struct route routes[VMX_NR_EXIT_REASONS] = {
     [EXIT_REASON_XSETBV] = ASK(wants_xsetbv),
     [EXIT_REASON_RDRAND] = L1,
     [EXIT_REASON_INVPCID] = L1,
-    [EXIT_REASON_VMFUNC] = L1,
+    [EXIT_REASON_VMFUNC] = ASK_OWN(never, nested_vmfunc),
     [EXIT_REASON_RDSEED] = L1,
     [EXIT_REASON_XSAVES] = L1,
     [EXIT_REASON_XRSTORS] = L1,
@@ -257,7 +269,7 @@ static bool refused(struct vcpu *v, u32 reason)
     V12(v, EXIT_REASON) = x.reason;
     V12(v, EXIT_QUALIFICATION) = x.qualification;
     v->nested->injects = v->nested->exit_soon = v->nested->mtf = false;
-    v->nested->checked = false;
+    v->nested->checked = v->nested->own_event = false;
     nested_switch(v, false);
     nested_shadow(v, false);
     nested_load_host(v, vmread(GUEST_IA32_EFER), vmread(GUEST_IA32_PAT));

@@ -22,7 +22,8 @@
 
 #define ROOTS   4
 #define NO_EPTP (~0ull)
-#define KEY     (EPT_ADDR | EPTP_ACCESSED_DIRTY) /* the rest says the same in all EPTPs that VM entry takes */
+/* The rest says the same in all EPTPs that VM entry takes. */
+#define KEY (EPT_ADDR | EPTP_ACCESSED_DIRTY | SHADOW_MODE_BASED)
 
 /* Tables of a vCPU: what small pages for all of the VM's memory take, and some for sparse use, within reason.
  */
@@ -195,6 +196,7 @@ u64 shadow_ept_use(struct vcpu *v, u64 eptp12)
         empty(r);
         r->eptp12 = key;
         r->ept.caps = v->vm->ept.caps & (~EPT_CAP_ACCESSED_DIRTY | flags);
+        r->ept.mode_based = key & SHADOW_MODE_BASED;
     }
     r->used = ++s->clock;
     s->current = r;
@@ -211,19 +213,24 @@ static int update_entry(void *ctx, gpa_t gpa1, u64 old, u64 new)
     return guest_update(ctx, gpa1, sizeof(old), old, new) ? ERR_BUSY : OK; /* it has just been read */
 }
 
-/* Mode-based execute control is not for L1: vmm/ept.h has no such right. */
 static int walk12(struct vcpu *v, gpa_t gpa2, u64 access, struct ept12_result *out)
 {
     const struct ept12_ctx w = {
         .eptp = v->nested->shadow->current->eptp12,
         .caps = v->vm->nested_caps.ept_vpid,
         .maxphyaddr = v->cpuid->maxphyaddr,
+        .mode_based = v->nested->shadow->current->ept.mode_based,
+        .log_full = nested_pml_full(v),
         .ctx = v->vm,
         .read = read_entry,
         .update = update_entry,
     };
+    int r;
 
-    return ept12_walk(&w, gpa2, access, out);
+    r = ept12_walk(&w, gpa2, access, out);
+    if (r == OK && out->marked)
+        nested_pml_log(v, gpa2);
+    return r;
 }
 
 /* The page behind L1's memory. ERR_RANGE: there is no RAM; ERR_NOMEM. */
@@ -254,11 +261,21 @@ static enum shadow_result behind(struct vm *vm, int r, const struct ept12_result
         return SHADOW_DEVICE;
     case ERR_INVAL:
         return SHADOW_MISCONFIG;
+    case ERR_NOENT:
+        return SHADOW_LOG_FULL;
     case ERR_NOMEM:
         return SHADOW_NO_MEMORY;
     default:
         return SHADOW_VIOLATION;
     }
+}
+
+static u64 rights_of_both(const struct ept12_result *t, const struct ept_leaf *page)
+{
+    /* The VM's own EPT knows one kind of fetches. */
+    u64 own = page->entry & EPT_EXEC ? EPT_EXEC_USER : 0;
+
+    return t->rights & ((page->entry & EPT_RWX) | own);
 }
 
 /*
@@ -268,7 +285,7 @@ static enum shadow_result behind(struct vm *vm, int r, const struct ept12_result
  */
 static int map(struct root *root, gpa_t gpa2, const struct ept12_result *t, const struct ept_leaf *page)
 {
-    u64 size = MIN(t->page_size, page->size), rights = t->rights & page->entry & EPT_RWX;
+    u64 size = MIN(t->page_size, page->size), rights = rights_of_both(t, page);
     gpa_t start = ALIGN_DOWN(gpa2, size);
     paddr_t pa = ALIGN_DOWN(page->pa, size);
     int r;
@@ -311,6 +328,8 @@ enum shadow_result shadow_ept_fill(struct vcpu *v, gpa_t gpa2, u64 qualification
 
     if ((qualification & EPT_QUAL_LINEAR_VALID) && !(qualification & EPT_QUAL_TRANSLATION))
         access |= EPT12_PAGING;
+    if (qualification & EPT_QUAL_USER)
+        access |= EPT12_USER;
     r = walk12(v, gpa2, access, &t);
     if (r == ERR_BUSY)
         return SHADOW_OK; /* L2 tries again */

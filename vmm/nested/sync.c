@@ -39,6 +39,7 @@ static const u16 event_operands[] = {VI_ENTRY_EXCEPTION_ERROR_CODE, VI_ENTRY_INS
 
 bool nested_shadows;
 static u8 *read_bitmap, *write_bitmap; /* of VMREAD and VMWRITE: what is 1 makes an exit */
+static u8 *read_bitmap_no_pml;         /* for an L1 that has no PML index */
 
 bool nested_is_quick(u32 index)
 {
@@ -61,8 +62,9 @@ int nested_shadow_init(void)
     if (!vmx_has(&vmx_features, VF_VMCS_SHADOWING) || !(vmx_caps.misc & VMX_MISC_VMWRITE_ANY))
         return OK;
     read_bitmap = pool_alloc(&pool_owner, 1);
+    read_bitmap_no_pml = pool_alloc(&pool_owner, 1);
     write_bitmap = pool_alloc(&pool_owner, 1);
-    if (!read_bitmap || !write_bitmap)
+    if (!read_bitmap || !read_bitmap_no_pml || !write_bitmap)
         return ERR_NOMEM;
     nested_shadows = true;
     memset(read_bitmap, 0xff, PAGE_SIZE);
@@ -75,6 +77,10 @@ int nested_shadow_init(void)
         let_through(read_bitmap, nested_quick[i]);
         let_through(write_bitmap, nested_quick[i]);
     }
+    memcpy(read_bitmap_no_pml, read_bitmap, PAGE_SIZE);
+    /* KVM looks at it on each exit. */
+    if (vmcs_field_exists(&vmx_caps, VI_GUEST_PML_INDEX))
+        let_through(read_bitmap, VI_GUEST_PML_INDEX);
     return OK;
 }
 
@@ -82,14 +88,16 @@ void nested_shadow(struct vcpu *v, bool on)
 {
     struct nested *n = v->nested;
     u64 controls;
+    bool pml;
 
     if (n->shadowing == on || !nested_can_shadow())
         return;
     n->shadowing = on;
+    pml = vmcs_field_exists(&v->vm->nested_caps, VI_GUEST_PML_INDEX);
     controls = vmread(SECONDARY_CONTROLS);
     vmwrite(SECONDARY_CONTROLS, on ? controls | PROC2_VMCS_SHADOWING : controls & ~PROC2_VMCS_SHADOWING);
     vmwrite(VMCS_LINK_POINTER, on ? pool_pa(n->other.region) : ~0ull);
-    vmwrite(VMREAD_BITMAP_ADDRESS, pool_pa(read_bitmap));
+    vmwrite(VMREAD_BITMAP_ADDRESS, pool_pa(pml ? read_bitmap : read_bitmap_no_pml));
     vmwrite(VMWRITE_BITMAP_ADDRESS, pool_pa(write_bitmap));
 }
 
@@ -171,13 +179,19 @@ static bool is_readable(u32 index)
     return !(read_bitmap[encoding / 8] >> encoding % 8 & 1);
 }
 
+/* No check is for it, and the next entry takes it from vmcs12, or has no use for it. */
+static bool is_unchecked(u32 index)
+{
+    return index == VI_PREEMPTION_TIMER_VALUE || index == VI_HOST_RSP || index == VI_GUEST_PML_INDEX;
+}
+
 void nested_written(struct vcpu *v, u32 index)
 {
     struct nested *n = v->nested;
 
     if (nested_is_quick(index))
         nested_quick_written(n, index);
-    else if (index != VI_PREEMPTION_TIMER_VALUE && index != VI_HOST_RSP) /* no check is for them */
+    else if (!is_unchecked(index))
         n->checked = false;
     if (!n->shadowing || !is_readable(index))
         return;

@@ -97,7 +97,8 @@ static u64 secondary(struct vcpu *v)
         PROC2_ENABLE_RDTSCP | PROC2_ENABLE_INVPCID | PROC2_ENABLE_XSAVES | PROC2_USER_WAIT_AND_PAUSE;
     const u64 add = PROC2_VIRTUALIZE_APIC_ACCESSES | PROC2_DESCRIPTOR_TABLE_EXITING |
                     PROC2_VIRTUALIZE_X2APIC | PROC2_WBINVD_EXITING | PROC2_PAUSE_LOOP_EXITING |
-                    PROC2_RDRAND_EXITING | PROC2_RDSEED_EXITING;
+                    PROC2_RDRAND_EXITING | PROC2_RDSEED_EXITING | PROC2_ENABLE_VM_FUNCTIONS |
+                    PROC2_MODE_BASED_EXECUTE;
     u64 own = vmcs_secondary_controls(v), l1 = secondary12(v);
 
     return (own & ~(both & ~l1)) | (l1 & add) | (scales_tsc(v) ? PROC2_USE_TSC_SCALING : 0);
@@ -144,20 +145,45 @@ static void fill_pages(struct vcpu *v)
         put(VI_APIC_ACCESS_ADDRESS, pa);
 }
 
+static inline void use_ept(struct vcpu *v)
+{
+    u64 secondary = secondary12(v), mode = secondary & PROC2_MODE_BASED_EXECUTE ? SHADOW_MODE_BASED : 0;
+    u64 eptp = secondary & PROC2_ENABLE_EPT ? shadow_ept_use(v, V12(v, EPT_POINTER) | mode) : v->vm->eptp;
+
+    if (eptp != v->nested->eptp02)
+        vmwrite(EPT_POINTER, eptp);
+    v->nested->eptp02 = eptp;
+}
+
+void vmcs02_use_ept(struct vcpu *v)
+{
+    use_ept(v);
+}
+
+/*
+ * SDM, 'Operations that Invalidate Cached Mappings': without a VPID every entry and exit drops combined
+ * mappings. Guest-physical ones may stay, and so may all of the shadow EPT; but CPUs then look at dirty flags
+ * anew, and an L1 that clears them to have writes logged again may get by without INVEPT.
+ */
+static void flush_translations(struct vcpu *v, u16 vpid)
+{
+    if (vmx_has(&vmx_features, VF_VPID))
+        invvpid_single(nested_vpid02(v));
+    if (!vpid && secondary12(v) & PROC2_ENABLE_PML)
+        shadow_ept_invalidate(v, V12(v, EPT_POINTER));
+}
+
 static void fill_translation(struct vcpu *v)
 {
     struct nested *n = v->nested;
-    u64 eptp = secondary12(v) & PROC2_ENABLE_EPT ? shadow_ept_use(v, V12(v, EPT_POINTER)) : v->vm->eptp;
     u16 vpid = secondary12(v) & PROC2_ENABLE_VPID ? (u16)V12(v, VPID) : 0;
 
-    if (eptp != n->eptp02)
-        vmwrite(EPT_POINTER, eptp);
-    n->eptp02 = eptp;
-    /* SDM, 'Invalidation of Cached Translations': without a VPID every entry and exit drops them. */
-    if (vmx_has(&vmx_features, VF_VPID) && (n->flush_vpid || !vpid || vpid != n->vpid12))
-        invvpid_single(vcpu_vpid(v, true));
+    use_ept(v);
+    if (n->flush_vpid || !vpid || vpid != n->vpid12)
+        flush_translations(v, vpid);
     n->vpid12 = vpid;
     n->flush_vpid = !vpid;
+    n->stale_ept = false;
 }
 
 static void fill_controls(struct vcpu *v)
@@ -304,6 +330,7 @@ void vmcs02_fill(struct vcpu *v, const struct vmcs01_state *l1)
     fill_state(v, l1);
     vmwrite(GUEST_ACTIVITY_STATE, ACTIVITY_ACTIVE);
     vmwrite(ENTRY_INTERRUPTION_INFO, 0);
+    put(VI_GUEST_PML_INDEX, V12(v, GUEST_PML_INDEX)); /* for L1 to read */
     /* What L1 reads there after the exit. */
     vmwrite(ENTRY_EXCEPTION_ERROR_CODE, V12(v, ENTRY_EXCEPTION_ERROR_CODE));
     vmwrite(ENTRY_INSTRUCTION_LENGTH, V12(v, ENTRY_INSTRUCTION_LENGTH));
@@ -316,16 +343,20 @@ HOT void vmcs02_refresh(struct vcpu *v)
         v->nested->tsc_offset01 = v->tsc_offset;
     }
     nested_merge_again(v);
-    if (v->nested->flush_vpid) {
+    if (unlikely(v->nested->stale_ept)) {
+        fill_translation(v);
+    } else if (v->nested->flush_vpid) {
         v->nested->flush_vpid = !v->nested->vpid12;
-        if (vmx_has(&vmx_features, VF_VPID))
-            invvpid_single(vcpu_vpid(v, true));
+        flush_translations(v, v->nested->vpid12);
     }
 }
 
 /* SDM, 'Saving Guest State'. */
 void vmcs02_save(struct vcpu *v)
 {
+    static const u8 activity[] = {[VCPU_ACTIVE] = ACTIVITY_ACTIVE,
+                                  [VCPU_HALTED] = ACTIVITY_HLT,
+                                  [VCPU_WAIT_SIPI] = ACTIVITY_WAIT_FOR_SIPI};
     struct vmcs_image *image = &v->nested->vmcs12.image;
     bool ia32e = vmread(ENTRY_CONTROLS) & ENTRYCTL_IA32E_MODE_GUEST;
     u64 cr0 = vmcs02_cr0(v), cr4 = vmcs02_cr4(v);
@@ -348,5 +379,5 @@ void vmcs02_save(struct vcpu *v)
     if (pae_paging(v) && secondary12(v) & PROC2_ENABLE_EPT)
         for (u32 i = 0; i < 4; i++)
             image->f[VI_GUEST_PDPTE0 + i] = vmread(GUEST_PDPTE0 + 2 * i);
-    VMCS(image, GUEST_ACTIVITY_STATE) = v->activity == VCPU_HALTED ? ACTIVITY_HLT : ACTIVITY_ACTIVE;
+    VMCS(image, GUEST_ACTIVITY_STATE) = activity[v->activity];
 }

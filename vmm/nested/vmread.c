@@ -88,14 +88,19 @@ static inline void fresh_for_write(struct vcpu *v, u32 index)
 }
 
 /* Null: L1 has no such field. Only 64-bit fields have a high half. */
-static inline u64 *find(struct nested *n, u64 encoding)
+static inline u64 *find(struct nested *n, struct vmcs_image *image, u64 encoding)
 {
     u32 slot;
 
     if (encoding & ~(u64)SLOT_BITS || ((encoding & VMCS_ENC_HIGH) && VMCS_ENC_WIDTH(encoding) != WIDTH_64))
         return NULL;
     slot = slots[SLOT(encoding)];
-    return slot && exists(n, slot - 1) ? &n->vmcs12.image.f[slot - 1] : NULL;
+    return slot && exists(n, slot - 1) ? &image->f[slot - 1] : NULL;
+}
+
+u64 *nested_field(struct nested *n, struct vmcs_image *image, u64 encoding)
+{
+    return find(n, image, encoding);
 }
 
 static inline u64 get(struct vcpu *v, u32 n, u32 size)
@@ -127,7 +132,7 @@ HOT bool nested_vmread(struct vcpu *v)
         return nested_fail_invalid(v);
     info = (u32)vmread(EXIT_INSTRUCTION_INFO);
     encoding = get(v, OPERAND_REG2(info), size);
-    field = find(v->nested, encoding);
+    field = find(v->nested, &v->nested->vmcs12.image, encoding);
     if (unlikely(!field))
         return nested_fail(v, VMX_ERROR_UNSUPPORTED_COMPONENT);
     fresh(v, encoding);
@@ -142,17 +147,21 @@ HOT bool nested_vmread(struct vcpu *v)
     return nested_succeed(v);
 }
 
-static bool writable(const struct vcpu *v, u64 encoding)
+bool nested_field_writable(const struct vcpu *v, u64 encoding)
 {
     return VMCS_ENC_TYPE(encoding) != TYPE_READ_ONLY || (v->vm->nested_caps.misc & VMX_MISC_VMWRITE_ANY);
 }
 
-/* The field with what is written to it. */
 static inline u64 with(u64 field, u64 encoding, u64 value)
 {
     if (encoding & VMCS_ENC_HIGH)
         return (u32)field | value << 32;
     return value & width_mask[VMCS_ENC_WIDTH(encoding)];
+}
+
+u64 nested_field_with(u64 field, u64 encoding, u64 value)
+{
+    return with(field, encoding, value);
 }
 
 /* A memory operand is read before the field is looked at: the SDM does not say which comes first. A field
@@ -176,10 +185,10 @@ HOT bool nested_vmwrite(struct vcpu *v)
         value = get(v, OPERAND_REG1(info), size);
     }
     encoding = get(v, OPERAND_REG2(info), size);
-    field = find(v->nested, encoding);
+    field = find(v->nested, &v->nested->vmcs12.image, encoding);
     if (unlikely(!field))
         return nested_fail(v, VMX_ERROR_UNSUPPORTED_COMPONENT);
-    if (!writable(v, encoding))
+    if (!nested_field_writable(v, encoding))
         return nested_fail(v, VMX_ERROR_VMWRITE_READ_ONLY);
     index = (u32)(field - v->nested->vmcs12.image.f);
     /* Some set controls before every entry to what they are: it need not check them again. */

@@ -87,7 +87,7 @@ bool nested_vmxoff(struct vcpu *v)
 
     if (!nested_permitted(v))
         return false;
-    nested_vmcs12_release(v);
+    nested_release_all(v);
     n->vmxon_pointer = NO_VMCS;
     n->vmx_on = false;
     vcpu_vmx_operation_changed(v);
@@ -147,7 +147,7 @@ bool nested_vmclear(struct vcpu *v)
     if (address == n->current) {
         n->vmcs12.launched = clear;
         nested_vmcs12_release(v);
-    } else {
+    } else if (!nested_clear_aside(v, address)) {
         guest_write(v->vm, address + offsetof(struct vmcs12, launched), &clear, sizeof(clear));
     }
     return nested_succeed(v);
@@ -165,7 +165,12 @@ static bool load(struct vcpu *v, u64 address, u32 revision)
 {
     struct nested *n = v->nested;
 
-    nested_vmcs12_release(v);
+    if (nested_recall(v, address)) {
+        n->vmcs12.revision = revision;
+        n->checked = n->checked && !(revision & VMCS12_SHADOW);
+        return true;
+    }
+    nested_put_aside(v);
     if (guest_read(v->vm, address, &n->vmcs12, sizeof(n->vmcs12)))
         return false;
     nested_fields_clean(n);
