@@ -206,12 +206,20 @@ static void deliver(struct vcpu *v, struct events_cpu *cpu)
     }
 }
 
+/* What L1 injects into L2 comes before all else; else L2 may get something of Nidus's. */
+COLD static bool l1_injects(struct vcpu *v, bool interrupt)
+{
+    if (!v->nested->injects && (v->events.due || v->events.nmi_pending || interrupt))
+        nested_before_injection(v);
+    return v->nested->injects;
+}
+
 void vcpu_deliver_events(struct vcpu *v)
 {
     struct events_cpu cpu = {.interrupt = irq_waits(v)};
-    bool l1_injects = in_l2(v) && v->nested->injects;
+    bool is_l1s = in_l2(v) && l1_injects(v, cpu.interrupt);
 
-    if (!l1_injects && (v->events.due || v->events.nmi_pending || cpu.interrupt)) {
+    if (!is_l1s && (v->events.due || v->events.nmi_pending || cpu.interrupt)) {
         load(v);
         load_cpu(v, &cpu);
         deliver(v, &cpu);

@@ -79,6 +79,15 @@ static bool is_pending_debug(const struct events *ev)
            ev->exception.has_payload;
 }
 
+void events_shut_down(struct events *ev)
+{
+    ev->exception_stage = EVENT_NONE;
+    ev->nmi_injected = false;
+    if (ev->interrupt_stage == EVENT_INJECTED)
+        ev->interrupt_stage = EVENT_NONE;
+    ev->triple_fault = true;
+}
+
 void events_raise(struct events *ev, const struct event_exception *x)
 {
     enum outcome outcome = combine(ev, x);
@@ -86,8 +95,7 @@ void events_raise(struct events *ev, const struct event_exception *x)
 
     put_behind(ev);
     if (outcome == SHUTDOWN) {
-        ev->exception_stage = EVENT_NONE;
-        ev->triple_fault = true;
+        events_shut_down(ev);
         return;
     }
     if (outcome == DOUBLE)

@@ -65,6 +65,8 @@ void events_reset(struct events *ev);
  * is taken later.
  */
 void events_raise(struct events *ev, const struct event_exception *x);
+/* The CPU is about to shut down; what was being delivered is lost. */
+void events_shut_down(struct events *ev);
 /* A hardware exception without payload; error_code is used where the vector has one. */
 void events_raise_hardware(struct events *ev, u8 vector, u32 error_code);
 void events_raise_page_fault(struct events *ev, u32 error_code, gva_t address);

@@ -2,6 +2,7 @@
 /* Exits for ports. Who serves an access is remembered under the exit qualification, which says all of it. */
 #include "arch/x86/vmx.h"
 #include "vmm/exit.h"
+#include "vmm/fail.h"
 #include "vmm/skip.h"
 #include "vmm/string_io.h"
 
@@ -25,7 +26,7 @@ COLD static bool string_exit(struct vcpu *v, u32 q)
 
     string_io_from_exit(&io, q, (u32)vmread(EXIT_INSTRUCTION_INFO), (u32)vmread(EXIT_INSTRUCTION_LENGTH));
     if (string_io(v, &io))
-        vm_crash(v, "string I/O with page tables outside of RAM");
+        fail_guest(v, "string I/O with page tables outside of RAM");
     else if (has_breakpoints())
         watch_port(v);
     return vcpu_can_resume(v);

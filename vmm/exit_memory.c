@@ -4,6 +4,7 @@
 #include "arch/x86/trap.h"
 #include "arch/x86/vmx.h"
 #include "vmm/exit.h"
+#include "vmm/fail.h"
 #include "vmm/mmio.h"
 #include "vmm/mmio_fast.h"
 #include "vmm/mmio_host.h"
@@ -21,7 +22,7 @@ bool exit_memory(struct vcpu *v, gpa_t gpa)
         return false;
     }
     if (v->events.due) {
-        vm_crash(v, "an event's delivery uses guest-physical 0x%lx, where there is no RAM", gpa);
+        fail_guest(v, "an event's delivery uses guest-physical 0x%lx, where there is no RAM", gpa);
         return false;
     }
     if (mmio_emulate(v, gpa))

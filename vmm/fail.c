@@ -3,6 +3,7 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/vmx.h"
 #include "arch/x86/vmx_names.h"
+#include "lib/format.h"
 #include "lib/log.h"
 #include "vmm/mmio_host.h"
 #include "vmm/vmcs_dump.h"
@@ -115,6 +116,24 @@ void fail_report_entry(struct vcpu *v)
     log_error("%s.%u: the CPU refuses vmcs02: %s", v->vm->config->name, v->id,
               why.row ? text : "none of the checks that Nidus knows fails");
     spin_unlock(&lock);
+}
+
+void fail_guest(struct vcpu *v, const char *fmt, ...)
+{
+    char why[96];
+    va_list args;
+
+    va_start(args, fmt);
+    format_va(why, sizeof(why), fmt, args);
+    va_end(args);
+    if (!v->nested || !v->nested->in_l2) {
+        vm_crash(v, "%s", why);
+        return;
+    }
+    if (vcpu_may_report(v))
+        log_error("%s.%u: its L2 at 0x%lx shuts down: %s", v->vm->config->name, v->id, vmread(GUEST_RIP),
+                  why);
+    events_shut_down(&v->events);
 }
 
 void fail_vm_entry(struct vcpu *v)

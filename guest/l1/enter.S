@@ -80,6 +80,7 @@ vmx_exit_entry: /* HOST_RIP */
 l2_vectors:
     .rept 256
     .balign 16
+    nop /* Bochs 3.0 takes the RIP of before an NMI for that of an exit by the first instruction */
     vmcall
     iretq
     .endr

@@ -8,7 +8,6 @@
 #define NON_CANONICAL  0x800000000000ull
 #define BAD_FIELD      0x6fffull /* no field of any CPU */
 #define SHADOW_VMCS    BIT(31)   /* of a region's revision */
-#define CR0_NE         BIT(5)
 #define UNMAPPED       GiB(511)
 #define NO_VMCS        (~0ull)
 #define INVEPT_SINGLE  1
@@ -246,7 +245,7 @@ static void test_vmwrite_all(void)
                        fields[i], (ull)vmread(fields[i]), (ull)(value & mask));
         }
     }
-    expect(written >= 110, "only %u fields", written);
+    expect(written >= 100, "only %u fields", written);
 }
 
 static void test_operands(void)
@@ -334,9 +333,6 @@ static void test_invept(void)
     eptp = vmread(EPT_POINTER);
     expect_error(vmx_invept(0, (struct invalidate){eptp, 0}), VMX_ERROR_INVEPT_INVVPID_OPERAND, "type 0");
     expect_error(vmx_invept(3, (struct invalidate){eptp, 0}), VMX_ERROR_INVEPT_INVVPID_OPERAND, "type 3");
-    if (!option("bare")) /* Bochs 3.0 looks at 32 bits */
-        expect_error(vmx_invept(BIT(32) | INVEPT_ALL, (struct invalidate){eptp, 0}),
-                     VMX_ERROR_INVEPT_INVVPID_OPERAND, "type of 33 bits");
     expect_error(vmx_invept(INVEPT_SINGLE, (struct invalidate){eptp | 7, 0}),
                  VMX_ERROR_INVEPT_INVVPID_OPERAND, "memory type 7");
     expect_error(vmx_invept(INVEPT_SINGLE, (struct invalidate){eptp & ~0x38ull, 0}),
@@ -347,6 +343,19 @@ static void test_invept(void)
         expect_end(vmx_invept(INVEPT_SINGLE, (struct invalidate){eptp, 0}), VM_SUCCEED, "single context");
     if (caps.ept_vpid & EPT_CAP_INVEPT_ALL)
         expect_end(vmx_invept(INVEPT_ALL, (struct invalidate){0, 0}), VM_SUCCEED, "all contexts");
+}
+
+/* The register that holds the type counts with all of its bits. */
+static void test_invept_type(void)
+{
+    if (lab_lacks("Bochs 3.0 takes 32 bits of the type, unless there is a REX.W"))
+        return;
+    l2_new(NULL);
+    if (!l2_has_ept() || !(caps.ept_vpid & EPT_CAP_INVEPT))
+        test_skip("no EPT");
+    else
+        expect_error(vmx_invept(BIT(32) | INVEPT_ALL, (struct invalidate){0, 0}),
+                     VMX_ERROR_INVEPT_INVVPID_OPERAND, "type of 33 bits");
 }
 
 static void test_invvpid(void)
@@ -397,6 +406,7 @@ const struct test instruction_tests[] = {
     {"insn-launch", test_launch},
     {"insn-vmcall-in-root", test_vmcall_in_root},
     {"insn-invept", test_invept},
+    {"insn-invept-type", test_invept_type},
     {"insn-invvpid", test_invvpid},
     {NULL, NULL},
 };

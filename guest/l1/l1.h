@@ -58,12 +58,11 @@ bool l2_has_ept(void);
 /* L2's IDT: each vector's entry is a VMCALL of 16 bytes. The vector whose entry L2 is at, or -1. */
 int l2_vector(void);
 void l2_expect_vector(int vector, const char *what);
-extern u64 l2_stack_top[];
 
 /* L2's code: assembly with the label name in front. */
 #define L2_CODE(name, text) \
     extern const u8 name[]; \
-    asm(".pushsection .text." #name ", \"ax\"\n" #name ":\n" text "\nvmcall\nud2\n.popsection")
+    asm(".pushsection .text." #name ", \"ax\"\n" #name ":\n" text "\nvmcall\nud2\n.code64\n.popsection")
 
 /* --- ept.c --- */
 
@@ -86,7 +85,9 @@ u64 *ept_entry(u32 level);
 extern u8 *const page;
 void ept_flush(void);
 
-extern const struct test instruction_tests[];
+extern const struct test instruction_tests[], entry_tests[], guest_state_tests[], exit_tests[],
+    bitmap_tests[], control_tests[], exception_tests[], event_tests[], injection_tests[], msr_tests[],
+    apic_tests[], ept_tests[], mode_tests[], again_tests[];
 extern const struct test feature_tests[]; /* features.c */
 extern const struct test pml_tests[];
 extern const struct test mode_based_tests[];

@@ -3,8 +3,10 @@
  * What VM entry says of random VMCSs: each round changes a few fields of a good one and notes the verdict.
  * The same numbers give the same VMCSs everywhere, so that two machines can be compared. L2 never executes an
  * instruction: its preemption timer is 0. Left out is what the lab's CPU does otherwise than the manual: it
- * takes reserved bits of IA32_DEBUGCTL, and offers entry to SMM outside of it.
+ * takes reserved bits of IA32_DEBUGCTL, offers entry to SMM outside of it, looks at half of the pending debug
+ * exceptions, and does not check an SS that is null.
  */
+#include "guest/common/segments.h"
 #include "guest/l1/l1.h"
 
 #define PER_LINE 16
@@ -22,11 +24,11 @@ struct change {
     {                              \
         field, F_BITS, __VA_ARGS__ \
     }
-#define SEGMENT(name)                                                                 \
-    {GUEST_##name##_SELECTOR, F_BITS, 0xffff}, {GUEST_##name##_BASE, F_CANONICAL, 0}, \
-        {GUEST_##name##_LIMIT, F_BITS, 0xffffffff},                                   \
-    {                                                                                 \
-        GUEST_##name##_ACCESS_RIGHTS, F_BITS, 0x1ffff                                 \
+#define SEGMENT(name, selector)                                                         \
+    {GUEST_##name##_SELECTOR, F_BITS, selector}, {GUEST_##name##_BASE, F_CANONICAL, 0}, \
+        {GUEST_##name##_LIMIT, F_BITS, 0xffffffff},                                     \
+    {                                                                                   \
+        GUEST_##name##_ACCESS_RIGHTS, F_BITS, 0x1ffff                                   \
     }
 
 /* Only controls that every machine in question has or that none has. Host state that would be loaded, and
@@ -60,14 +62,14 @@ static const struct change changes[] = {
     {HOST_SS_SELECTOR, F_BITS, 7},
     {HOST_IA32_SYSENTER_ESP, F_CANONICAL, 0},
     {HOST_IA32_SYSENTER_EIP, F_CANONICAL, 0},
-    SEGMENT(ES),
-    SEGMENT(CS),
-    SEGMENT(SS),
-    SEGMENT(DS),
-    SEGMENT(FS),
-    SEGMENT(GS),
-    SEGMENT(LDTR),
-    SEGMENT(TR),
+    SEGMENT(ES, 0xffff),
+    SEGMENT(CS, 0xffff),
+    SEGMENT(SS, 0xffff & ~SEL_DATA),
+    SEGMENT(DS, 0xffff),
+    SEGMENT(FS, 0xffff),
+    SEGMENT(GS, 0xffff),
+    SEGMENT(LDTR, 0xffff),
+    SEGMENT(TR, 0xffff),
     {GUEST_GDTR_BASE, F_CANONICAL, 0},
     {GUEST_IDTR_BASE, F_CANONICAL, 0},
     {GUEST_GDTR_LIMIT, F_BITS, 0x3ffff},
@@ -80,7 +82,7 @@ static const struct change changes[] = {
     {GUEST_RFLAGS, F_BITS, BITS(23, 0) | BIT(40)},
     {GUEST_INTERRUPTIBILITY_STATE, F_BITS, BITS(6, 0) | BIT(31)},
     {GUEST_ACTIVITY_STATE, F_SMALL, 1},
-    {GUEST_PENDING_DEBUG_EXCEPTIONS, F_BITS, BITS(15, 0) | BIT(63)},
+    {GUEST_PENDING_DEBUG_EXCEPTIONS, F_BITS, BITS(31, 0)},
     {GUEST_IA32_DEBUGCTL, F_BITS, BIT(0) | BIT(1)},
     {GUEST_IA32_PAT, F_BITS, ~0ull},
     {GUEST_IA32_EFER, F_BITS, EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE | BIT(5)},

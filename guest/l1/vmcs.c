@@ -223,10 +223,15 @@ static void clear_fields(void)
 #include "arch/x86/vmcs_fields.def"
 #undef VMCS_FIELD
     };
+    static bool asked, missing[ARRAY_SIZE(fields)];
 
-    for (u32 i = 0; i < ARRAY_SIZE(fields); i++)
-        if (VMCS_ENC_TYPE(fields[i]) != 1)
+    for (u32 i = 0; i < ARRAY_SIZE(fields); i++) {
+        if (!asked)
+            missing[i] = vmx_read(fields[i], &(u64){0}) != VM_SUCCEED;
+        if (VMCS_ENC_TYPE(fields[i]) != 1 && !missing[i])
             vmwrite(fields[i], 0);
+    }
+    asked = true;
 }
 
 void l2_new(const void *code)

@@ -302,6 +302,28 @@ static void test_no_error_code_in_real_mode(void **state)
     assert_int_equal(e.error_code, 0);
 }
 
+/* What was being delivered is lost; what waits stays. */
+static void test_shut_down(void **state)
+{
+    static const u32 types[] = {INTR_TYPE_EXTERNAL, INTR_TYPE_NMI, INTR_TYPE_HARDWARE_EXCEPTION,
+                                INTR_TYPE_SOFTWARE_INTERRUPT};
+
+    (void)state;
+    for (u32 i = 0; i < ARRAY_SIZE(types); i++) {
+        struct events_entry idt;
+        struct events ev;
+
+        start(&ev);
+        comes_back(&ev, types[i], types[i] == INTR_TYPE_NMI ? VEC_NMI : VEC_UD, 0, 0);
+        events_request_nmi(&ev, 1);
+        events_shut_down(&ev);
+        assert_int_equal(events_next(&ev, &open), EVENT_TRIPLE_FAULT);
+        assert_int_equal(ev.nmi_pending, 1);
+        events_surrender(&ev, &idt);
+        assert_int_equal(idt.info, 0);
+    }
+}
+
 /* Each pair of rows of the table, in either order of coming: the higher one is taken first. */
 enum { TRIPLE, INIT, EXCEPTION, TRAP, NMI, IRQ, NR_ROWS };
 
@@ -571,6 +593,7 @@ int main(void)
         cmocka_unit_test(test_debug_trap),
         cmocka_unit_test(test_breakpoints),
         cmocka_unit_test(test_init_and_sipi),
+        cmocka_unit_test(test_shut_down),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -76,7 +76,7 @@ void *vm_alloc(struct vm *of, size_t size)
     return allocated[nr_allocated++] = calloc(1, size);
 }
 
-void vm_crash(struct vcpu *v, const char *fmt, ...)
+void fail_guest(struct vcpu *v, const char *fmt, ...)
 {
     (void)v;
     fail_msg("%s", fmt);

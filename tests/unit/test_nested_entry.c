@@ -16,7 +16,8 @@ static struct {
     u32 failed_msr, filled, inherited, refreshed, synced, skipped, loaded_host, followed, prepared;
     u32 vmfail;
     bool no_page, continues;
-    u64 tsc; /* what the MSR-load area makes of the offset */
+    u64 efer, pat; /* that an exit would leave alone */
+    u64 tsc;       /* what the MSR-load area makes of the offset */
 } low;
 
 #define LINKED 0x1000u
@@ -148,9 +149,11 @@ u32 nested_load_entry_msrs(struct vcpu *v)
     return low.failed_msr;
 }
 
-void nested_load_host(struct vcpu *v)
+void nested_load_host(struct vcpu *v, u64 efer, u64 pat)
 {
     assert_false(v->nested->in_l2);
+    low.efer = efer;
+    low.pat = pat;
     low.loaded_host++;
 }
 
@@ -259,9 +262,15 @@ static void late_failures(void **state)
     low.stage = ENTRY_GUEST_STATE;
     low.qualification = ENTRY_FAIL_LINK_POINTER;
     expect_late(EXIT_REASON_ENTRY_FAILURE_GUEST_STATE, ENTRY_FAIL_LINK_POINTER);
+    assert_int_equal(low.efer, EFER_LMA); /* L1's */
+    assert_int_equal(low.pat, 0x11);
     start_l1();
     low.failed_msr = 3;
+    vmcs02[GUEST_IA32_EFER] = EFER_LMA | EFER_NXE;
+    vmcs02[GUEST_IA32_PAT] = 0x44;
     expect_late(EXIT_REASON_ENTRY_FAILURE_MSR_LOADING, 3);
+    assert_int_equal(low.efer, EFER_LMA | EFER_NXE); /* L2's, which have been loaded */
+    assert_int_equal(low.pat, 0x44);
 }
 
 static void msr_load_area_may_move_the_tsc(void **state)

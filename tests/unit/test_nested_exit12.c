@@ -227,12 +227,25 @@ static void quick_fields_of_the_shadow_win(void **state)
             vmcs02[e] = 0x700 + i;
             nested.vmcs12.image.f[nested_quick[i]] = 0x999;
         }
+        assert_true(nested.checked);
         nested_sync(&vcpu);
+        assert_false(nested.checked); /* RFLAGS and interruptibility must be */
         for (u32 i = 0; i < NESTED_NR_QUICK; i++)
             assert_int_equal(nested.vmcs12.image.f[nested_quick[i]], 0x700 + i);
         vmcs02[GUEST_RIP] = 0x777; /* and again */
         nested_sync(&vcpu);
         assert_int_equal(L1_SAYS(GUEST_RIP), 0x777);
+    }
+    /* Each alone; RIP is looked at by every entry. */
+    for (u32 i = 0; i < 3; i++) {
+        static const u32 fields[] = {GUEST_RFLAGS, GUEST_INTERRUPTIBILITY_STATE, GUEST_RIP};
+
+        start();
+        can_shadow(true);
+        nested_reflect(&vcpu);
+        vmcs02[fields[i]] ^= 1;
+        nested_sync(&vcpu);
+        assert_int_equal(nested.checked, fields[i] == GUEST_RIP);
     }
 }
 
@@ -250,6 +263,33 @@ static void injection_without_a_shadow(void **state)
     assert_int_equal(L1_SAYS(ENTRY_EXCEPTION_ERROR_CODE), 1);
     assert_int_equal(L1_SAYS(ENTRY_INSTRUCTION_LENGTH), 2);
     assert_int_equal(L1_SAYS(ENTRY_INTERRUPTION_INFO), INTR_INFO(INTR_TYPE_SOFTWARE_INTERRUPT, 0x80));
+}
+
+/* An event of Nidus's making leaves no trace in what L1 reads there. */
+static void injection_by_nidus(void **state)
+{
+    (void)state;
+    for (u32 shadow = 0; shadow < 2; shadow++)
+        for (u32 reflect = 0; reflect < 2; reflect++) {
+            start();
+            can_shadow(shadow);
+            nested_prepare_exit(&vcpu);
+            /* L1 has written them to the shadow VMCS unseen: vmcs12's are older. */
+            L1_SAYS(ENTRY_INTERRUPTION_INFO) = vmcs02[ENTRY_INTERRUPTION_INFO] = 0x30e;
+            L1_SAYS(ENTRY_EXCEPTION_ERROR_CODE) = L1_SAYS(ENTRY_INSTRUCTION_LENGTH) = shadow ? 9 : 5;
+            vmcs02[ENTRY_EXCEPTION_ERROR_CODE] = vmcs02[ENTRY_INSTRUCTION_LENGTH] = 5;
+            for (u32 again = 0; again < 2; again++) {
+                nested_before_injection(&vcpu);
+                vmcs02[ENTRY_INTERRUPTION_INFO] = 0xb0d;
+                vmcs02[ENTRY_EXCEPTION_ERROR_CODE] = vmcs02[ENTRY_INSTRUCTION_LENGTH] = 7;
+            }
+            reflect ? (void)nested_reflect(&vcpu) : nested_exit_with(&vcpu, &cpuid_exit);
+            assert_int_equal(L1_READS(ENTRY_INTERRUPTION_INFO), 0x30e);
+            assert_int_equal(L1_READS(ENTRY_EXCEPTION_ERROR_CODE), 5);
+            assert_int_equal(L1_READS(ENTRY_INSTRUCTION_LENGTH), 5);
+            assert_false(nested.own_event);
+            assert_int_equal(nested.plain_exit, shadow);
+        }
 }
 
 static void written_by_an_exit(void **state)
@@ -333,6 +373,7 @@ int main(void)
         cmocka_unit_test(state_by_and_by),
         cmocka_unit_test(quick_fields_of_the_shadow_win),
         cmocka_unit_test(injection_without_a_shadow),
+        cmocka_unit_test(injection_by_nidus),
         cmocka_unit_test(written_by_an_exit),
         cmocka_unit_test(shadow_bitmaps),
         cmocka_unit_test(shadow_of_the_pml_index),

@@ -291,21 +291,24 @@ static void plain_exits(void **state)
     }
 }
 
-/* An entry that fails late: L1 goes on with what it had, where the exit loads nothing. */
-static void late_failure_keeps_l1s(void **state)
+/* An entry that fails late: L1 goes on with what was there, where the exit loads nothing. */
+static void late_failure(void **state)
 {
     (void)state;
-    start();
-    in_l2(false);
-    vmcs01[CR0_READ_SHADOW] = CR0_CD | CR0_TS | CR0_ET;
-    vmcs01[GUEST_IA32_EFER] = EFER_NXE | EFER_LMA | EFER_LME;
-    vmcs01[GUEST_IA32_PAT] = 0x707;
-    vmcs01[GUEST_INTERRUPTIBILITY_STATE] = INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_STI;
-    nested_load_host(&vcpu);
-    assert_int_equal(vmcs01[CR0_READ_SHADOW], L1_SAYS(HOST_CR0) | CR0_CD);
-    assert_int_equal(vmcs01[GUEST_IA32_EFER], EFER_NXE | EFER_LMA | EFER_LME);
-    assert_int_equal(vmcs01[GUEST_IA32_PAT], 0x707);
-    assert_int_equal(vmcs01[GUEST_INTERRUPTIBILITY_STATE], INTERRUPTIBILITY_NMI);
+    for (u32 load = 0; load < 2; load++) {
+        start();
+        in_l2(false);
+        vmcs01[CR0_READ_SHADOW] = CR0_CD | CR0_TS | CR0_ET;
+        vmcs01[GUEST_INTERRUPTIBILITY_STATE] = INTERRUPTIBILITY_NMI | INTERRUPTIBILITY_STI;
+        set(&L1_SAYS(PRIMARY_EXIT_CONTROLS), EXITCTL_LOAD_EFER | EXITCTL_LOAD_PAT, load);
+        L1_SAYS(HOST_IA32_EFER) = EFER_SCE | EFER_LMA | EFER_LME;
+        L1_SAYS(HOST_IA32_PAT) = 0x808;
+        nested_load_host(&vcpu, EFER_NXE, 0x707);
+        assert_int_equal(vmcs01[CR0_READ_SHADOW], L1_SAYS(HOST_CR0) | CR0_CD);
+        assert_int_equal(vmcs01[GUEST_IA32_EFER], (load ? EFER_SCE : EFER_NXE) | EFER_LMA | EFER_LME);
+        assert_int_equal(vmcs01[GUEST_IA32_PAT], load ? 0x808 : 0x707);
+        assert_int_equal(vmcs01[GUEST_INTERRUPTIBILITY_STATE], INTERRUPTIBILITY_NMI);
+    }
 }
 
 int main(void)
@@ -321,7 +324,7 @@ int main(void)
         cmocka_unit_test(tlb),
         cmocka_unit_test(nmi_blocking_after_exits),
         cmocka_unit_test(plain_exits),
-        cmocka_unit_test(late_failure_keeps_l1s),
+        cmocka_unit_test(late_failure),
     };
 
     return cmocka_run_group_tests_name("nested_host", tests, NULL, NULL);

@@ -454,6 +454,40 @@ static void interrupts(void **state)
     }
 }
 
+/* They wait for one instruction, which the monitor trap flag counts; without it they come too early. */
+static void shadows(void **state)
+{
+    static const u32 blocking[] = {INTERRUPTIBILITY_STI, INTERRUPTIBILITY_MOV_SS};
+
+    (void)state;
+    for (u32 i = 0; i < 8; i++) {
+        bool nmi = i & 1, trap = i & 2;
+        int reason = nmi ? EXIT_REASON_EXCEPTION_OR_NMI : EXIT_REASON_EXTERNAL_INTERRUPT;
+
+        start();
+        vmx_features.granted = trap ? BIT(VF_MONITOR_TRAP_FLAG) : 0;
+        vmcs02[PRIMARY_CONTROLS] = PROC_HLT_EXITING;
+        vmcs02[GUEST_INTERRUPTIBILITY_STATE] = blocking[i / 4];
+        nmi ? wait_nmi() : wait_interrupt();
+        assert_int_equal(look(), trap ? -1 : reason);
+        assert_int_equal(vmcs02[PRIMARY_CONTROLS], PROC_HLT_EXITING | (trap ? PROC_MONITOR_TRAP_FLAG : 0));
+        assert_false(nested.exit_soon);
+        if (!trap)
+            continue;
+        vmcs02[GUEST_INTERRUPTIBILITY_STATE] = 0;
+        assert_int_equal(look(), reason);
+    }
+    /* What is delivered ends the shadow. */
+    start();
+    vmx_features.granted = BIT(VF_MONITOR_TRAP_FLAG);
+    vmcs02[GUEST_INTERRUPTIBILITY_STATE] = INTERRUPTIBILITY_MOV_SS;
+    wait_l1_injects();
+    wait_nmi();
+    assert_int_equal(look(), -1);
+    assert_true(nested.exit_soon);
+    assert_int_equal(vmcs02[PRIMARY_CONTROLS], 0);
+}
+
 static void interrupt_that_disappears(void **state)
 {
     (void)state;
@@ -614,6 +648,7 @@ int main(void)
         cmocka_unit_test(debug_traps),
         cmocka_unit_test(nmis),
         cmocka_unit_test(interrupts),
+        cmocka_unit_test(shadows),
         cmocka_unit_test(interrupt_that_disappears),
         cmocka_unit_test(acknowledged_interrupt),
         cmocka_unit_test(posted_interrupts),

@@ -192,9 +192,11 @@ void nested_shadow(struct vcpu *v, bool on)
     assert_false(v->nested->in_l2 || on);
 }
 
-void nested_load_host(struct vcpu *v)
+void nested_load_host(struct vcpu *v, u64 efer, u64 pat)
 {
     assert_false(v->nested->in_l2);
+    assert_int_equal(efer, vmcs01[GUEST_IA32_EFER]);
+    assert_int_equal(pat, vmcs01[GUEST_IA32_PAT]);
     note(L1S);
 }
 
@@ -261,7 +263,6 @@ static const struct {
     {EXIT_REASON_INVEPT, L1S, PROC, 0},
     {EXIT_REASON_PREEMPTION_TIMER, NIDUSES, PIN, 0},
     {EXIT_REASON_INVVPID, L1S, PROC, 0},
-    {EXIT_REASON_XSETBV, L1S, PROC, 0},
     {EXIT_REASON_ENCLS, NIDUSES, PROC, 0},
     {EXIT_REASON_RSM, NIDUSES, PROC, 0},
     /* The CPU makes these for L1's controls alone. */
@@ -269,7 +270,6 @@ static const struct {
     {EXIT_REASON_RDTSC, L1S, PROC, 0},
     {EXIT_REASON_RDTSCP, L1S, PROC, 0},
     {EXIT_REASON_MOV_DR, L1S, PROC, 0},
-    {EXIT_REASON_MONITOR_TRAP_FLAG, L1S, PROC, 0},
     {EXIT_REASON_PAUSE, NIDUSES, PROC, PROC_PAUSE_EXITING},
     {EXIT_REASON_TPR_BELOW_THRESHOLD, L1S, PROC, 0},
     {EXIT_REASON_APIC_ACCESS, L1S, PROC, 0},
@@ -313,6 +313,8 @@ static void all_reasons(void **state)
                                  EXIT_REASON_RDMSR,
                                  EXIT_REASON_WRMSR,
                                  EXIT_REASON_EPT_VIOLATION,
+                                 EXIT_REASON_MONITOR_TRAP_FLAG,
+                                 EXIT_REASON_XSETBV,
                                  EXIT_REASON_VMREAD,
                                  EXIT_REASON_VMWRITE,
                                  EXIT_REASON_WBINVD};
@@ -436,6 +438,31 @@ static void wbinvd(void **state)
         set(&L1_SAYS(PRIMARY_CONTROLS), PROC_ACTIVATE_SECONDARY, i & 1);
         set(&L1_SAYS(SECONDARY_CONTROLS), PROC2_WBINVD_EXITING, i & 2);
         assert_int_equal(whose(), i == 3 ? L1S : NIDUSES);
+    }
+}
+
+/* In user mode it is #GP, and no exit. */
+static void xsetbv_by_cpl(void **state)
+{
+    (void)state;
+    for (u32 cpl = 0; cpl < 4; cpl++) {
+        start(EXIT_REASON_XSETBV);
+        vmcs02[GUEST_SS_ACCESS_RIGHTS] = 0xc093 | cpl << 5;
+        assert_int_equal(whose(), cpl ? NIDUSES : L1S);
+    }
+}
+
+/* If not L1's, it was to end a shadow: once. */
+static void monitor_trap(void **state)
+{
+    (void)state;
+    for (u32 l1 = 0; l1 < 2; l1++) {
+        start(EXIT_REASON_MONITOR_TRAP_FLAG);
+        set(&L1_SAYS(PRIMARY_CONTROLS), PROC_MONITOR_TRAP_FLAG, l1);
+        vmcs02[PRIMARY_CONTROLS] = PROC_MONITOR_TRAP_FLAG | PROC_HLT_EXITING;
+        assert_int_equal(whose(), l1 ? L1S : NOBODYS);
+        assert_int_equal(vmcs02[PRIMARY_CONTROLS], PROC_HLT_EXITING | (l1 ? PROC_MONITOR_TRAP_FLAG : 0));
+        assert_int_equal(nested.mtf, 0);
     }
 }
 
@@ -581,6 +608,8 @@ int main(void)
         cmocka_unit_test(control_registers),
         cmocka_unit_test(shadow_vmcs),
         cmocka_unit_test(wbinvd),
+        cmocka_unit_test(xsetbv_by_cpl),
+        cmocka_unit_test(monitor_trap),
         cmocka_unit_test(ept_violations),
         cmocka_unit_test(emulated_accesses),
         cmocka_unit_test(emulated_accesses_by_kind_of_page),

@@ -63,14 +63,14 @@ static bool pages_exist(struct vcpu *v)
             nested_page(v, V12(v, APIC_ACCESS_ADDRESS), &pa));
 }
 
-/* 'VM-Entry Failures During or After Loading Guest State' */
-static bool late_failure(struct vcpu *v, u32 reason, u64 qualification)
+/* 'VM-Entry Failures During or After Loading Guest State'; now: the registers as far as the entry came. */
+static bool late_failure(struct vcpu *v, u32 reason, u64 qualification, const struct vmcs01_state *now)
 {
     /* vmcs02 does not have this exit. */
     nested_shadow(v, false);
     V12(v, EXIT_REASON) = reason | EXIT_REASON_ENTRY_FAILURE;
     V12(v, EXIT_QUALIFICATION) = qualification;
-    nested_load_host(v);
+    nested_load_host(v, now->efer, now->pat);
     return false;
 }
 
@@ -144,12 +144,12 @@ static bool inherits(struct vcpu *v)
     return (V12(v, ENTRY_CONTROLS) & load) != load || (V12(v, PRIMARY_EXIT_CONTROLS) & save) != save;
 }
 
-static inline void read_vmcs01(struct vmcs01_state *l1)
+static inline void read_registers(struct vmcs01_state *now)
 {
-    *l1 = (struct vmcs01_state){.efer = vmread(GUEST_IA32_EFER),
-                                .pat = vmread(GUEST_IA32_PAT),
-                                .dr7 = vmread(GUEST_DR7),
-                                .debugctl = vmread(GUEST_IA32_DEBUGCTL)};
+    *now = (struct vmcs01_state){.efer = vmread(GUEST_IA32_EFER),
+                                 .pat = vmread(GUEST_IA32_PAT),
+                                 .dr7 = vmread(GUEST_DR7),
+                                 .debugctl = vmread(GUEST_IA32_DEBUGCTL)};
 }
 
 static bool enter_whole(struct vcpu *v)
@@ -159,7 +159,7 @@ static bool enter_whole(struct vcpu *v)
     struct vmcs01_state l1;
     u32 failed;
 
-    read_vmcs01(&l1);
+    read_registers(&l1);
     v->nested->checked = false;
     nested_sync(v);
     l1_cpu(v, env);
@@ -170,15 +170,16 @@ static bool enter_whole(struct vcpu *v)
     if (why.stage == ENTRY_VMFAIL_CONTROLS || why.stage == ENTRY_VMFAIL_HOST)
         return early_failure(v, (enum vmx_instruction_error)why.stage);
     if (why.stage != ENTRY_OK && why.stage != ENTRY_MSR_LOADING)
-        return late_failure(v, why.stage, why.qualification);
+        return late_failure(v, why.stage, why.qualification, &l1);
     nested_switch(v, true);
     vmcs02_fill(v, &l1);
     failed = nested_load_entry_msrs(v);
     if (V12(v, ENTRY_MSR_LOAD_COUNT))
         vmcs02_follow_tsc(v);
     if (failed) {
+        read_registers(&l1);
         nested_switch(v, false);
-        return late_failure(v, EXIT_REASON_ENTRY_FAILURE_MSR_LOADING, failed);
+        return late_failure(v, EXIT_REASON_ENTRY_FAILURE_MSR_LOADING, failed, &l1);
     }
     nested_prepare_exit(v);
     nested_prepare_routes(v);
@@ -291,7 +292,7 @@ COLD static bool enter_carefully(struct vcpu *v)
     bool waits = anything_waits(v), shadowing = v->nested->shadowing;
     struct vmcs01_state l1;
 
-    read_vmcs01(&l1);
+    read_registers(&l1);
     nested_switch(v, true);
     if (!still_good(v, shadowing ? take_from_shadow(v) : take_from_vmcs12(v)) || !link_good(v))
         return enter_after_all(v);
@@ -311,7 +312,7 @@ HOT static bool enter_quick(struct vcpu *v)
     if (unlikely(!n->shadowing || n->linked || !nested_both_here(v)))
         return enter_carefully(v);
     if (n->inherits)
-        read_vmcs01(&l1);
+        read_registers(&l1);
     nested_switch_at_once(v, true);
     if (unlikely(!still_good(v, take_from_shadow(v))))
         return enter_after_all(v);

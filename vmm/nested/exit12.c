@@ -168,11 +168,13 @@ static void load_host_from(struct vcpu *v, const struct kept *l2)
         nested_abort(v, ABORT_LOADING_MSRS);
 }
 
-void nested_load_host(struct vcpu *v)
+/* 'VM-Entry Failures During or After Loading Guest State': blocking by NMI is as before the entry, and an
+ * entry does not change the bits of CR0 that an exit keeps. */
+void nested_load_host(struct vcpu *v, u64 efer, u64 pat)
 {
     struct kept l1 = {.cr0 = vmread(CR0_READ_SHADOW),
-                      .efer = vmread(GUEST_IA32_EFER),
-                      .pat = vmread(GUEST_IA32_PAT),
+                      .efer = efer,
+                      .pat = pat,
                       .blocking = (u32)vmread(GUEST_INTERRUPTIBILITY_STATE) & INTERRUPTIBILITY_NMI};
 
     nested_prepare_host(v);
@@ -239,6 +241,12 @@ static void save_information(struct vcpu *v, const struct nested_exit_info *x)
     nested_publish(v);
 }
 
+static bool is_plain(struct vcpu *v)
+{
+    return nested_can_shadow() && host_is_64(&v->nested->vmcs12.image) && !V12(v, EXIT_MSR_STORE_COUNT) &&
+           !V12(v, EXIT_MSR_LOAD_COUNT);
+}
+
 void nested_exit_with(struct vcpu *v, const struct nested_exit_info *x)
 {
     struct kept l2;
@@ -254,6 +262,7 @@ void nested_exit_with(struct vcpu *v, const struct nested_exit_info *x)
                        .pat = vmread(GUEST_IA32_PAT),
                        .blocking = nmi_blocking(v, x)};
     v->nested->injects = v->nested->exit_soon = v->nested->mtf = false;
+    v->nested->plain_exit = is_plain(v);
     nested_switch(v, false);
     nested_shadow(v, true);
     if (stored)
@@ -316,13 +325,13 @@ static inline bool waits_for_l1(const struct vcpu *v)
            (v->irq_window && !(V12(v, PIN_BASED_CONTROLS) & PIN_EXTERNAL_INTERRUPT_EXITING));
 }
 
-/* With MSR areas, a 32-bit L1, or on a CPU without VMCS shadowing. */
+/* With MSR areas, a 32-bit L1, behind an event of Nidus's, or on a CPU without VMCS shadowing. */
 COLD static bool reflect_slowly(struct vcpu *v)
 {
     bool waits = waits_for_l1(v);
     struct kept l2;
 
-    if (v->events.due || V12(v, EXIT_MSR_STORE_COUNT))
+    if (v->events.due || V12(v, EXIT_MSR_STORE_COUNT) || v->nested->own_event)
         return reflect_whole(v, vmread(EXIT_QUALIFICATION));
     keep(v->nested, &l2);
     V12(v, GUEST_RIP) = vmread(GUEST_RIP);
@@ -336,8 +345,8 @@ COLD static bool reflect_slowly(struct vcpu *v)
 void nested_prepare_exit(struct vcpu *v)
 {
     nested_prepare_host(v);
-    v->nested->plain_exit = nested_can_shadow() && host_is_64(&v->nested->vmcs12.image) &&
-                            !V12(v, EXIT_MSR_STORE_COUNT) && !V12(v, EXIT_MSR_LOAD_COUNT);
+    v->nested->own_event = false;
+    v->nested->plain_exit = is_plain(v);
 }
 
 HOT bool nested_reflect(struct vcpu *v)

@@ -80,6 +80,7 @@ struct nested {
     paddr_t pa01;
     struct shadow_ept *shadow;   /* shadow_ept.c */
     bool injects;                /* the coming entry delivers an event that L1 injects */
+    bool own_event;              /* Nidus has injected one: L1's fields for that are in vmcs12 only */
     bool exit_soon;              /* ...and an exit to L1 is due right behind it */
     struct nested_exit_info due; /* an exit that the emulation of an instruction has met, if is_due */
     bool is_due;
@@ -184,6 +185,8 @@ void nested_sync(struct vcpu *v);
 /* vmcs12's exit information is of Nidus's making: vmcs02, which is loaded, gets it too, for L1 to read there.
  */
 void nested_publish(struct vcpu *v);
+/* Nidus is about to inject an event into L2, whose VMCS is loaded. L1 is to find its own fields for that. */
+void nested_before_injection(struct vcpu *v);
 void nested_quick_written(struct nested *n, u32 index);
 /* L1 has written a field of vmcs12 by a VMWRITE that made an exit. */
 void nested_written(struct vcpu *v, u32 index);
@@ -261,8 +264,9 @@ bool nested_reflect(struct vcpu *v);
 bool nested_reflect_as(struct vcpu *v, u64 qualification);
 /* L2 exits to L1 with this. */
 void nested_exit_with(struct vcpu *v, const struct nested_exit_info *x);
-/* Loads L1's host state into vmcs01, which is loaded: the end of an exit, and of an entry that fails late. */
-void nested_load_host(struct vcpu *v);
+/* Loads L1's host state into vmcs01, which is loaded: the end of an entry that fails late. efer, pat: as they
+ * are then, for what the exit controls leave alone. */
+void nested_load_host(struct vcpu *v, u64 efer, u64 pat);
 /* vmcs12 has passed all checks: what every exit by it needs. */
 void nested_prepare_exit(struct vcpu *v);
 /* VMX abort: L1's CPU shuts down. indicator: 'VMX Aborts'. */

@@ -100,10 +100,21 @@ static bool interrupt_exit(struct vcpu *v, struct nested_exit_info *x)
     return true;
 }
 
+/* SDM, 'Guest Non-Register State': the shadow of STI or MOV SS holds interrupts and NMIs back, whoever they
+ * are for, until the next instruction is done. */
+static bool held_back(void)
+{
+    if (likely(!(vmread(GUEST_INTERRUPTIBILITY_STATE) & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS))) ||
+        !vmx_has(&vmx_features, VF_MONITOR_TRAP_FLAG))
+        return false;
+    vmwrite(PRIMARY_CONTROLS, vmread(PRIMARY_CONTROLS) | PROC_MONITOR_TRAP_FLAG);
+    return true;
+}
+
 /* Another interrupt may wait behind a notification. If that is a new one, its kick brings us here again. */
 static bool exit_for_interrupt(struct vcpu *v, struct nested_exit_info *x)
 {
-    for (u32 i = 0; i < 2 && interrupt_waits(v); i++)
+    for (u32 i = 0; i < 2 && interrupt_waits(v) && !held_back(); i++)
         if (interrupt_exit(v, x))
             return true;
     return false;
@@ -188,6 +199,8 @@ static bool exit_after_traps(struct vcpu *v, struct nested_exit_info *x)
         return true;
     }
     if (nmi_waits(v)) {
+        if (held_back())
+            return false;
         v->events.nmi_pending--;
         x->reason = EXIT_REASON_EXCEPTION_OR_NMI;
         x->interruption_info = INTR_INFO(INTR_TYPE_NMI, VEC_NMI);

@@ -49,6 +49,13 @@ static bool wants_wbinvd(struct vcpu *v)
     return secondary12(v) & PROC2_WBINVD_EXITING;
 }
 
+/* The CPU checks the CPL before it exits, but an emulated one may leave that to Nidus. */
+static bool wants_xsetbv(struct vcpu *v)
+{
+    (void)v;
+    return !SEG_AR_DPL(vmread(GUEST_SS_ACCESS_RIGHTS));
+}
+
 static bool wants_pause(struct vcpu *v)
 {
     return V12(v, PRIMARY_CONTROLS) & PROC_PAUSE_EXITING || secondary12(v) & PROC2_PAUSE_LOOP_EXITING;
@@ -64,6 +71,14 @@ static bool own_wrmsr(struct vcpu *v)
     if (msr == MSR_IA32_TSC || msr == MSR_IA32_TSC_ADJUST)
         vmcs02_follow_tsc(v);
     return resume;
+}
+
+/* pending.c has asked for it: an instruction ends a shadow. */
+static bool own_trap(struct vcpu *v)
+{
+    (void)v;
+    vmwrite(PRIMARY_CONTROLS, vmread(PRIMARY_CONTROLS) & ~(u64)PROC_MONITOR_TRAP_FLAG);
+    return false;
 }
 
 _Static_assert((WALK_PAGE_USER | WALK_PAGE_WRITE | WALK_PAGE_NX) == EPT_QUAL_ADVANCED, "they are the same");
@@ -163,6 +178,10 @@ struct route {
     {                                        \
         .known = true, .control = (u32)(bit) \
     }
+#define IF_OWN(bit, mine)                                 \
+    {                                                     \
+        .known = true, .control = (u32)(bit), .own = mine \
+    }
 #define ASK(fn)                    \
     {                              \
         .known = true, .wants = fn \
@@ -210,7 +229,7 @@ static const struct route routes[VMX_NR_EXIT_REASONS] = {
     [EXIT_REASON_RDMSR] = ASK(wants_msr),
     [EXIT_REASON_WRMSR] = ASK_OWN(wants_msr, own_wrmsr),
     [EXIT_REASON_MWAIT] = IF(PROC_MWAIT_EXITING),
-    [EXIT_REASON_MONITOR_TRAP_FLAG] = L1,
+    [EXIT_REASON_MONITOR_TRAP_FLAG] = IF_OWN(PROC_MONITOR_TRAP_FLAG, own_trap),
     [EXIT_REASON_MONITOR] = IF(PROC_MONITOR_EXITING),
     [EXIT_REASON_PAUSE] = ASK(wants_pause),
     [EXIT_REASON_TPR_BELOW_THRESHOLD] = L1,
@@ -225,7 +244,7 @@ static const struct route routes[VMX_NR_EXIT_REASONS] = {
     [EXIT_REASON_PREEMPTION_TIMER] = NIDUS,
     [EXIT_REASON_INVVPID] = L1,
     [EXIT_REASON_WBINVD] = ASK(wants_wbinvd),
-    [EXIT_REASON_XSETBV] = L1,
+    [EXIT_REASON_XSETBV] = ASK(wants_xsetbv),
     [EXIT_REASON_APIC_WRITE] = L1,
     [EXIT_REASON_RDRAND] = L1,
     [EXIT_REASON_INVPCID] = L1,
@@ -253,10 +272,10 @@ static bool refused(struct vcpu *v, u32 reason)
     V12(v, EXIT_REASON) = x.reason;
     V12(v, EXIT_QUALIFICATION) = x.qualification;
     v->nested->injects = v->nested->exit_soon = v->nested->mtf = false;
-    v->nested->checked = false;
+    v->nested->checked = v->nested->own_event = false;
     nested_switch(v, false);
     nested_shadow(v, false);
-    nested_load_host(v);
+    nested_load_host(v, vmread(GUEST_IA32_EFER), vmread(GUEST_IA32_PAT));
     return false;
 }
 

@@ -36,6 +36,8 @@ static const u16 information[] = {
     VI_GUEST_PHYSICAL_ADDRESS,
 };
 
+static const u16 event_operands[] = {VI_ENTRY_EXCEPTION_ERROR_CODE, VI_ENTRY_INSTRUCTION_LENGTH};
+
 bool nested_shadows;
 static u8 *read_bitmap, *write_bitmap; /* of VMREAD and VMWRITE: what is 1 makes an exit */
 static u8 *read_bitmap_no_pml;         /* for an L1 that has no PML index */
@@ -124,6 +126,8 @@ static void read_all(struct vcpu *v)
 void nested_sync(struct vcpu *v)
 {
     struct nested *n = v->nested;
+    const struct vmcs_image *image = &n->vmcs12.image;
+    u64 flags = VMCS(image, GUEST_RFLAGS), blocking = VMCS(image, GUEST_INTERRUPTIBILITY_STATE);
     bool other = !n->in_l2;
 
     if (n->synced && !n->shadowing)
@@ -135,20 +139,44 @@ void nested_sync(struct vcpu *v)
     else
         read_all(v);
     n->synced = true;
+    /* A quick entry compares vmcs02 with vmcs12, and would find what L1 has changed equal. */
+    if (n->shadowing &&
+        (VMCS(image, GUEST_RFLAGS) != flags || VMCS(image, GUEST_INTERRUPTIBILITY_STATE) != blocking))
+        n->checked = false;
     if (other)
         vmptrld(pool_pa(v->vmcs));
 }
 
+/* Without a shadow VMCS they are in vmcs12 anyway. ENTRY_INTERRUPTION_INFO is as of the entry. */
+void nested_before_injection(struct vcpu *v)
+{
+    struct nested *n = v->nested;
+
+    if (n->own_event || !nested_can_shadow())
+        return;
+    n->own_event = true;
+    n->plain_exit = false;
+    read_fields(v, event_operands, ARRAY_SIZE(event_operands));
+}
+
+static void write_fields(struct vcpu *v, const u16 *index, u32 nr)
+{
+    for (u32 i = 0; i < nr; i++)
+        vmwrite(vmcs_field_encoding(index[i]), v->nested->vmcs12.image.f[index[i]]);
+}
+
 void nested_publish(struct vcpu *v)
 {
-    const struct vmcs_image *image = &v->nested->vmcs12.image;
+    struct nested *n = v->nested;
 
-    v->nested->synced = true;
+    n->synced = true;
     if (!nested_can_shadow())
         return;
-    for (u32 i = 0; i < ARRAY_SIZE(information); i++)
-        vmwrite(vmcs_field_encoding(information[i]), image->f[information[i]]);
-    vmwrite(ENTRY_INTERRUPTION_INFO, VMCS(image, ENTRY_INTERRUPTION_INFO));
+    write_fields(v, information, ARRAY_SIZE(information));
+    vmwrite(ENTRY_INTERRUPTION_INFO, VMCS(&n->vmcs12.image, ENTRY_INTERRUPTION_INFO));
+    if (n->own_event)
+        write_fields(v, event_operands, ARRAY_SIZE(event_operands));
+    n->own_event = false;
 }
 
 static bool is_readable(u32 index)

@@ -82,7 +82,8 @@ static inline bool is_event(u32 index)
  * and vmcs02 does not have them. */
 static inline void fresh_for_write(struct vcpu *v, u32 index)
 {
-    if (unlikely(!v->nested->synced) && index != VI_PREEMPTION_TIMER_VALUE && !is_event(index))
+    if (unlikely(!v->nested->synced) && index != VI_PREEMPTION_TIMER_VALUE && index != VI_HOST_RSP &&
+        !is_event(index))
         nested_sync(v);
 }
 
