@@ -22,6 +22,7 @@ L2_CODE(apicv_hlt, "sti\nhlt\nnop");
 L2_CODE(apicv_rdmsr, "rdmsr");
 L2_CODE(apicv_wrmsr, "wrmsr\nnop");
 L2_CODE(apicv_load, "movl (%rbx), %eax");
+L2_CODE(apicv_cr8, "movq %cr8, %rax");
 L2_CODE(apicv_store, "movl %eax, (%rbx)\nnop");
 
 /* For Bochs 3.0 it has a page of its own. */
@@ -246,6 +247,17 @@ static void test_page(void)
     }
 }
 
+/* A virtual-APIC page where no memory is reads as all ones. */
+static void test_nowhere(void)
+{
+    l2_new(apicv_cr8);
+    if (!need(VMX_WORD_PROC, PROC_USE_TPR_SHADOW))
+        return;
+    vmwrite(VIRTUAL_APIC_ADDRESS, caps.physical - PAGE_SIZE);
+    l2_expect_vector(-1, "no memory for the virtual APIC");
+    expect_equal(l2.gpr[REG_RAX], 0xf, "CR8");
+}
+
 #define LAB_SLEEPS "Bochs 3.0 does not end HLT for a virtual interrupt"
 
 static void test_halt(void)
@@ -390,6 +402,7 @@ const struct test apicv_tests[] = {
     {"apicv-x2apic-self-ipi", test_x2apic_self_ipi},
     {"apicv-x2apic-registers", test_x2apic_registers},
     {"apicv-page", test_page},
+    {"apicv-nowhere", test_nowhere},
     {"apicv-halt", test_halt},
     {"apicv-posted", test_posted},
     {"apicv-posted-below-tpr", test_posted_below_tpr},

@@ -85,6 +85,11 @@ bool nested_page(struct vcpu *v, gpa_t gpa1, paddr_t *pa)
     return !low.no_page;
 }
 
+bool nested_page_or_none(struct vcpu *v, gpa_t gpa1, paddr_t *pa)
+{
+    return nested_page(v, gpa1, pa);
+}
+
 void nested_switch(struct vcpu *v, bool l2)
 {
     (void)v;

@@ -84,6 +84,11 @@ bool nested_page(struct vcpu *v, gpa_t gpa1, paddr_t *pa)
     return true;
 }
 
+bool nested_page_or_none(struct vcpu *v, gpa_t gpa1, paddr_t *pa)
+{
+    return nested_page(v, gpa1, pa);
+}
+
 void nested_merge_msr_bitmap(struct vcpu *v)
 {
     (void)v;

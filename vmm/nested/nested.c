@@ -62,6 +62,7 @@ void nested_destroy(struct vcpu *v)
     shadow_ept_destroy(v);
     nested_slots_destroy(v);
     nested_free_vmcs02(v, n);
+    pool_free(&v->vm->owner, n->none, 1);
     pool_free(&v->vm->owner, n, NESTED_PAGES);
     v->nested = NULL;
 }
@@ -163,4 +164,20 @@ bool nested_page(struct vcpu *v, gpa_t gpa1, paddr_t *pa)
     spin_unlock(&vm->mem_lock);
     *pa = found ? ALIGN_DOWN(leaf.pa, PAGE_SIZE) : 0;
     return found;
+}
+
+bool nested_page_or_none(struct vcpu *v, gpa_t gpa1, paddr_t *pa)
+{
+    struct nested *n = v->nested;
+
+    if (nested_page(v, gpa1, pa))
+        return true;
+    if (!n->none) {
+        n->none = pool_alloc(&v->vm->owner, 1);
+        if (!n->none)
+            return false;
+        memset(n->none, 0xff, PAGE_SIZE);
+    }
+    *pa = pool_pa(n->none);
+    return true;
 }

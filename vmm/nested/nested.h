@@ -79,6 +79,7 @@ struct nested {
     u32 *region01; /* vmcs01's */
     paddr_t pa01;
     struct shadow_ept *shadow;   /* shadow_ept.c */
+    void *none;                  /* nested_page_or_none()'s, once it was needed */
     bool injects;                /* the coming entry delivers an event that L1 injects */
     bool own_event;              /* Nidus has injected one: L1's fields for that are in vmcs12 only */
     bool exit_soon;              /* ...and an exit to L1 is due right behind it */
@@ -246,6 +247,9 @@ void vmcs02_set_cr0(struct vcpu *v, u64 cr0);
 void vmcs02_set_cr4(struct vcpu *v, u64 cr4);
 /* The host-physical page behind gpa1, for a field of vmcs02; false: no RAM. */
 bool nested_page(struct vcpu *v, gpa_t gpa1, paddr_t *pa);
+/* The same, but where there is no RAM it is a page that nothing else uses: all ones at first, as L1 would
+ * read there. false: no memory for it. */
+bool nested_page_or_none(struct vcpu *v, gpa_t gpa1, paddr_t *pa);
 
 /* --- entry.c: VMLAUNCH and VMRESUME after the checks of the instruction itself --- */
 

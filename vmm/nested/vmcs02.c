@@ -141,7 +141,8 @@ static void fill_pages(struct vcpu *v)
 {
     paddr_t pa;
 
-    if (has(v, VI_PRIMARY_CONTROLS, PROC_USE_TPR_SHADOW) && nested_page(v, V12(v, VIRTUAL_APIC_ADDRESS), &pa))
+    if (has(v, VI_PRIMARY_CONTROLS, PROC_USE_TPR_SHADOW) &&
+        nested_page_or_none(v, V12(v, VIRTUAL_APIC_ADDRESS), &pa))
         put(VI_VIRTUAL_APIC_ADDRESS, pa);
     if (secondary12(v) & PROC2_VIRTUALIZE_APIC_ACCESSES && nested_page(v, V12(v, APIC_ACCESS_ADDRESS), &pa))
         put(VI_APIC_ACCESS_ADDRESS, pa);
