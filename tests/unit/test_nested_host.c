@@ -15,9 +15,8 @@ static void expect_segment(u32 seg, u64 selector, u64 base)
 {
     assert_int_equal(vmcs01[GUEST_ES_SELECTOR + 2 * seg], selector);
     assert_int_equal(vmcs01[GUEST_ES_BASE + 2 * seg], base);
-    assert_int_equal(vmcs01[GUEST_ES_ACCESS_RIGHTS + 2 * seg], selector ? 0xc093 : SEG_AR_UNUSABLE);
-    if (selector)
-        assert_int_equal(vmcs01[GUEST_ES_LIMIT + 2 * seg], 0xffffffff);
+    assert_int_equal(vmcs01[GUEST_ES_ACCESS_RIGHTS + 2 * seg], 0xc093 | (selector ? 0 : SEG_AR_UNUSABLE));
+    assert_int_equal(vmcs01[GUEST_ES_LIMIT + 2 * seg], 0xffffffff);
 }
 
 static void host_segments(void **state)

@@ -30,9 +30,11 @@ static inline bool host_is_64(const struct vmcs_image *image)
     return VMCS(image, PRIMARY_EXIT_CONTROLS) & EXITCTL_HOST_ADDRESS_SPACE_SIZE;
 }
 
+/* An unusable segment has a limit and a G that fit all the same, which the SDM leaves open: the lab's SYSRET
+ * makes SS usable without setting them (docs/testing.md), and VM entry would refuse it. */
 static u64 data_rights(u64 selector)
 {
-    return selector ? AR_DATA32 : AR_NONE;
+    return AR_DATA32 | (selector ? 0 : AR_NONE);
 }
 
 void nested_prepare_host(struct vcpu *v)
