@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "guest/common/console.h"
 #include "guest/common/cpu.h"
+#include "guest/common/mb.h"
 #include "lib/format.h"
 
 #define UART_IER 1
@@ -29,6 +30,10 @@ void console_init(void)
 
 static void console_putc(char c)
 {
+    if (boot.protocol == BOOT_PVH) {
+        outb(XEN_DEBUG_PORT, (u8)c);
+        return;
+    }
     for (u32 i = 0; i < POLL_LIMIT && !(inb(COM1 + UART_LSR) & LSR_THRE); i++)
         cpu_pause();
     outb(COM1, (u8)c);

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-/* The console: a 16550 at 0x3f8, polled. */
+/* The console: a 16550 at 0x3f8, polled; where we were started by PVH, Xen's port for messages to its own
+ * console. */
 #ifndef GUEST_CONSOLE_H
 #define GUEST_CONSOLE_H
 
 #include "lib/types.h"
 
-#define COM1 0x3f8
+#define COM1           0x3f8
+#define XEN_DEBUG_PORT 0xe9
 
 void console_init(void);
 void console_write(const char *text, size_t n);

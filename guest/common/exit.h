@@ -4,6 +4,8 @@
 
 #include "lib/types.h"
 
+/* A guest of Xen's, started by PVH, asks Xen for each of these by a hypercall. */
+
 /* Writes code to port 0xf4 (isa-debug-exit: not 0 is a failure) and, where nobody listens to that, powers
  * off. */
 void __noreturn guest_fail(u32 code);

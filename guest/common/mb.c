@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
-/* 'Boot information format' of the Multiboot Specification 0.6.96 and of the Multiboot2 Specification 2.0. */
+/* 'Boot information format' of the Multiboot Specification 0.6.96 and of the Multiboot2 Specification 2.0;
+ * 'x86/HVM direct boot ABI' of Xen. */
 #include "guest/common/mb.h"
 #include "lib/string.h"
 
 #define MB1_BOOT_MAGIC 0x2badb002u
 #define MB2_BOOT_MAGIC 0x36d76289u
+#define PVH_BOOT_MAGIC 0x336ec578u
 
 struct boot boot;
 
@@ -28,6 +30,22 @@ struct mb1_range {
 
 struct mb2_tag {
     u32 type, size;
+};
+
+struct pvh_info {
+    u32 magic, version, flags, nr_modules;
+    u64 modules, cmdline, rsdp;
+    u64 map; /* this and what follows: since version 1 */
+    u32 nr_map, reserved;
+};
+
+struct pvh_module {
+    u64 address, size, cmdline, reserved;
+};
+
+struct pvh_range {
+    u64 base, size;
+    u32 type, reserved;
 };
 
 static void add_range(u64 base, u64 size, u32 type)
@@ -120,18 +138,35 @@ static void parse_mb2_tag(const struct mb2_tag *tag)
     }
 }
 
+static void parse_pvh(const struct pvh_info *info)
+{
+    const struct pvh_module *m = (const struct pvh_module *)info->modules;
+    const struct pvh_range *r = (const struct pvh_range *)info->map;
+
+    if (info->cmdline)
+        str_copy(boot.cmdline, (const char *)info->cmdline, sizeof(boot.cmdline));
+    boot.rsdp = info->rsdp;
+    for (u32 i = 0; i < info->nr_modules; i++)
+        add_module(m[i].address, m[i].address + m[i].size, (const char *)m[i].cmdline);
+    for (u32 i = 0; info->version && i < info->nr_map; i++)
+        add_range(r[i].base, r[i].size, r[i].type);
+}
+
 void boot_parse(u32 magic, const void *info)
 {
     boot.magic = magic;
     if (magic == MB1_BOOT_MAGIC) {
-        boot.protocol = 1;
+        boot.protocol = BOOT_MULTIBOOT1;
         parse_mb1(info);
     } else if (magic == MB2_BOOT_MAGIC) {
         const struct mb2_tag *tag = (const struct mb2_tag *)((const u8 *)info + 8);
 
-        boot.protocol = 2;
+        boot.protocol = BOOT_MULTIBOOT2;
         for (; tag->type; tag = (const struct mb2_tag *)((const u8 *)tag + ALIGN_UP(tag->size, 8)))
             parse_mb2_tag(tag);
+    } else if (magic == PVH_BOOT_MAGIC) {
+        boot.protocol = BOOT_PVH;
+        parse_pvh(info);
     }
 }
 

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* What a multiboot 1 or 2 loader tells, copied into one structure; and the options of the command line. */
+/* What a loader of multiboot 1 or 2 or of PVH tells, copied into one structure; and the options of the
+ * command line. */
 #ifndef GUEST_MB_H
 #define GUEST_MB_H
 
@@ -19,8 +20,15 @@ struct boot_module {
     char name[128];
 };
 
+enum boot_protocol {
+    BOOT_UNKNOWN, /* the magic number is nobody's */
+    BOOT_MULTIBOOT1,
+    BOOT_MULTIBOOT2,
+    BOOT_PVH, /* a guest of Xen's: there are its hypercalls, and hardly a device */
+};
+
 struct boot {
-    u32 protocol; /* 1 or 2; 0: the magic number is neither's */
+    enum boot_protocol protocol;
     u32 magic;
     char loader[64];
     char cmdline[1024];

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Entry from a multiboot 1 or 2 loader: 32-bit protected mode, paging off, EAX the magic, EBX the information. Goes to
- * 64-bit mode with the first 4 GiB mapped one to one by 2 MiB pages, and calls guest_start().
+ * Entry from a multiboot 1 or 2 loader: 32-bit protected mode, paging off, EAX the magic, EBX the information. Xen's
+ * PVH ABI is the same but for EAX. Goes to 64-bit mode with the first 4 GiB mapped one to one by 2 MiB pages, and calls
+ * guest_start().
  */
 #include "guest/common/segments.h"
 
@@ -22,8 +23,18 @@ mb2:
     .long 8
 mb2_end:
 
+#define XEN_ELFNOTE_PHYS32_ENTRY 18
+
+    .section .note.xen, "a", @note
+    .balign 4
+    .long 4, 4, XEN_ELFNOTE_PHYS32_ENTRY
+    .asciz "Xen"
+    .long pvh_start32
+
     .text
     .code32
+pvh_start32:
+    movl (%ebx), %eax /* its information begins with a magic */
     .globl start32
 start32:
     cli

@@ -73,7 +73,14 @@ static void idle(u64 ms)
 
 void guest_main(void)
 {
-    printf("hello: started by multiboot %u (magic 0x%x), loader '%s'\n", boot.protocol, boot.magic,
+    static const char *const protocols[] = {
+        [BOOT_UNKNOWN] = "nobody known",
+        [BOOT_MULTIBOOT1] = "multiboot 1",
+        [BOOT_MULTIBOOT2] = "multiboot 2",
+        [BOOT_PVH] = "PVH",
+    };
+
+    printf("hello: started by %s (magic 0x%x), loader '%s'\n", protocols[boot.protocol], boot.magic,
            boot.loader);
     printf("hello: command line '%s'\n", boot.cmdline);
     print_memory();
