@@ -102,12 +102,14 @@ static bool holds(const struct entry_case *c, const struct entry_rule *r)
 
 static bool check_rule(const struct entry_case *c, const struct entry_rule *r, struct entry_verdict *out)
 {
+    u64 bits = 0;
+
     if (!entry_has(c, r->when, r->if_set))
         return true;
-    out->bits = bad_bits(c, r);
-    if (!out->bits && holds(c, r))
+    if (r->kind < RULE_NOT_ZERO ? !(bits = bad_bits(c, r)) : holds(c, r))
         return true;
-    out->has_bits = out->bits != 0;
+    out->bits = bits;
+    out->has_bits = bits != 0;
     out->row = r->name;
     out->field = r->field;
     out->qualification = r->qualification;

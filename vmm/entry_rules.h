@@ -13,19 +13,21 @@ struct entry_case {
 };
 
 enum rule_kind {
-    RULE_ZERO,      /* field & arg is 0 */
-    RULE_SET,       /* field & arg is arg */
+    /* about single bits */
+    RULE_ZERO,     /* field & arg is 0 */
+    RULE_SET,      /* field & arg is arg */
+    RULE_ADDRESS,  /* a multiple of arg, within the physical-address width */
+    RULE_PAT,      /* each byte a memory type: 0, 1, 4, 5, 6 or 7 */
+    RULE_VALID,    /* no bit outside of the u64 at offset arg of struct entry_env */
+    RULE_CR3,      /* no bit beyond the physical-address width (but for LAM's, where that exists) */
+    RULE_FIXED0,   /* CR0 or CR4: the bits that must be 1 in VMX operation are */
+    RULE_FIXED1,   /* CR0 or CR4: the bits that must be 0 in VMX operation are */
+    RULE_ALLOWED0, /* the field has the bits that must be 1 of control word arg */
+    RULE_ALLOWED1, /* the field has no bit that must be 0 of control word arg */
+    /* about the whole */
     RULE_NOT_ZERO,  /* the field is not 0 */
     RULE_AT_MOST,   /* field <= arg */
-    RULE_ADDRESS,   /* a multiple of arg, within the physical-address width */
     RULE_CANONICAL, /* bits from the linear-address width up are all the same */
-    RULE_PAT,       /* each byte a memory type: 0, 1, 4, 5, 6 or 7 */
-    RULE_VALID,     /* no bit outside of the u64 at offset arg of struct entry_env */
-    RULE_CR3,       /* no bit beyond the physical-address width (but for LAM's, where that exists) */
-    RULE_FIXED0,    /* CR0 or CR4: the bits that must be 1 in VMX operation are */
-    RULE_FIXED1,    /* CR0 or CR4: the bits that must be 0 in VMX operation are */
-    RULE_ALLOWED0,  /* the field has the bits that must be 1 of control word arg */
-    RULE_ALLOWED1,  /* the field has no bit that must be 0 of control word arg */
     RULE_WITH,      /* the controls arg of word are all 1 */
     RULE_WITHOUT,   /* the controls arg of word are all 0 */
     RULE_TEST,      /* test(case, rule) */
