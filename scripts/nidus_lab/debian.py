@@ -2,6 +2,7 @@
 """Debian's own cloud kernel, as it is, with an initramfs of busybox: what Linux guests are made of."""
 
 import glob
+import lzma
 import os
 import shutil
 import subprocess
@@ -39,6 +40,18 @@ def one(directory, *patterns):
 def kernel():
     """The path of Debian's vmlinuz."""
     return one(fetch(), "boot/vmlinuz-*")
+
+
+def module(tree, name, work):
+    """The path of a kernel module of the tree as insmod wants it: later Debian releases compress them."""
+    path = one(tree, f"lib/modules/*/kernel/**/{name}.ko", f"lib/modules/*/kernel/**/{name}.ko.xz",
+               f"usr/lib/modules/*/kernel/**/{name}.ko.xz")
+    if not path.endswith(".xz"):
+        return path
+    out = os.path.join(work, f"{name}.ko")
+    with lzma.open(path) as packed, open(out, "wb") as file:
+        file.write(packed.read())
+    return out
 
 
 def folders(names):

@@ -15,7 +15,6 @@ def make(work):
     """Makes the files of such an L1 in the directory work: their names -> paths."""
     l2, l1 = os.path.join(work, "l2.cpio"), os.path.join(work, "deep.cpio")
     debian.initramfs(l2, work, init("init_l2"), kvm.programs(work))
-    modules = [kvm.module(name, work) for name in kvm.MODULES]
-    debian.initramfs(l1, work, init("init_qemu"), modules,
+    debian.initramfs(l1, work, init("init_qemu"), kvm.modules(work),
                      {**qemu_guest.files(), "l2/vmlinuz": debian.kernel(), "l2/l2.cpio": l2})
     return {"vmlinuz": debian.kernel(), "deep.cpio": l1}

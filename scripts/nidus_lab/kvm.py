@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: MIT
 """An L1 that is not Nidus's: Debian's Linux with its own KVM, and in it guest/kvm's small user of KVM with a small L2."""
 
-import lzma
 import os
 
 from nidus_lab import debian, packages
@@ -16,16 +15,9 @@ GUEST = ("-ffreestanding", "-nostdlib", "-static", "-fno-pic", "-no-pie", "-mno-
          "-Wl,--oformat=binary,-e,start,--section-start=.start=0x8000,-Ttext=0x9000,--build-id=none,-z,noexecstack")
 
 
-def module(name, work):
-    """The path of a kernel module as insmod wants it: later Debian releases compress them."""
-    path = debian.one(debian.fetch(), f"lib/modules/*/kernel/**/{name}.ko", f"lib/modules/*/kernel/**/{name}.ko.xz",
-                    f"usr/lib/modules/*/kernel/**/{name}.ko.xz")
-    if not path.endswith(".xz"):
-        return path
-    out = os.path.join(work, f"{name}.ko")
-    with lzma.open(path) as packed, open(out, "wb") as file:
-        file.write(packed.read())
-    return out
+def modules(work):
+    """The paths of KVM's modules."""
+    return [debian.module(debian.fetch(), name, work) for name in MODULES]
 
 
 def compile_l2(work):
@@ -39,7 +31,7 @@ def compile_l2(work):
 
 def programs(work):
     """The files for /bin of an initramfs: l2, its guest, and the modules."""
-    return [*compile_l2(work), *(module(name, work) for name in MODULES)]
+    return [*compile_l2(work), *modules(work)]
 
 
 def make(work):
