@@ -6,6 +6,14 @@
 
 #include "lib/types.h"
 
+/* On the host, who is waited for may have no CPU. */
+#if __STDC_HOSTED__
+#include <sched.h>
+#define spin_pause() sched_yield()
+#else
+#define spin_pause() __builtin_ia32_pause()
+#endif
+
 struct spinlock {
     u32 next, owner;
 };
@@ -15,7 +23,7 @@ static inline void spin_lock(struct spinlock *l)
     u32 ticket = __atomic_fetch_add(&l->next, 1, __ATOMIC_RELAXED);
 
     while (unlikely(__atomic_load_n(&l->owner, __ATOMIC_ACQUIRE) != ticket))
-        __builtin_ia32_pause();
+        spin_pause();
 }
 
 static inline void spin_unlock(struct spinlock *l)

@@ -217,7 +217,7 @@ static void fill(struct bus_view *v, bool with_own, u64 addr, struct bus_slot *s
 
     do {
         while ((seq = LOAD(d->seq)) & 1)
-            __builtin_ia32_pause();
+            spin_pause();
         *s = (struct bus_slot){.seq = seq, .span = ~0ull};
         if (with_own && v->own)
             look_at(v->own, addr, s);
