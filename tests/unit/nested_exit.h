@@ -22,7 +22,7 @@ static inline void invvpid_single(u16 vpid)
 #define PDPT    0x5020ull
 
 struct frame_owner pool_owner;
-static u8 bitmaps[3][PAGE_SIZE];
+static u8 bitmaps[4][PAGE_SIZE];
 static u32 nr_bitmaps, abort_indicator, crashes, quick_written, continued;
 static bool store_fails, load_fails, pdpt_missing;
 static u64 pdptes[4];

@@ -322,6 +322,7 @@ static void shadow_bitmaps(void **state)
         u32 readable = 0, writable = 0;
 
         start();
+        set(&vmx_caps.proc2, (u64)PROC2_VIRTUAL_INTERRUPT_DELIVERY << 32, delivery);
         can_shadow_with(true, delivery);
         for (u32 i = 0; i < 8 * PAGE_SIZE; i++) {
             readable += !(read_bitmap[i / 8] >> i % 8 & 1);
@@ -362,6 +363,29 @@ static void shadow_of_the_pml_index(void **state)
     }
 }
 
+/* So it is with guest interrupt status, which L1 also writes there. */
+static void shadow_of_the_interrupt_status(void **state)
+{
+    const u32 byte = GUEST_INTERRUPT_STATUS / 8, bit = 1u << GUEST_INTERRUPT_STATUS % 8;
+
+    (void)state;
+    for (u32 i = 0; i < 4; i++) {
+        const u8 *reads, *writes;
+
+        start();
+        set(&vmx_caps.proc2, (u64)PROC2_VIRTUAL_INTERRUPT_DELIVERY << 32, i & 1);
+        set(&vm.nested_caps.proc2, (u64)PROC2_VIRTUAL_INTERRUPT_DELIVERY << 32, i & 2);
+        can_shadow_with(true, i & 1);
+        leave();
+        reads = pool_va(vmcs01[VMREAD_BITMAP_ADDRESS]);
+        writes = pool_va(vmcs01[VMWRITE_BITMAP_ADDRESS]);
+        assert_int_equal(!(reads[byte] & bit), i == 3);
+        assert_int_equal(!(writes[byte] & bit), i == 3);
+        assert_int_equal(reads[GUEST_RIP / 8] >> GUEST_RIP % 8 & 1, 0);
+        assert_int_equal(writes[GUEST_RIP / 8] >> GUEST_RIP % 8 & 1, 0);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -377,6 +401,7 @@ int main(void)
         cmocka_unit_test(written_by_an_exit),
         cmocka_unit_test(shadow_bitmaps),
         cmocka_unit_test(shadow_of_the_pml_index),
+        cmocka_unit_test(shadow_of_the_interrupt_status),
     };
 
     return cmocka_run_group_tests_name("nested_exit12", tests, NULL, NULL);

@@ -40,12 +40,16 @@ static const u16 event_operands[] = {VI_ENTRY_EXCEPTION_ERROR_CODE, VI_ENTRY_INS
 
 bool nested_shadows;
 static u8 *read_bitmap, *write_bitmap; /* of VMREAD and VMWRITE: what is 1 makes an exit */
-static u8 *read_bitmap_no_pml;         /* for an L1 that has no PML index */
+/* For an L1 that lacks one of may_lack[]: it is to fail. */
+static u8 *read_bitmap_less, *write_bitmap_less;
+static const u16 may_lack[] = {VI_GUEST_PML_INDEX, VI_GUEST_INTERRUPT_STATUS};
 
-/* The last of them exists with virtual-interrupt delivery only. */
+/* Those that every CPU has; the last exists with virtual-interrupt delivery only. */
+#define NR_QUICK_ALWAYS (NESTED_NR_QUICK - 1)
+
 static u32 nr_quick(void)
 {
-    return NESTED_NR_QUICK - !vmx_has(&vmx_features, VF_VIRTUAL_INTERRUPT_DELIVERY);
+    return vmx_has(&vmx_features, VF_VIRTUAL_INTERRUPT_DELIVERY) ? NESTED_NR_QUICK : NR_QUICK_ALWAYS;
 }
 
 bool nested_is_quick(u32 index)
@@ -63,49 +67,69 @@ static void let_through(u8 *bitmap, u32 index)
     bitmap[encoding / 8] &= ~(1u << encoding % 8);
 }
 
+static bool alloc_bitmaps(void)
+{
+    u8 **const all[] = {&read_bitmap, &write_bitmap, &read_bitmap_less, &write_bitmap_less};
+
+    for (u32 i = 0; i < ARRAY_SIZE(all); i++) {
+        *all[i] = pool_alloc(&pool_owner, 1);
+        if (!*all[i])
+            return false;
+        memset(*all[i], 0xff, PAGE_SIZE);
+    }
+    return true;
+}
+
 int nested_shadow_init(void)
 {
     /* Exits that Nidus makes up write to fields that are read-only. */
     if (!vmx_has(&vmx_features, VF_VMCS_SHADOWING) || !(vmx_caps.misc & VMX_MISC_VMWRITE_ANY))
         return OK;
-    read_bitmap = pool_alloc(&pool_owner, 1);
-    read_bitmap_no_pml = pool_alloc(&pool_owner, 1);
-    write_bitmap = pool_alloc(&pool_owner, 1);
-    if (!read_bitmap || !read_bitmap_no_pml || !write_bitmap)
+    if (!alloc_bitmaps())
         return ERR_NOMEM;
     nested_shadows = true;
-    memset(read_bitmap, 0xff, PAGE_SIZE);
-    memset(write_bitmap, 0xff, PAGE_SIZE);
     for (u32 i = 0; i < ARRAY_SIZE(information); i++)
-        let_through(read_bitmap, information[i]);
+        let_through(read_bitmap_less, information[i]);
     for (u32 i = 0; i < vmcs02_nr_same; i++)
-        let_through(read_bitmap, vmcs02_same[i]);
-    for (u32 i = 0; i < nr_quick(); i++) {
-        let_through(read_bitmap, nested_quick[i]);
-        let_through(write_bitmap, nested_quick[i]);
+        let_through(read_bitmap_less, vmcs02_same[i]);
+    for (u32 i = 0; i < NR_QUICK_ALWAYS; i++) {
+        let_through(read_bitmap_less, nested_quick[i]);
+        let_through(write_bitmap_less, nested_quick[i]);
     }
-    memcpy(read_bitmap_no_pml, read_bitmap, PAGE_SIZE);
-    /* KVM looks at it on each exit. */
-    if (vmcs_field_exists(&vmx_caps, VI_GUEST_PML_INDEX))
-        let_through(read_bitmap, VI_GUEST_PML_INDEX);
+    memcpy(read_bitmap, read_bitmap_less, PAGE_SIZE);
+    memcpy(write_bitmap, write_bitmap_less, PAGE_SIZE);
+    /* KVM looks at them on each exit, and writes to the second. */
+    for (u32 i = 0; i < ARRAY_SIZE(may_lack); i++)
+        if (vmcs_field_exists(&vmx_caps, may_lack[i]))
+            let_through(read_bitmap, may_lack[i]);
+    if (nr_quick() > NR_QUICK_ALWAYS)
+        let_through(write_bitmap, VI_GUEST_INTERRUPT_STATUS);
     return OK;
+}
+
+static bool lacks_fields(const struct vcpu *v)
+{
+    for (u32 i = 0; i < ARRAY_SIZE(may_lack); i++)
+        if (vmcs_field_exists(&vmx_caps, may_lack[i]) && !vmcs_field_exists(&v->vm->nested_caps, may_lack[i]))
+            return true;
+    return false;
 }
 
 void nested_shadow(struct vcpu *v, bool on)
 {
     struct nested *n = v->nested;
     u64 controls;
-    bool pml;
+    bool less;
 
     if (n->shadowing == on || !nested_can_shadow())
         return;
     n->shadowing = on;
-    pml = vmcs_field_exists(&v->vm->nested_caps, VI_GUEST_PML_INDEX);
+    less = lacks_fields(v);
     controls = vmread(SECONDARY_CONTROLS);
     vmwrite(SECONDARY_CONTROLS, on ? controls | PROC2_VMCS_SHADOWING : controls & ~PROC2_VMCS_SHADOWING);
     vmwrite(VMCS_LINK_POINTER, on ? pool_pa(n->other.region) : ~0ull);
-    vmwrite(VMREAD_BITMAP_ADDRESS, pool_pa(pml ? read_bitmap : read_bitmap_no_pml));
-    vmwrite(VMWRITE_BITMAP_ADDRESS, pool_pa(write_bitmap));
+    vmwrite(VMREAD_BITMAP_ADDRESS, pool_pa(less ? read_bitmap_less : read_bitmap));
+    vmwrite(VMWRITE_BITMAP_ADDRESS, pool_pa(less ? write_bitmap_less : write_bitmap));
 }
 
 static void read_fields(struct vcpu *v, const u16 *index, u32 nr)
