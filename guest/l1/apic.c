@@ -11,6 +11,7 @@
 enum { LINEAR_READ = 0, LINEAR_WRITE = 1, LINEAR_DELIVERY = 3 };
 #define ACCESS(type, offset) ((u64)(type) << 12 | (offset))
 
+#define NO_RAM       0xfee00000ull
 #define ACCESS_PAGE  TEST_PAGES
 #define VIRTUAL_APIC (TEST_PAGES + PAGE_SIZE)
 #define VTPR         (VIRTUAL_APIC + APIC_TPR)
@@ -73,6 +74,25 @@ static void test_access_mapped(void)
 
     if (new_with_page(apic_load, (u64)at))
         expect_apic_exit(ACCESS(LINEAR_READ, OTHER), "load by another address");
+}
+
+/* The page may be where L1 has no RAM, as at its own APIC: L2 does not get there. With EPT only, for without
+ * L2's addresses are L1's. */
+static void test_access_no_ram(void)
+{
+    volatile u8 *at = window_map(0, NO_RAM + OTHER, PTE_P | PTE_W | PTE_U);
+
+    if (!l2_has_ept())
+        return;
+    for (u32 i = 0; i < 2; i++) {
+        if (!new_with_page(i ? apic_store : apic_load, (u64)at))
+            return;
+        vmwrite(APIC_ACCESS_ADDRESS, NO_RAM);
+        expect_apic_exit(ACCESS(i ? LINEAR_WRITE : LINEAR_READ, OTHER), "page without RAM");
+    }
+    /* Another VMCS has another page. */
+    if (new_with_page(apic_load, (u64)at))
+        l2_expect(EXIT_REASON_VMCALL, "device of L1's");
 }
 
 /* L2's stack is the APIC-access page. */
@@ -177,6 +197,7 @@ static void test_x2apic_bitmap(void)
 const struct test apic_tests[] = {
     {"apic-access", test_access},
     {"apic-access-mapped", test_access_mapped},
+    {"apic-access-no-ram", test_access_no_ram},
     {"apic-access-delivery", test_access_delivery},
     {"apic-tpr", test_tpr},
     {"apic-threshold-at-entry", test_threshold_at_entry},

@@ -124,6 +124,11 @@ void shadow_ept_invalidate(struct vcpu *v, u64 eptp12_now)
     (void)v, (void)eptp12_now;
 }
 
+void shadow_ept_invalidate_all(struct vcpu *v)
+{
+    (void)v;
+}
+
 bool nested_page(struct vcpu *v, gpa_t gpa1, paddr_t *pa)
 {
     (void)v;

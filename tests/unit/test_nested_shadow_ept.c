@@ -277,6 +277,31 @@ static void test_not_ram(void **state)
     end();
 }
 
+/* An APIC-access page without RAM has a page that stands in for it, and no other address has. */
+static void test_stand_in(void **state)
+{
+    struct ept_leaf leaf;
+
+    (void)state;
+    begin();
+    nested.none = pool_va(0x123000); /* only its address counts */
+    nested.stand_in = (RAM + 0x3000) | NESTED_STANDS_IN;
+    l1_map(EPTP(1), 0x5000, 1, RAM + 0x3000, EPT_RWX);
+    l1_map(EPTP(1), 0x6000, 1, RAM + 0x4000, EPT_RWX);
+    l1_map(EPTP(1), 0x7000, 1, RAM + 0x3000, EPT_READ);
+    assert_int_equal(fill(0x5678, WRITE), SHADOW_OK);
+    assert_true(ept_lookup(&nested.shadow->current->ept, 0x5678, &leaf));
+    assert_int_equal(leaf.pa, 0x123678);
+    assert_int_equal(fill(0x7000, READ), SHADOW_OK);
+    assert_true(ept_lookup(&nested.shadow->current->ept, 0x7000, &leaf));
+    assert_int_equal(leaf.entry & EPT_RWX, EPT_READ);
+    assert_int_equal(fill(0x6000, READ), SHADOW_DEVICE);
+    nested.stand_in = 0;
+    shadow_ept_invalidate_all(&vcpu);
+    assert_int_equal(fill(0x5678, WRITE), SHADOW_DEVICE);
+    end();
+}
+
 static void test_misconfiguration(void **state)
 {
     (void)state;
@@ -594,6 +619,7 @@ int main(void)
         cmocka_unit_test(test_no_dirty_flags),
         cmocka_unit_test(test_paging_structures),
         cmocka_unit_test(test_not_ram),
+        cmocka_unit_test(test_stand_in),
         cmocka_unit_test(test_misconfiguration),
         cmocka_unit_test(test_invalidate),
         cmocka_unit_test(test_invept_of_all),

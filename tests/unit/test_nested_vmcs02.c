@@ -67,6 +67,9 @@ u64 shadow_ept_use(struct vcpu *v, u64 eptp12)
     return SHADOW_EPTP;
 }
 
+#define NO_RAM 0xfee00000ull
+
+static u8 none[8]; /* only its address counts */
 static u64 emptied_eptp;
 static u32 nr_emptied;
 
@@ -75,6 +78,11 @@ void shadow_ept_invalidate(struct vcpu *v, u64 eptp12)
     (void)v;
     emptied_eptp = eptp12;
     nr_emptied++;
+}
+
+void shadow_ept_invalidate_all(struct vcpu *v)
+{
+    shadow_ept_invalidate(v, ~0ull);
 }
 
 bool nested_page(struct vcpu *v, gpa_t gpa1, paddr_t *pa)
@@ -86,7 +94,11 @@ bool nested_page(struct vcpu *v, gpa_t gpa1, paddr_t *pa)
 
 bool nested_page_or_none(struct vcpu *v, gpa_t gpa1, paddr_t *pa)
 {
-    return nested_page(v, gpa1, pa);
+    if (gpa1 != NO_RAM)
+        return nested_page(v, gpa1, pa);
+    nested.none = none;
+    *pa = pool_pa(none);
+    return true;
 }
 
 void nested_merge_msr_bitmap(struct vcpu *v)
@@ -240,6 +252,30 @@ static void secondary_controls(void **state)
     L1_SAYS(VM_FUNCTION_CONTROLS) = VMFUNC_EPTP_SWITCHING;
     fill();
     assert_int_equal(vmcs02[VM_FUNCTION_CONTROLS], 0);
+}
+
+/* An APIC-access page without RAM: what stands in for it is mapped by the shadow EPT, as long as it is
+ * vmcs12's. */
+static void access_page_without_ram(void **state)
+{
+    (void)state;
+    start();
+    secondary_on(PROC2_ENABLE_EPT | PROC2_ENABLE_VPID | PROC2_VIRTUALIZE_APIC_ACCESSES);
+    L1_SAYS(APIC_ACCESS_ADDRESS) = NO_RAM;
+    nr_emptied = 0;
+    fill();
+    assert_int_equal(vmcs02[APIC_ACCESS_ADDRESS], pool_pa(none));
+    assert_int_equal(nested.stand_in, NO_RAM | NESTED_STANDS_IN);
+    assert_int_equal(nr_emptied, 1);
+    fill();
+    vmcs02_refresh(&vcpu);
+    assert_int_equal(nr_emptied, 1);
+    /* Another vmcs12 is current. */
+    L1_SAYS(APIC_ACCESS_ADDRESS) = 0x4000;
+    nested.stale_ept = true;
+    vmcs02_refresh(&vcpu);
+    assert_int_equal(nr_emptied, 2);
+    assert_int_equal(nested.stand_in, 0);
 }
 
 static void other_controls(void **state)
@@ -793,6 +829,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(primary_controls),
         cmocka_unit_test(secondary_controls),
+        cmocka_unit_test(access_page_without_ram),
         cmocka_unit_test(other_controls),
         cmocka_unit_test(event_injection_fields),
         cmocka_unit_test(translation),

@@ -52,8 +52,7 @@ static void trace(struct vcpu *v, const struct entry_verdict *why)
     log_debug("%s.%u: L1's VM entry fails: %s", v->vm->config->name, v->id, text);
 }
 
-/* An APIC-access page that vmcs02 would be given must be RAM of L1's. To L1 it is as if the address were too
- * wide. */
+/* Without memory for what stands in for pages that are no RAM it is to L1 as if the address were too wide. */
 static bool pages_exist(struct vcpu *v)
 {
     paddr_t pa;
@@ -61,7 +60,7 @@ static bool pages_exist(struct vcpu *v)
     return (!(V12(v, PRIMARY_CONTROLS) & PROC_USE_TPR_SHADOW) ||
             nested_page_or_none(v, V12(v, VIRTUAL_APIC_ADDRESS), &pa)) &&
            (!(secondary12(v) & PROC2_VIRTUALIZE_APIC_ACCESSES) ||
-            nested_page(v, V12(v, APIC_ACCESS_ADDRESS), &pa));
+            nested_page_or_none(v, V12(v, APIC_ACCESS_ADDRESS), &pa));
 }
 
 /* 'VM-Entry Failures During or After Loading Guest State'; now: the registers as far as the entry came. */

@@ -69,6 +69,8 @@ struct nested_host {
     u64 cs_rights, es_rights, ss_rights, ds_rights, fs_rights, gs_rights;
 };
 
+#define NESTED_STANDS_IN 1ull
+
 /* Of a vCPU whose VM has nested = on; null in the others. */
 struct nested {
     bool vmx_on; /* in VMX operation */
@@ -80,6 +82,7 @@ struct nested {
     paddr_t pa01;
     struct shadow_ept *shadow;   /* shadow_ept.c */
     void *none;                  /* nested_page_or_none()'s, once it was needed */
+    u64 stand_in;                /* gpa1 that it is mapped at for L2, and NESTED_STANDS_IN; or 0 */
     bool injects;                /* the coming entry delivers an event that L1 injects */
     bool own_event;              /* Nidus has injected one: L1's fields for that are in vmcs12 only */
     bool exit_soon;              /* ...and an exit to L1 is due right behind it */

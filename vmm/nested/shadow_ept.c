@@ -233,13 +233,29 @@ static int walk12(struct vcpu *v, gpa_t gpa2, u64 access, struct ept12_result *o
     return r;
 }
 
-/* The page behind L1's memory. ERR_RANGE: there is no RAM; ERR_NOMEM. */
-static int find_page(struct vm *vm, gpa_t gpa1, struct ept_leaf *out)
+/* What stands in for an APIC-access page without RAM. */
+static bool find_stand_in(struct vcpu *v, gpa_t gpa1, struct ept_leaf *out)
 {
+    struct nested *n = v->nested;
+
+    if (likely(n->stand_in != (ALIGN_DOWN(gpa1, PAGE_SIZE) | NESTED_STANDS_IN)))
+        return false;
+    *out = (struct ept_leaf){.gpa = ALIGN_DOWN(gpa1, PAGE_SIZE),
+                             .pa = pool_pa(n->none),
+                             .size = PAGE_SIZE,
+                             .entry = EPT_RWX,
+                             .level = 1};
+    return true;
+}
+
+/* The page behind L1's memory. ERR_RANGE: there is no RAM; ERR_NOMEM. */
+static int find_page(struct vcpu *v, gpa_t gpa1, struct ept_leaf *out)
+{
+    struct vm *vm = v->vm;
     int r = vm_populate(vm, gpa1);
 
     if (r)
-        return r;
+        return r == ERR_RANGE && find_stand_in(v, gpa1, out) ? OK : r;
     spin_lock(&vm->mem_lock);
     r = ept_lookup(&vm->ept, gpa1, out) ? OK : ERR_RANGE;
     spin_unlock(&vm->mem_lock);
@@ -247,10 +263,10 @@ static int find_page(struct vm *vm, gpa_t gpa1, struct ept_leaf *out)
 }
 
 /* From gpa2 to the page behind it. ept12_walk()'s result is r. */
-static enum shadow_result behind(struct vm *vm, int r, const struct ept12_result *t, struct ept_leaf *page)
+static enum shadow_result behind(struct vcpu *v, int r, const struct ept12_result *t, struct ept_leaf *page)
 {
     if (r == OK) {
-        r = find_page(vm, t->gpa1, page);
+        r = find_page(v, t->gpa1, page);
         if (r == OK && (t->qualification & ~page->entry & EPT_RWX))
             r = ERR_RANGE;
     }
@@ -333,7 +349,7 @@ enum shadow_result shadow_ept_fill(struct vcpu *v, gpa_t gpa2, u64 qualification
     r = walk12(v, gpa2, access, &t);
     if (r == ERR_BUSY)
         return SHADOW_OK; /* L2 tries again */
-    result = behind(v->vm, r, &t, &page);
+    result = behind(v, r, &t, &page);
     *gpa1 = t.gpa1;
     *reflect = t.qualification | kept(v, qualification);
     if (result)
@@ -352,7 +368,7 @@ enum shadow_result shadow_ept_translate(struct vcpu *v, gpa_t gpa2, u64 access, 
 {
     struct ept12_result t;
     struct ept_leaf page;
-    enum shadow_result result = behind(v->vm, walk12(v, gpa2, access, &t), &t, &page);
+    enum shadow_result result = behind(v, walk12(v, gpa2, access, &t), &t, &page);
 
     *gpa1 = t.gpa1;
     *reflect = t.qualification | EPT_QUAL_LINEAR_VALID | (access & EPT12_PAGING ? 0 : EPT_QUAL_TRANSLATION);

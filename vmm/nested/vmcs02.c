@@ -137,6 +137,24 @@ void vmcs02_follow_tsc(struct vcpu *v)
     v->nested->tsc_moved = true;
 }
 
+/* Nobody gets at the APIC-access page itself: it need not be RAM, and some hypervisors name the APIC's
+ * address. Then another page stands in for it, in the shadow EPT too. */
+static void use_access_page(struct vcpu *v)
+{
+    struct nested *n = v->nested;
+    u64 stand_in = 0;
+    paddr_t pa;
+
+    if (secondary12(v) & PROC2_VIRTUALIZE_APIC_ACCESSES &&
+        nested_page_or_none(v, V12(v, APIC_ACCESS_ADDRESS), &pa)) {
+        put(VI_APIC_ACCESS_ADDRESS, pa);
+        stand_in = n->none && pa == pool_pa(n->none) ? V12(v, APIC_ACCESS_ADDRESS) | NESTED_STANDS_IN : 0;
+    }
+    if (stand_in != n->stand_in)
+        shadow_ept_invalidate_all(v);
+    n->stand_in = stand_in;
+}
+
 static void fill_pages(struct vcpu *v)
 {
     paddr_t pa;
@@ -144,8 +162,7 @@ static void fill_pages(struct vcpu *v)
     if (has(v, VI_PRIMARY_CONTROLS, PROC_USE_TPR_SHADOW) &&
         nested_page_or_none(v, V12(v, VIRTUAL_APIC_ADDRESS), &pa))
         put(VI_VIRTUAL_APIC_ADDRESS, pa);
-    if (secondary12(v) & PROC2_VIRTUALIZE_APIC_ACCESSES && nested_page(v, V12(v, APIC_ACCESS_ADDRESS), &pa))
-        put(VI_APIC_ACCESS_ADDRESS, pa);
+    use_access_page(v);
 }
 
 static inline void use_ept(struct vcpu *v)
@@ -348,6 +365,7 @@ HOT void vmcs02_refresh(struct vcpu *v)
     }
     nested_merge_again(v);
     if (unlikely(v->nested->stale_ept)) {
+        use_access_page(v);
         fill_translation(v);
     } else if (v->nested->flush_vpid) {
         v->nested->flush_vpid = !v->nested->vpid12;
