@@ -215,7 +215,9 @@ static void start_cpu(u32 i)
         if (wait_for(&online, i, START_TICKS))
             return;
     }
-    fail("CPU did not start: APIC id", ids[i], ids[i]);
+    printf("smp: FAIL: the CPU with APIC id %u did not start%s\n", ids[i],
+           ids[i] > 254 && !x2apic ? "; ids above 254 need the option x2apic" : "");
+    guest_fail(1);
 }
 
 /* The boot CPU comes first, whatever its id. */
