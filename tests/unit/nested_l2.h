@@ -7,6 +7,7 @@
 #define TESTS_UNIT_NESTED_L2_H
 
 #include "tests/unit/fake_asm.h"
+#include "tests/unit/no_ports.h"
 #include "tests/unit/fake_vmx.h"
 #include "tests/unit/good_caps.h"
 #include "arch/x86/pool.h"
@@ -56,19 +57,6 @@ static inline bool vmclear(paddr_t region)
 static inline u64 fake_tsc(void)
 {
     return now;
-}
-
-static inline u32 fake_in(u16 port, u32 size)
-{
-    (void)size;
-    fail_msg("port 0x%x", port);
-    return 0;
-}
-
-static inline void fake_out(u16 port, u32 size, u32 value)
-{
-    (void)size, (void)value;
-    fail_msg("port 0x%x", port);
 }
 
 static inline void in_l2(bool l2)

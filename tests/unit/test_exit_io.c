@@ -9,6 +9,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/fake_asm.h"
+#include "tests/unit/no_ports.h"
 #include "tests/unit/fake_vmx.h"
 #include "vmm/exit_io.c"
 
@@ -54,19 +55,6 @@ static void vmwrite(u32 field, u64 value)
 static inline u64 fake_tsc(void)
 {
     return 0;
-}
-
-static inline u32 fake_in(u16 port, u32 size)
-{
-    (void)size;
-    fail_msg("port 0x%x", port);
-    return 0;
-}
-
-static inline void fake_out(u16 port, u32 size, u32 value)
-{
-    (void)size, (void)value;
-    fail_msg("port 0x%x", port);
 }
 
 void *vm_alloc(struct vm *of, size_t size)

@@ -10,6 +10,7 @@
 
 #define WITH_SLOTS
 #include "tests/unit/fake_asm.h"
+#include "tests/unit/no_ports.h"
 #include "tests/unit/nested_l1.h"
 #include "vmm/nested/instructions.c"
 #include "vmm/nested/invalidate.c"
@@ -60,19 +61,6 @@ void nested_unload_vmcs(struct vmcs_ref *ref)
 static inline u64 fake_tsc(void)
 {
     return ++tsc;
-}
-
-static inline u32 fake_in(u16 port, u32 size)
-{
-    (void)size;
-    fail_msg("port 0x%x", port);
-    return 0;
-}
-
-static inline void fake_out(u16 port, u32 size, u32 value)
-{
-    (void)size, (void)value;
-    fail_msg("port 0x%x", port);
 }
 
 static gpa_t address_of(u32 i)

@@ -285,6 +285,19 @@ COLD static bool enter_after_all(struct vcpu *v)
     return enter_whole(v);
 }
 
+/* What is not checked has not changed: L2 goes on. l1 counts where vmcs12 leaves something to L1. */
+static inline __attribute__((always_inline)) bool go_on(struct vcpu *v, const struct vmcs01_state *l1,
+                                                        bool waits)
+{
+    struct nested *n = v->nested;
+
+    if (n->inherits)
+        vmcs02_inherit(v, l1);
+    vmcs02_refresh(v);
+    start(v);
+    return !waits && !n->mtf && v->activity == VCPU_ACTIVE && vcpu_continue(v);
+}
+
 /* On a CPU without VMCS shadowing, on another CPU than before, behind an exit that left vmcs02 as it was, or
  * with a link pointer. */
 COLD static bool enter_carefully(struct vcpu *v)
@@ -296,11 +309,7 @@ COLD static bool enter_carefully(struct vcpu *v)
     nested_switch(v, true);
     if (!still_good(v, shadowing ? take_from_shadow(v) : take_from_vmcs12(v)) || !link_good(v))
         return enter_after_all(v);
-    if (v->nested->inherits)
-        vmcs02_inherit(v, &l1);
-    vmcs02_refresh(v);
-    start(v);
-    return !waits && !v->nested->mtf && v->activity == VCPU_ACTIVE && vcpu_continue(v);
+    return go_on(v, &l1, waits);
 }
 
 HOT static bool enter_quick(struct vcpu *v)
@@ -316,11 +325,7 @@ HOT static bool enter_quick(struct vcpu *v)
     nested_switch_at_once(v, true);
     if (unlikely(!still_good(v, take_from_shadow(v))))
         return enter_after_all(v);
-    if (n->inherits)
-        vmcs02_inherit(v, &l1);
-    vmcs02_refresh(v);
-    start(v);
-    return !waits && !n->mtf && v->activity == VCPU_ACTIVE && vcpu_continue(v);
+    return go_on(v, &l1, waits);
 }
 
 HOT bool nested_enter(struct vcpu *v)
