@@ -118,10 +118,8 @@ static void switch_anew(struct vcpu *v, bool l2)
     /* entry.S may go on with this VMCS without a look at its HOST_RSP. */
     if (seen != host_rsp)
         vmwrite(HOST_RSP, host_rsp);
-    if (!l2 && n->tsc_moved) {
-        vmwrite(TSC_OFFSET, v->tsc_offset);
-        n->tsc_moved = false;
-    }
+    if (!l2)
+        nested_settle_tsc(v);
 }
 
 void nested_switch(struct vcpu *v, bool l2)

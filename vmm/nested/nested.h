@@ -125,13 +125,8 @@ struct nested {
     bool plain_bitmap;   /* vmcs12 has a bitmap, and L2's x2APIC is not in it */
     void *msr_bitmap;    /* of vmcs02 */
     u16 vpid12;          /* whose translations vmcs02's VPID holds */
-    union {
-        struct {
-            bool flush_vpid; /* they are to be dropped before the next entry */
-            bool stale_ept;  /* the shadow EPT must be looked up again before the next entry */
-        };
-        u16 stale; /* one of them */
-    };
+    bool flush_vpid;     /* they are to be dropped before the next entry */
+    bool stale_ept;      /* the shadow EPT must be looked up again before the next entry */
 };
 
 /* --- nested.c: the two VMCSs --- */

@@ -20,6 +20,15 @@ static inline bool nested_both_here(const struct vcpu *v)
     return v->nested->other.cpu == v->vmcs_cpu && v->nested->other.host_rsp == v->host_rsp;
 }
 
+/* With vmcs01 loaded. */
+static inline void nested_settle_tsc(struct vcpu *v)
+{
+    if (likely(!v->nested->tsc_moved))
+        return;
+    vmwrite(TSC_OFFSET, v->tsc_offset);
+    v->nested->tsc_moved = false;
+}
+
 /* nested_switch() to the other one where nested_both_here(), with VMCS shadowing: vmcs02 begins anew each
  * time. */
 static inline __attribute__((always_inline)) void nested_switch_at_once(struct vcpu *v, bool l2)
@@ -41,10 +50,8 @@ static inline __attribute__((always_inline)) void nested_switch_at_once(struct v
         n->other.launched = 0;
     }
     vmptrld(l2 ? n->pa02 : n->pa01);
-    if (!l2 && unlikely(n->tsc_moved)) {
-        vmwrite(TSC_OFFSET, v->tsc_offset);
-        n->tsc_moved = false;
-    }
+    if (!l2)
+        nested_settle_tsc(v);
 }
 
 #endif
