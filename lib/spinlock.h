@@ -26,6 +26,15 @@ static inline void spin_lock(struct spinlock *l)
         spin_pause();
 }
 
+/* False: somebody holds it. */
+static inline bool spin_trylock(struct spinlock *l)
+{
+    u32 owner = __atomic_load_n(&l->owner, __ATOMIC_RELAXED);
+
+    return __atomic_compare_exchange_n(&l->next, &owner, owner + 1, false, __ATOMIC_ACQUIRE,
+                                       __ATOMIC_RELAXED);
+}
+
 static inline void spin_unlock(struct spinlock *l)
 {
     __atomic_store_n(&l->owner, l->owner + 1, __ATOMIC_RELEASE);

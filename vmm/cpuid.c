@@ -2,6 +2,7 @@
 #include "vmm/cpuid.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/regs.h"
+#include "guest/pv/nidus.h"
 #include "lib/string.h"
 #include "vmm/config.h"
 #include "vmm/cpuid_leaves.h"
@@ -162,6 +163,10 @@ struct cpuid_leaf *cpuid_place(struct guest_cpuid *c, u32 leaf, u32 subleaf)
 {
     if (leaf & EXTENDED)
         return &c->extended[leaf - EXTENDED];
+    if (leaf >= NIDUS_CPUID_BASE)
+        return &c->nidus[leaf - NIDUS_CPUID_BASE];
+    if (leaf >= HYPERVISOR)
+        return &c->hypervisor[leaf - HYPERVISOR];
     if (!(HAS_SUB >> leaf & 1))
         return &c->basic[leaf];
     for (u32 i = 0; i < c->nr_sub; i++)
@@ -227,6 +232,12 @@ static void note_features(struct guest_cpuid *c, const struct features *f)
     c->has_arch_capabilities = has(f, CF_ARCH_CAPABILITIES);
     c->has_umwait = has(f, CF_WAITPKG);
     c->has_vmx = has(f, CF_VMX);
+    c->has_kvm_clock_old = has(f, CF_KVM_CLOCK_OLD);
+    c->has_kvm_clock = has(f, CF_KVM_CLOCK);
+    c->has_steal_time = has(f, CF_KVM_STEAL_TIME);
+    c->has_pv_eoi = has(f, CF_KVM_PV_EOI);
+    c->has_pv_calls = has(f, CF_PV_CALLS);
+    c->has_pv_queue = has(f, CF_PV_QUEUE);
 }
 
 static void note_cpu(struct guest_cpuid *c, const struct features *cpu)
@@ -269,16 +280,41 @@ static void note_widths(struct guest_cpuid *c)
     c->extended[8].eax = LINEAR_BITS << 8 | c->maxphyaddr;
 }
 
-/* 12 characters in EBX, ECX and EDX, as a vendor's. */
-static void sign(struct guest_cpuid *c)
+/* max: the highest leaf of this range. name: 12 characters in EBX, ECX and EDX, as a vendor's. */
+static void sign(struct cpuid_leaf *r, u32 max, const char name[12])
 {
-    struct cpuid_leaf *r = &c->hypervisor[0];
+    r->eax = max;
+    memcpy(&r->ebx, name, 4);
+    memcpy(&r->ecx, name + 4, 4);
+    memcpy(&r->edx, name + 8, 4);
+}
 
-    c->max_hypervisor = HYPERVISOR;
-    r->eax = HYPERVISOR;
-    memcpy(&r->ebx, "Nidu", 4);
-    memcpy(&r->ecx, "sNid", 4);
-    memcpy(&r->edx, "us\0", 4);
+static void build_hypervisor(struct guest_cpuid *c, const struct features *f, u64 tsc_hz)
+{
+    static const char kvm[12] = "KVMKVMKVM", nidus[12] = NIDUS_SIGNATURE;
+
+    if (!has(f, CF_HYPERVISOR))
+        return;
+    c->max_hypervisor = NIDUS_CPUID_LIMITS;
+    if (has(f, CF_KVM))
+        sign(&c->hypervisor[0], HYPERVISOR + 1, kvm);
+    else
+        sign(&c->hypervisor[0], HYPERVISOR, nidus);
+    sign(&c->nidus[0], NIDUS_CPUID_LIMITS, nidus);
+    c->nidus[1].ebx = NIDUS_ABI_VERSION;
+    if (has(f, CF_PV_CALLS))
+        c->nidus[1].ecx = NIDUS_MSR_FIRST;
+    c->nidus[2] = (struct cpuid_leaf){.eax = NIDUS_SLOTS, .ebx = NIDUS_NR_OPS, .ecx = (u32)(tsc_hz / 1000)};
+}
+
+/* SDM 325383, 'CPUID', leaves 40000000H to 4FFFFFFFH: no processor uses them. */
+static struct cpuid_leaf hypervisor_leaf(const struct guest_cpuid *c, u32 leaf)
+{
+    if (leaf - HYPERVISOR < ARRAY_SIZE(c->hypervisor))
+        return c->hypervisor[leaf - HYPERVISOR];
+    if (leaf - NIDUS_CPUID_BASE < ARRAY_SIZE(c->nidus))
+        return c->nidus[leaf - NIDUS_CPUID_BASE];
+    return (struct cpuid_leaf){0};
 }
 
 void guest_cpuid_build(struct guest_cpuid *c, const struct cpuid_env *env, const struct config_vm *config)
@@ -305,8 +341,7 @@ void guest_cpuid_build(struct guest_cpuid *c, const struct cpuid_env *env, const
     cpuid_build_topology(c, env);
     cpuid_build_xsave(c, env);
     cpuid_build_frequencies(c, env->tsc_hz);
-    if (has(&f, CF_HYPERVISOR))
-        sign(c);
+    build_hypervisor(c, &f, env->tsc_hz);
 }
 
 /* --- query --- */
@@ -363,7 +398,7 @@ void guest_cpuid_query(const struct guest_cpuid *c, const struct cpuid_dynamic *
     const struct cpuid_leaf *r;
 
     if (c->max_hypervisor && leaf >= HYPERVISOR && leaf <= HYPERVISOR_LAST) {
-        *out = leaf <= c->max_hypervisor ? c->hypervisor[leaf - HYPERVISOR] : (struct cpuid_leaf){0};
+        *out = hypervisor_leaf(c, leaf);
         return;
     }
     if (leaf >= EXTENDED && leaf <= c->max_extended) {

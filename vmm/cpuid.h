@@ -26,11 +26,12 @@ struct cpuid_leaf {
 
 /* Built once per VM, then only read. */
 struct guest_cpuid {
-    u32 max_basic, max_extended, max_hypervisor;
-    u32 plain; /* bitmap: basic leaves whose row is the whole answer */
+    u32 max_basic, max_extended, max_hypervisor; /* the last: 0 without any */
+    u32 plain;                                   /* bitmap: basic leaves whose row is the whole answer */
     struct cpuid_leaf basic[CPUID_NR_BASIC];
     struct cpuid_leaf extended[CPUID_NR_EXTENDED];
-    struct cpuid_leaf hypervisor[2]; /* 0x40000000 on */
+    struct cpuid_leaf hypervisor[2]; /* 0x40000000 on: KVM's, or Nidus's name alone */
+    struct cpuid_leaf nidus[3];      /* 0x40000100 on: guest/pv/nidus.h */
     u32 nr_sub;
     struct {
         u32 leaf, subleaf;
@@ -45,7 +46,8 @@ struct guest_cpuid {
     u64 nested_hidden;     /* BIT(enum vmx_name): what `hide =` takes of the VMX that the VM is offered */
     u32 maxphyaddr, linear_bits;
     bool has_x2apic, has_tsc_deadline, has_tsc_adjust, has_rdtscp, has_mtrr, has_pat, has_mca, has_xsaves,
-        has_spec_ctrl, has_pred_cmd, has_flush_cmd, has_arch_capabilities, has_umwait, has_vmx;
+        has_spec_ctrl, has_pred_cmd, has_flush_cmd, has_arch_capabilities, has_umwait, has_vmx,
+        has_kvm_clock_old, has_kvm_clock, has_steal_time, has_pv_eoi, has_pv_calls, has_pv_queue;
     /* The CPU has the MSR, whatever the VM sees: it is switched with vCPUs. */
     bool cpu_tsc_aux, cpu_spec_ctrl, cpu_umwait;
 };

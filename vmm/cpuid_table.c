@@ -119,6 +119,20 @@ const struct cpuid_need cpuid_needs[] = {
     {CF_RDTSCP, CF_TSC},
     {CF_INVARIANT_TSC, CF_TSC},
     {CF_WAITPKG, CF_TSC},
+    {CF_KVM, CF_HYPERVISOR},
+    {CF_KVM_CLOCK_OLD, CF_KVM_CLOCK},
+    {CF_KVM_NOP_IO_DELAY, CF_KVM},
+    {CF_KVM_CLOCK, CF_KVM},
+    {CF_KVM_STEAL_TIME, CF_KVM},
+    {CF_KVM_PV_EOI, CF_KVM},
+    {CF_KVM_PV_TLB_FLUSH, CF_KVM_STEAL_TIME},
+    {CF_KVM_PV_SEND_IPI, CF_KVM},
+    {CF_KVM_PV_SCHED_YIELD, CF_KVM},
+    {CF_KVM_MSI_EXT_DEST_ID, CF_KVM},
+    {CF_KVM_CLOCK_STABLE, CF_KVM_CLOCK},
+    {CF_PV_CALLS, CF_HYPERVISOR},
+    {CF_PV_QUEUE, CF_PV_CALLS},
+    {CF_PV_CLOCK, CF_PV_QUEUE},
 };
 const u32 cpuid_nr_needs = ARRAY_SIZE(cpuid_needs);
 

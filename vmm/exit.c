@@ -15,8 +15,6 @@
 #include "vmm/sched.h"
 #include "vmm/skip.h"
 
-#define HYPERCALL_UNKNOWN (~0ull)
-
 static bool exit_external_interrupt(struct vcpu *v)
 {
     (void)v;
@@ -69,14 +67,6 @@ HOT static bool exit_cpuid(struct vcpu *v)
     if (unlikely(leaf >= CPUID_NR_BASIC || !(v->cpuid->plain >> leaf & 1)))
         return exit_cpuid_computed(v);
     put_cpuid(v, &v->cpuid->basic[leaf]);
-    skip_instruction();
-    return vcpu_in_time(v);
-}
-
-/* There are no hypercalls yet: every number is unknown. */
-HOT static bool exit_vmcall(struct vcpu *v)
-{
-    v->gpr[REG_RAX] = HYPERCALL_UNKNOWN;
     skip_instruction();
     return vcpu_in_time(v);
 }

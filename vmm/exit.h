@@ -8,6 +8,7 @@
 #include "vmm/vm.h"
 
 bool exit_cr_access(struct vcpu *v);
+bool exit_vmcall(struct vcpu *v); /* vmm/pv/hypercall.c */
 bool exit_xsetbv(struct vcpu *v);
 bool exit_io(struct vcpu *v);
 bool exit_task_switch(struct vcpu *v);

@@ -91,6 +91,9 @@ static void move_tsc(struct vcpu *v, u64 by)
     v->msrs.tsc_adjust += by;
     vcpu_vmwrite(v, TSC_OFFSET, v->tsc_offset);
     lapic_set_tsc_offset(v->lapic, v->tsc_offset + v->vm->start_tsc);
+    spin_lock(&v->vm->pv.lock);
+    pv_clocks_publish(v->vm);
+    spin_unlock(&v->vm->pv.lock);
 }
 
 static u64 tsc_now(struct vcpu *v)

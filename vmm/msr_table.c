@@ -78,6 +78,10 @@ const struct msr_row msr_rows[] = {
     {RANGE(MSR_IA32_X2APIC_FIRST, MSR_IA32_X2APIC_LAST, "x2APIC"), NEEDS(has_x2apic),
      CALL(msr_x2apic_read, msr_x2apic_write)},
     {ONE(MSR_IA32_XSS, "IA32_XSS"), NEEDS(has_xsaves), STORED(xss, 0)}, /* no supervisor state is offered */
+    {ONE(NIDUS_MSR_HYPERCALL_PAGE, "Nidus's hypercall page"), NEEDS(has_pv_calls),
+     CALL(msr_pv_page_read, msr_pv_page_write)},
+    {ONE(NIDUS_MSR_AREA, "Nidus's vCPU area"), NEEDS(has_pv_queue),
+     CALL(msr_pv_area_read, msr_pv_area_write)},
     {ONE(MSR_IA32_EFER, "IA32_EFER"), .valid = ANY, .read = msr_vmcs_read, .write = msr_efer_write,
      .arg = GUEST_IA32_EFER},
     {ONE(MSR_IA32_STAR, "IA32_STAR"), LIVE(star, ANY), .direct = DIRECT},

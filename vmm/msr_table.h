@@ -48,6 +48,11 @@ msr_read_fn msr_platform_info_read, msr_arch_capabilities_read, msr_feature_cont
 msr_read_fn msr_apic_base_read, msr_x2apic_read, msr_tsc_deadline_read;
 msr_write_fn msr_apic_base_write, msr_x2apic_write, msr_tsc_deadline_write;
 
+/* --- pv/area.c --- */
+
+msr_read_fn msr_pv_page_read, msr_pv_area_read;
+msr_write_fn msr_pv_page_write, msr_pv_area_write;
+
 /* --- msr_memtype.c: memory types --- */
 
 #define MTRR_CAP       (BIT(10) | BIT(8) | MSR_NR_MTRR_VAR) /* WC, fixed ranges */

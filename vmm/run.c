@@ -29,6 +29,7 @@ static void take_init(struct vcpu *v)
     lapic_reset(v->lapic);
     spin_unlock(&v->vm->dev_lock);
     vcpu_reset(v);
+    pv_vcpu_reset(v);
     v->activity = v->id ? VCPU_WAIT_SIPI : VCPU_ACTIVE;
 }
 
@@ -180,6 +181,7 @@ static bool moves(const struct vcpu *v)
 
 static bool block(struct vmm_cpu *c, struct vcpu *v)
 {
+    vcpu_step_out(v);
     vm_console_idle(v->vm, v);
     if (moves(v))
         vcpu_unload(v);
@@ -188,6 +190,7 @@ static bool block(struct vmm_cpu *c, struct vcpu *v)
 
 static void end(struct vmm_cpu *c, struct vcpu *v)
 {
+    vcpu_step_out(v);
     vcpu_unload(v);
     sched_retire(c, v);
     vm_vcpu_left(v->vm);
@@ -207,12 +210,14 @@ static void run(struct vmm_cpu *c, struct vcpu *v)
     for (;;) {
         u64 flags;
 
+        vcpu_step_in(v);
         vcpu_load(v);
         switch (prepare(c, v)) {
         case GO_ON:
             if (unlikely(!v->launched))
                 log_first_entry();
             flags = vmx_enter(v);
+            vcpu_step_out(v);
             if (unlikely(flags))
                 fail_vm_entry_instruction(v, flags);
             break;
@@ -221,6 +226,7 @@ static void run(struct vmm_cpu *c, struct vcpu *v)
                 return;
             break;
         case YIELD:
+            vcpu_step_out(v);
             if (moves(v))
                 vcpu_unload(v);
             sched_yield(c, v);

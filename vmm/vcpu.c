@@ -38,6 +38,7 @@ struct vcpu *vcpu_create(struct vm *vm, u32 id)
     v->tlb_cpu = CPU_NONE;
     v->deadline = ~0ull;
     v->pin = vm->config->nr_pins ? vm->config->pin[id] : CONFIG_PIN_ANY;
+    pv_vcpu_init(v);
     list_init(&v->timers);
     list_init(&v->node);
     v->own_pio.domain = v->own_mmio.domain = &vm->buses;

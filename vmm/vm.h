@@ -19,6 +19,7 @@
 #include "vmm/mmio_fast.h"
 #include "vmm/msr.h"
 #include "vmm/nested/nested.h"
+#include "vmm/pv/pv.h"
 
 /* Bits of vcpu->requests: something to look at before the next entry. */
 enum {
@@ -55,6 +56,7 @@ struct vcpu {
     u64 launched;     /* next entry by VMRESUME; entry.S */
     u64 host_rsp;     /* as it stands in the VMCS */
     u64 requests;     /* REQ_*, atomic */
+    u64 turn;         /* odd: its guest may be running, and has not seen requests that came meanwhile */
     struct vm *vm;
     u32 id;
     enum vcpu_activity activity;
@@ -97,6 +99,7 @@ struct vcpu {
     struct port_access ports[1 << VCPU_PORTS_SHIFT]; /* exit_io.c */
 
     struct nested *nested; /* null: this VM has no VMX */
+    struct pv_vcpu pv;
 
     struct bus own_pio, own_mmio; /* devices that only this vCPU sees */
     struct bus_view pio, mmio;    /* its accesses, to these and to the VM's */
@@ -113,6 +116,20 @@ static inline bool vcpu_in_vmx(const struct vcpu *v)
 static inline bool vcpu_in_vmx_root(const struct vcpu *v)
 {
     return vcpu_in_vmx(v) && !v->nested->in_l2;
+}
+
+/*
+ * Before its requests are looked at, and once its guest runs no more: who has asked something of v, and then
+ * finds v->turn even or changed, knows that its guest does not run before it is done. v's own CPU only.
+ */
+static inline void vcpu_step_in(struct vcpu *v)
+{
+    __atomic_store_n(&v->turn, v->turn | 1, __ATOMIC_SEQ_CST);
+}
+
+static inline void vcpu_step_out(struct vcpu *v)
+{
+    __atomic_store_n(&v->turn, (v->turn | 1) + 1, __ATOMIC_RELEASE);
 }
 
 /* A piece of guest RAM and the memory behind it. */
@@ -155,6 +172,7 @@ struct vm {
     struct console_line line;
     struct guest_cpuid cpuid;
     struct msr_refused msr_refused;
+    struct pv_vm pv;
     u32 nr_vcpus, live_vcpus;
     struct vcpu *vcpus[CONFIG_MAX_VCPUS];
 

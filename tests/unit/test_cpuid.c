@@ -10,6 +10,7 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/vmx_caps.h"
+#include "guest/pv/nidus.h"
 #include "vmm/config.h"
 #include "vmm/cpuid.h"
 #include "vmm/cpuid_table.h"
@@ -453,9 +454,16 @@ static void test_vendor_and_signature(void **state)
     (void)state;
     assert_same(r, (struct cpuid_leaf){0x1f, 0x756e6547, 0x6c65746e, 0x49656e69});
     r = ask(0x40000000, 0);
-    assert_int_equal(r.eax, 0x40000000);
+    assert_int_equal(r.eax, 0x40000001);
+    assert_memory_equal(&r.ebx, "KVMKVMKVM\0\0", 12);
+    r = ask(0x40000100, 0);
+    assert_int_equal(r.eax, 0x40000102);
     assert_memory_equal(&r.ebx, "NidusNidus\0", 12);
-    assert_same(ask(0x40000001, 0), (struct cpuid_leaf){0});
+    assert_int_equal(ask(0x40000101, 0).ebx, NIDUS_ABI_VERSION);
+    assert_int_equal(ask(0x40000101, 0).ecx, NIDUS_MSR_FIRST);
+    assert_same(ask(0x40000102, 0), (struct cpuid_leaf){NIDUS_SLOTS, NIDUS_NR_OPS, HZ / 1000, 0});
+    assert_same(ask(0x40000002, 0), (struct cpuid_leaf){0});
+    assert_same(ask(0x40000103, 0), (struct cpuid_leaf){0});
     assert_same(ask(0x4fffffff, 0), (struct cpuid_leaf){0});
     assert_int_equal(ask(1, 0).eax, 0x0fff3fff);
     assert_int_equal(ask(0x80000000, 0).eax, 0x80000008);
@@ -527,7 +535,38 @@ static void test_beyond_maximum(void **state)
     hide("HYPERVISOR");
     guest_cpuid_build(&guest, &env, &config);
     assert_same(ask(0x40000000, 0), ask(0x16, 0));
+    assert_same(ask(0x40000100, 0), ask(0x16, 0));
     assert_int_equal(guest.max_hypervisor, 0);
+    assert_false(guest.has_kvm_clock || guest.has_steal_time || guest.has_pv_eoi || guest.has_pv_calls);
+}
+
+/* Each paravirtual feature can be hidden, and takes with it what depends on it. */
+static void test_paravirtual(void **state)
+{
+    struct cpuid_leaf r;
+
+    (void)state;
+    build_and_ask(0, 0);
+    assert_true(guest.has_kvm_clock && guest.has_kvm_clock_old && guest.has_steal_time && guest.has_pv_eoi);
+    assert_true(guest.has_pv_calls && guest.has_pv_queue);
+    assert_int_equal(ask(0x40000001, 0).eax & 0x0100aa6b, 0x0100aa6b);
+    hide("KVM_CLOCK");
+    hide("KVM_STEAL_TIME");
+    guest_cpuid_build(&guest, &env, &config);
+    assert_int_equal(ask(0x40000001, 0).eax & 0x0100aa6b, 0x0000a842);
+    assert_false(guest.has_kvm_clock || guest.has_kvm_clock_old || guest.has_steal_time);
+    hide("KVM");
+    guest_cpuid_build(&guest, &env, &config);
+    r = ask(0x40000000, 0);
+    assert_int_equal(r.eax, 0x40000000);
+    assert_memory_equal(&r.ebx, "NidusNidus\0", 12);
+    assert_same(ask(0x40000001, 0), (struct cpuid_leaf){0});
+    assert_int_equal(ask(0x40000101, 0).eax & NIDUS_HAS_KVM, 0);
+    hide("PV_CALLS");
+    guest_cpuid_build(&guest, &env, &config);
+    assert_int_equal(ask(0x40000101, 0).eax, 0);
+    assert_int_equal(ask(0x40000101, 0).ecx, 0);
+    assert_false(guest.has_pv_calls || guest.has_pv_queue);
 }
 
 static void test_topology(void **state)
@@ -680,6 +719,7 @@ int main(void)
         cmocka_unit_test_setup(test_hidden_instructions_take_their_control, start),
         cmocka_unit_test_setup(test_control_bits, start),
         cmocka_unit_test_setup(test_vendor_and_signature, start),
+        cmocka_unit_test_setup(test_paravirtual, start),
         cmocka_unit_test_setup(test_closed_leaves, start),
         cmocka_unit_test_setup(test_beyond_maximum, start),
         cmocka_unit_test_setup(test_topology, start),

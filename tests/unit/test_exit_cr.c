@@ -82,6 +82,11 @@ void vcpu_skip_instruction(struct vcpu *v)
     done = true;
 }
 
+void pv_area_store_crs(struct vcpu *v)
+{
+    (void)v;
+}
+
 void vm_crash(struct vcpu *v, const char *fmt, ...)
 {
     (void)v;

@@ -94,6 +94,44 @@ void msr_host_command(u32 msr, u64 value)
     low.command_value = value;
 }
 
+/* What stands behind them: test_pv_area.c. */
+static u64 pv_page, pv_area;
+static u32 published;
+
+void pv_clocks_publish(struct vm *v)
+{
+    assert_ptr_equal(v, &vm);
+    published++;
+}
+
+int msr_pv_page_read(struct vcpu *v, const struct msr_row *row, u32 msr, u64 *value)
+{
+    (void)v, (void)row, (void)msr;
+    *value = pv_page;
+    return OK;
+}
+
+int msr_pv_page_write(struct vcpu *v, const struct msr_row *row, u32 msr, u64 value)
+{
+    (void)v, (void)row, (void)msr;
+    pv_page = value;
+    return OK;
+}
+
+int msr_pv_area_read(struct vcpu *v, const struct msr_row *row, u32 msr, u64 *value)
+{
+    (void)v, (void)row, (void)msr;
+    *value = pv_area;
+    return OK;
+}
+
+int msr_pv_area_write(struct vcpu *v, const struct msr_row *row, u32 msr, u64 value)
+{
+    (void)v, (void)row, (void)msr;
+    pv_area = value;
+    return OK;
+}
+
 u64 vm_now(struct vm *v)
 {
     assert_ptr_equal(v, &vm);

@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/* Hypercalls: VMCALL, and one table of what Nidus's own are. KVM's are those of kvm.c. */
+#include "arch/x86/asm.h"
+#include "arch/x86/vmx.h"
+#include "vmm/dev/lapic.h"
+#include "vmm/exit.h"
+#include "vmm/pv/ops.h"
+#include "vmm/skip.h"
+
+/* Where an operation may be run from, beside the hypercall. */
+enum { QUEUED = 1, POLLED = 2 };
+
+struct pv_op {
+    const char *name;
+    u32 arguments; /* how many */
+    u32 needs;     /* NIDUS_HAS_* */
+    u32 from;
+    s64 (*run)(struct pv_call *c);
+};
+
+static s64 run_nothing(struct pv_call *c)
+{
+    (void)c;
+    return 0;
+}
+
+static s64 run_flush_queue(struct pv_call *c)
+{
+    struct pv_queue *q = &c->v->pv.queue;
+    enum pv_queue_end end;
+    s64 left;
+
+    /* Not waited for: the CPU that polls may hold it while it waits for this vCPU. */
+    if (!spin_trylock(&q->lock))
+        return PV_AGAIN;
+    if (!q->area) {
+        spin_unlock(&q->lock);
+        return -NIDUS_ENOENT;
+    }
+    end = pv_queue_serve(c->v, false);
+    left = end == PV_QUEUE_BAD ? -NIDUS_ERANGE : (s64)pv_queue_left(q);
+    spin_unlock(&q->lock);
+    return end == PV_QUEUE_AGAIN && left ? PV_AGAIN : left;
+}
+
+static const struct pv_op ops[NIDUS_NR_OPS] = {
+    [NIDUS_OP_NOP] = {"no-op", 0, NIDUS_HAS_CALLS, QUEUED | POLLED, run_nothing},
+    [NIDUS_OP_FLUSH_QUEUE] = {"flush queue", 0, NIDUS_HAS_QUEUE, 0, run_flush_queue},
+};
+
+static const struct pv_op *find(const struct vcpu *v, u32 op)
+{
+    const struct pv_op *row = op < ARRAY_SIZE(ops) ? &ops[op] : NULL;
+
+    return row && row->run && v->cpuid->nidus[1].eax & row->needs ? row : NULL;
+}
+
+s64 pv_call_run(struct pv_call *c)
+{
+    const struct pv_op *row = find(c->v, c->op);
+
+    if (!row)
+        return -NIDUS_ENOSYS;
+    return row->from & QUEUED ? row->run(c) : -NIDUS_ECANCELED;
+}
+
+bool pv_call_anywhere(u32 op)
+{
+    return op >= ARRAY_SIZE(ops) || !(ops[op].from & QUEUED) || ops[op].from & POLLED;
+}
+
+bool pv_queue_may_go_on(const struct vcpu *v, bool poller)
+{
+    return poller || vcpu_can_resume(v);
+}
+
+void pv_queue_notify(struct vcpu *v, u32 vector)
+{
+    lapic_post(v->lapic, (u8)vector, false);
+}
+
+static const u8 argument_regs[4] = {REG_RBX, REG_RCX, REG_RDX, REG_RSI};
+
+/* Outside of 64-bit mode registers have 32 bits. */
+static u64 register_mask(void)
+{
+    return vmread(GUEST_IA32_EFER) & EFER_LMA && vmread(GUEST_CS_ACCESS_RIGHTS) & SEG_AR_L ? ~0ull
+                                                                                           : 0xffffffff;
+}
+
+static s64 run(struct vcpu *v, const struct pv_op *row, u32 op)
+{
+    struct pv_call c = {.v = v, .op = op};
+    u64 mask;
+    s64 result;
+
+    if (!row->arguments)
+        return row->run(&c);
+    mask = register_mask();
+    for (u32 i = 0; i < row->arguments; i++)
+        c.arg[i] = v->gpr[argument_regs[i]] & mask;
+    result = row->run(&c);
+    if (result == PV_AGAIN) {
+        for (u32 i = 0; i < row->arguments; i++)
+            v->gpr[argument_regs[i]] = c.arg[i];
+    }
+    return result;
+}
+
+/* A number that is none of Nidus's. */
+COLD static s64 run_other(struct vcpu *v)
+{
+    (void)v;
+    return -NIDUS_ENOSYS;
+}
+
+HOT bool exit_vmcall(struct vcpu *v)
+{
+    u32 op = (u32)v->gpr[REG_RAX] - NIDUS_CALL(0);
+    s64 result = -NIDUS_ENOSYS;
+
+    if (unlikely(SEG_AR_DPL(vmread(GUEST_SS_ACCESS_RIGHTS)))) {
+        result = -NIDUS_EPERM;
+    } else if (likely(op < NIDUS_NR_OPS)) {
+        const struct pv_op *row = find(v, op);
+
+        if (likely(row))
+            result = run(v, row, op);
+    } else {
+        result = run_other(v);
+    }
+    if (unlikely(result == PV_AGAIN))
+        return false;
+    v->gpr[REG_RAX] = (u64)result;
+    skip_instruction();
+    return vcpu_can_resume(v);
+}

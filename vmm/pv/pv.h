@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: MIT */
+/* The paravirtual interface: what a VM and its vCPUs hold for it, and its entrances. docs/pv.md. */
+#ifndef VMM_PV_PV_H
+#define VMM_PV_PV_H
+
+#include "guest/pv/nidus.h"
+#include "lib/spinlock.h"
+#include "lib/types.h"
+
+struct vm;
+struct vcpu;
+
+/* An operation with its arguments, which it may change when it wants to go on later. */
+struct pv_call {
+    struct vcpu *v; /* the one that asked */
+    u32 op;
+    bool poller; /* run by another CPU, while v itself may be running */
+    u64 arg[4];
+};
+
+#define PV_AGAIN INT64_MIN /* not done yet: to be called again, with the arguments as they are then */
+
+struct pv_queue {
+    struct spinlock lock;    /* of all below */
+    struct nidus_area *area; /* in the VM's space; null: none. Its page stays in place as long */
+    u32 head;                /* what area->head should be */
+    bool begun;              /* call is the entry at head: PV_AGAIN */
+    struct pv_call call;
+};
+
+/* Clocks that are kept for a vCPU. */
+enum pv_clock_place { PV_CLOCK_AREA, PV_CLOCK_KVM, PV_NR_CLOCKS };
+
+struct pv_vcpu {
+    struct pv_queue queue;
+    gpa_t area;                /* as its MSR reads; 0: none */
+    gpa_t clock[PV_NR_CLOCKS]; /* of a struct nidus_clock; GPA_NONE */
+};
+
+#define GPA_NONE (~(gpa_t)0)
+
+struct pv_vm {
+    struct spinlock lock; /* of hypercall_page, and of area and clock of all vCPUs */
+    u64 hypercall_page;   /* as its MSR reads */
+};
+
+/* --- hypercall.c --- */
+
+/* Runs c once. The vCPU's VMCS is current unless c->poller. PV_AGAIN, or the result. */
+s64 pv_call_run(struct pv_call *c);
+/* May the CPU that polls run it? */
+bool pv_call_anywhere(u32 op);
+
+/* --- queue.c --- */
+
+enum pv_queue_end {
+    PV_QUEUE_EMPTY,
+    PV_QUEUE_BLOCKED, /* the next entry is not ready: who queues it was interrupted */
+    PV_QUEUE_STOPPED, /* behind an entry that failed and says so */
+    PV_QUEUE_AGAIN,   /* there is something more urgent */
+    PV_QUEUE_OWN,     /* the next entry is for the vCPU itself to run */
+    PV_QUEUE_BAD,     /* indices out of range */
+};
+
+/* Runs entries of v's queue, whose lock is held and which has an area; poller: by another CPU than v's. */
+enum pv_queue_end pv_queue_serve(struct vcpu *v, bool poller);
+/* Between two entries: has the CPU time for one more? */
+bool pv_queue_may_go_on(const struct vcpu *v, bool poller);
+/* An entry with NIDUS_NOTIFY is done. */
+void pv_queue_notify(struct vcpu *v, u32 vector);
+
+/* --- area.c: the two MSRs --- */
+
+void pv_vcpu_init(struct vcpu *v);
+/* INIT: the vCPU has no area any more. */
+void pv_vcpu_reset(struct vcpu *v);
+/* v's VMCS is current and its control registers may have changed. */
+void pv_area_store_crs(struct vcpu *v);
+/* Is a part of the range in use as an area or hypercall page, so that it has to stay? */
+bool pv_pins(struct vm *vm, gpa_t gpa, u64 size);
+
+/* --- clock.c --- */
+
+/* ns = (ticks << *shift) * *mul >> 32; a shift below 0 is one to the right. hz: at least 1. */
+void pv_clock_scale(u64 hz, u32 *mul, s8 *shift);
+/* The clocks of all vCPUs are written anew: one was added, or a TSC offset has changed. With vm->pv.lock. */
+void pv_clocks_publish(struct vm *vm);
+u64 pv_clock_ns(struct vm *vm); /* what they show now */
+
+#endif
