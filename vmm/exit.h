@@ -9,6 +9,8 @@
 
 bool exit_cr_access(struct vcpu *v);
 bool exit_vmcall(struct vcpu *v); /* vmm/pv/hypercall.c */
+/* What MOV to CR0, CR3 or CR4 does. False: #GP, or another register. */
+bool exit_write_cr(struct vcpu *v, u64 cr, u64 value);
 bool exit_xsetbv(struct vcpu *v);
 bool exit_io(struct vcpu *v);
 bool exit_task_switch(struct vcpu *v);

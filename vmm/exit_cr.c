@@ -141,13 +141,36 @@ static u64 operand(struct vcpu *v, u32 reg)
 
 static bool mov_to(struct vcpu *v, u32 cr, u64 value)
 {
+    return cr == 8 ? write_guest_cr8(v, value) : cr != 3 && exit_write_cr(v, cr, value);
+}
+
+/* SDM volume 2, MOV to CR3: bit 63 keeps translations. False: #GP. */
+static bool write_guest_cr3(struct vcpu *v, u64 value)
+{
+    u64 cr4 = vmread(GUEST_CR4);
+    bool long_mode = vmread(GUEST_IA32_EFER) & EFER_LMA;
+    u64 keep = long_mode && cr4 & CR4_PCIDE ? value & CR3_NO_FLUSH : 0;
+
+    value &= ~keep;
+    if (value >> (long_mode ? v->cpuid->maxphyaddr : 32))
+        return false;
+    if (vmread(GUEST_CR0) & CR0_PG && cr4 & CR4_PAE && !long_mode && !load_pdptes(v, value))
+        return false;
+    vmwrite(GUEST_CR3, value);
+    if (!keep)
+        vcpu_flush_tlb(v);
+    return true;
+}
+
+bool exit_write_cr(struct vcpu *v, u64 cr, u64 value)
+{
     switch (cr) {
     case 0:
         return write_guest_cr0(v, value);
+    case 3:
+        return write_guest_cr3(v, value);
     case 4:
         return write_guest_cr4(v, value);
-    case 8:
-        return write_guest_cr8(v, value);
     default:
         return false;
     }

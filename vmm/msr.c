@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmm/msr.h"
+#include "arch/x86/regs.h"
 #include "lib/log.h"
 #include "lib/string.h"
 #include "vmm/msr_table.h"
@@ -50,13 +51,6 @@ static int refuse(struct vcpu *v, const char *instruction, const struct msr_row 
     return ERR_INVAL;
 }
 
-static bool canonical(u64 address, u32 linear_bits)
-{
-    u64 top = (u64)((s64)address >> (linear_bits - 1));
-
-    return top == 0 || top == ~0ull;
-}
-
 int vcpu_msr_read(struct vcpu *v, u32 msr, u64 *value)
 {
     const struct msr_row *row = find(v, msr);
@@ -68,7 +62,7 @@ int vcpu_msr_read(struct vcpu *v, u32 msr, u64 *value)
 
 static bool acceptable(const struct vcpu *v, const struct msr_row *row, u64 value)
 {
-    return !(value & ~row->valid) && (!row->canonical || canonical(value, v->cpuid->linear_bits));
+    return !(value & ~row->valid) && (!row->canonical || is_canonical(value, v->cpuid->linear_bits));
 }
 
 int vcpu_msr_write(struct vcpu *v, u32 msr, u64 value)

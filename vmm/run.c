@@ -43,12 +43,14 @@ static void start_at(struct vcpu *v, u8 vector)
 
 static void take_requests(struct vcpu *v)
 {
-    const u64 all = REQ_KICK | REQ_INIT | REQ_SIPI | REQ_NMI | REQ_NMI2 | REQ_POLL;
+    const u64 all = REQ_KICK | REQ_INIT | REQ_SIPI | REQ_NMI | REQ_NMI2 | REQ_POLL | REQ_FLUSH;
     u64 requests = __atomic_fetch_and(&v->requests, ~all, __ATOMIC_ACQ_REL);
     int vector;
 
     if (likely(!(requests & ~(u64)REQ_KICK) && !v->events.init))
         return;
+    if (requests & REQ_FLUSH)
+        vcpu_flush_own_tlb(v);
     if (requests & (REQ_NMI | REQ_NMI2))
         vcpu_nmi_arrived(v, requests & REQ_NMI2 ? 2 : 1);
     if (requests & REQ_INIT)

@@ -231,6 +231,39 @@ void sched_retire(struct vmm_cpu *c, struct vcpu *v)
     __atomic_sub_fetch(&c->nr_home, 1, __ATOMIC_RELAXED);
 }
 
+void sched_prefer(struct vmm_cpu *c, struct vcpu *w)
+{
+    spin_lock(&c->lock);
+    if (w->sched == SCHED_QUEUED && cpu_state(w->home) == c) {
+        list_del(&w->node);
+        list_push_front(&c->queue, &w->node);
+    }
+    spin_unlock(&c->lock);
+}
+
+/* Two that wait for each other have both stepped out; what they were asked meanwhile is why each has to look
+ * before it goes on. */
+void vm_wait_until_seen(struct vm *vm, struct vcpu *self, u64 mask)
+{
+    if (self)
+        vcpu_step_out(self);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    for (u32 i = 0; i < vm->nr_vcpus; i++) {
+        struct vcpu *v = vm->vcpus[i];
+        u64 turn = __atomic_load_n(&v->turn, __ATOMIC_ACQUIRE);
+
+        if (v == self || !(mask >> i & 1) || !(turn & 1))
+            continue;
+        vcpu_kick(v);
+        while (__atomic_load_n(&v->turn, __ATOMIC_ACQUIRE) == turn)
+            cpu_pause();
+    }
+    if (self) {
+        vcpu_step_in(self);
+        __atomic_or_fetch(&self->requests, REQ_KICK, __ATOMIC_ACQ_REL);
+    }
+}
+
 bool sched_contended(struct vmm_cpu *c)
 {
     return !list_empty(&c->queue);

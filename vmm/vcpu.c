@@ -251,6 +251,12 @@ void vcpu_flush_tlb(struct vcpu *v)
         invvpid_single(v->nested && v->nested->in_l2 ? nested_vpid02(v) : vcpu_vpid(v, 0));
 }
 
+void vcpu_flush_own_tlb(struct vcpu *v)
+{
+    if (vmx_has(&vmx_features, VF_VPID))
+        invvpid_single(vcpu_vpid(v, 0));
+}
+
 void vcpu_load(struct vcpu *v)
 {
     struct vmm_cpu *c = this_vmm_cpu();

@@ -27,8 +27,9 @@ enum {
     REQ_INIT = BIT(1),
     REQ_SIPI = BIT(2), /* vector in sipi_vector */
     REQ_NMI = BIT(3),
-    REQ_NMI2 = BIT(5), /* a second NMI is latched behind the first */
-    REQ_POLL = BIT(6), /* platform_poll() */
+    REQ_NMI2 = BIT(5),  /* a second NMI is latched behind the first */
+    REQ_POLL = BIT(6),  /* platform_poll() */
+    REQ_FLUSH = BIT(7), /* drop the translations of its own page tables */
 };
 
 /* What the vCPU would do if it were given a CPU. */
@@ -214,6 +215,8 @@ void vcpu_set_start(struct vcpu *v, const struct start_state *s);
 void vcpu_load(struct vcpu *v);
 /* Its VMCS is current. What this CPU has cached of its page tables is forgotten, as by a new CR3. */
 void vcpu_flush_tlb(struct vcpu *v);
+/* The same, but never those of L2. */
+void vcpu_flush_own_tlb(struct vcpu *v);
 /* The opposite: registers saved, VMCS cleared so that another CPU may take it. */
 void vcpu_unload(struct vcpu *v);
 

@@ -139,6 +139,16 @@
 #include "lib/types.h"
 #define PTE_NX   BIT(63)
 #define PTE_ADDR 0x000ffffffffff000ull
+
+#define CR3_NO_FLUSH BIT(63)
+
+/* linear_bits: 48 or 57. */
+static inline bool is_canonical(u64 address, u32 linear_bits)
+{
+    u64 top = (u64)((s64)address >> (linear_bits - 1));
+
+    return top == 0 || top == ~0ull;
+}
 #endif
 
 #endif

@@ -80,6 +80,15 @@ static inline void invvpid_single(u16 vpid)
     asm volatile("invvpid %0, %1" : : "m"(d), "r"(1ull) : "cc", "memory");
 }
 
+/* Of one linear address, with VPID_CAP_INVVPID_ADDRESS; it must be canonical. */
+static inline void invvpid_address(u16 vpid, u64 address)
+{
+    struct {
+        u64 vpid, linear;
+    } d = {vpid, address};
+    asm volatile("invvpid %0, %1" : : "m"(d), "r"(0ull) : "cc", "memory");
+}
+
 static inline void invvpid_all(void)
 {
     struct {

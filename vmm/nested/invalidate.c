@@ -91,14 +91,6 @@ bool nested_invept(struct vcpu *v)
     return nested_succeed(v);
 }
 
-/* By what the CPU can do at most, whatever L1's paging mode is. */
-static bool canonical(const struct vcpu *v, u64 address)
-{
-    s64 top = (s64)address >> (v->cpuid->linear_bits - 1);
-
-    return top == 0 || top == -1;
-}
-
 /* More than what was asked for goes: all of the VPIDs that L2 runs with. */
 bool nested_invvpid(struct vcpu *v)
 {
@@ -110,7 +102,7 @@ bool nested_invvpid(struct vcpu *v)
     if (!operands(v, invvpid_types, ARRAY_SIZE(invvpid_types), &type, descriptor, &resume))
         return resume;
     if (descriptor[0] >> 16 || (type != INVVPID_ALL && !descriptor[0]) ||
-        (type == INVVPID_ADDRESS && !canonical(v, descriptor[1])))
+        (type == INVVPID_ADDRESS && !is_canonical(descriptor[1], v->cpuid->linear_bits)))
         return nested_fail(v, VMX_ERROR_INVEPT_INVVPID_OPERAND);
     nested_flush_all(v->nested);
     return nested_succeed(v);

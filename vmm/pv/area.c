@@ -16,11 +16,13 @@ void pv_vcpu_init(struct vcpu *v)
 {
     for (u32 i = 0; i < PV_NR_CLOCKS; i++)
         v->pv.clock[i] = GPA_NONE;
+    pv_timer_init(v);
 }
 
 /*
  * The queue's lock, for v itself: the CPU that polls may hold it while it waits until v has left its guest,
- * which is so now. What others have asked of v meanwhile is looked at before it goes on.
+ * which is so now. What others have asked of v meanwhile is looked at before it goes on. vm->pv.lock must
+ * not be held: other vCPUs may want it before they leave their guests.
  */
 static void lock_queue(struct vcpu *v)
 {
@@ -30,15 +32,14 @@ static void lock_queue(struct vcpu *v)
     __atomic_or_fetch(&v->requests, REQ_KICK, __ATOMIC_ACQ_REL);
 }
 
+/* With the queue's lock held. */
 static void set_area(struct vcpu *v, struct nidus_area *area)
 {
     struct pv_queue *q = &v->pv.queue;
 
-    lock_queue(v);
     q->area = area;
     q->head = 0;
     q->begun = false;
-    spin_unlock(&q->lock);
 }
 
 static bool overlaps(u64 registered, gpa_t gpa, u64 size)
@@ -143,7 +144,7 @@ static void fill_area(struct vcpu *v, struct nidus_area *a)
     user_end();
 }
 
-/* With vm->pv.lock held. */
+/* With both locks held. */
 static void add_area(struct vcpu *v, u64 value)
 {
     gpa_t gpa = value & ~NIDUS_MSR_ENABLE;
@@ -157,7 +158,7 @@ static void add_area(struct vcpu *v, u64 value)
     pv_clocks_publish(v->vm);
 }
 
-/* With vm->pv.lock held. */
+/* With both locks held. */
 static void remove_area(struct vcpu *v)
 {
     set_area(v, NULL);
@@ -167,9 +168,14 @@ static void remove_area(struct vcpu *v)
 
 void pv_vcpu_reset(struct vcpu *v)
 {
+    spin_lock(&v->vm->dev_lock);
+    vtimer_cancel(&v->pv.timer);
+    spin_unlock(&v->vm->dev_lock);
+    lock_queue(v);
     spin_lock(&v->vm->pv.lock);
     remove_area(v);
     spin_unlock(&v->vm->pv.lock);
+    spin_unlock(&v->pv.queue.lock);
 }
 
 int msr_pv_area_read(struct vcpu *v, const struct msr_row *row, u32 msr, u64 *value)
@@ -187,6 +193,7 @@ int msr_pv_area_write(struct vcpu *v, const struct msr_row *row, u32 msr, u64 va
     UNUSED(row), UNUSED(msr);
     if (!is_page(vm, value))
         return ERR_INVAL;
+    lock_queue(v);
     spin_lock(&vm->pv.lock);
     if (!value)
         remove_area(v);
@@ -197,5 +204,6 @@ int msr_pv_area_write(struct vcpu *v, const struct msr_row *row, u32 msr, u64 va
     else
         add_area(v, value);
     spin_unlock(&vm->pv.lock);
+    spin_unlock(&v->pv.queue.lock);
     return r;
 }

@@ -31,6 +31,11 @@ u64 pv_clock_ns(struct vm *vm)
     return mul_div(rdtsc() - vm->start_tsc, NS_PER_S, tsc_hz);
 }
 
+u64 pv_clock_ticks(u64 ns)
+{
+    return mul_div(ns, tsc_hz, NS_PER_S);
+}
+
 /* Readers wait while the version is odd. */
 static void publish(struct vm *vm, gpa_t gpa, struct nidus_clock *clock)
 {

@@ -46,6 +46,12 @@ static s64 run_flush_queue(struct pv_call *c)
 static const struct pv_op ops[NIDUS_NR_OPS] = {
     [NIDUS_OP_NOP] = {"no-op", 0, NIDUS_HAS_CALLS, QUEUED | POLLED, run_nothing},
     [NIDUS_OP_FLUSH_QUEUE] = {"flush queue", 0, NIDUS_HAS_QUEUE, 0, run_flush_queue},
+    [NIDUS_OP_SET_CR] = {"set control register", 2, NIDUS_HAS_CALLS, QUEUED, pv_set_cr},
+    [NIDUS_OP_FLUSH_LOCAL] = {"flush own TLB", 2, NIDUS_HAS_CALLS, QUEUED, pv_flush_local},
+    [NIDUS_OP_FLUSH_TLB] = {"flush TLBs", 4, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_flush_tlb},
+    [NIDUS_OP_SEND_IPI] = {"send IPI", 3, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_send_ipi},
+    [NIDUS_OP_SET_TIMER] = {"set timer", 2, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_set_timer},
+    [NIDUS_OP_YIELD] = {"yield", 1, NIDUS_HAS_CALLS, QUEUED, pv_yield},
 };
 
 static const struct pv_op *find(const struct vcpu *v, u32 op)

@@ -6,6 +6,16 @@
 #include "arch/x86/user.h"
 #include "vmm/vm.h"
 
+/* --- ops_cpu.c --- */
+
+s64 pv_set_cr(struct pv_call *c);
+s64 pv_flush_local(struct pv_call *c);
+s64 pv_flush_tlb(struct pv_call *c);
+s64 pv_send_ipi(struct pv_call *c);
+s64 pv_set_timer(struct pv_call *c);
+s64 pv_yield(struct pv_call *c);
+
+/* Entries that are queued and not done. The queue's lock is held. */
 static inline u32 pv_queue_left(const struct pv_queue *q)
 {
     struct nidus_area *a = q->area;

@@ -6,6 +6,7 @@
 #include "guest/pv/nidus.h"
 #include "lib/spinlock.h"
 #include "lib/types.h"
+#include "vmm/dev/host.h"
 
 struct vm;
 struct vcpu;
@@ -35,6 +36,8 @@ struct pv_vcpu {
     struct pv_queue queue;
     gpa_t area;                /* as its MSR reads; 0: none */
     gpa_t clock[PV_NR_CLOCKS]; /* of a struct nidus_clock; GPA_NONE */
+    struct vtimer timer;       /* NIDUS_OP_SET_TIMER */
+    u8 timer_vector;
 };
 
 #define GPA_NONE (~(gpa_t)0)
@@ -86,5 +89,10 @@ void pv_clock_scale(u64 hz, u32 *mul, s8 *shift);
 /* The clocks of all vCPUs are written anew: one was added, or a TSC offset has changed. With vm->pv.lock. */
 void pv_clocks_publish(struct vm *vm);
 u64 pv_clock_ns(struct vm *vm); /* what they show now */
+u64 pv_clock_ticks(u64 ns);     /* the VM time when they show this; below 2^57 */
+
+/* --- ops_cpu.c --- */
+
+void pv_timer_init(struct vcpu *v);
 
 #endif
