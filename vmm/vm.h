@@ -100,10 +100,11 @@ struct vcpu {
     struct port_access ports[1 << VCPU_PORTS_SHIFT]; /* exit_io.c */
 
     struct nested *nested; /* null: this VM has no VMX */
-    struct pv_vcpu pv;
 
     struct bus own_pio, own_mmio; /* devices that only this vCPU sees */
     struct bus_view pio, mmio;    /* its accesses, to these and to the VM's */
+
+    struct pv_vcpu pv;
 };
 
 #define CPU_NONE (~0u)

@@ -4,6 +4,7 @@
 #include "guest/common/apic.h"
 #include "guest/common/guest.h"
 #include "guest/common/legacy.h"
+#include "guest/pv/nidus.h"
 
 #define RUNS           200
 #define IPI_VECTOR     0x40
@@ -109,6 +110,7 @@ static void bench_instructions(void)
 {
     bench("cpuid", sample_cpuid, (struct sample_regs){0});
     bench("vmcall", sample_vmcall, (struct sample_regs){.rax = 0xffff});
+    bench("vmcall_nop", sample_vmcall, (struct sample_regs){.rax = NIDUS_CALL(NIDUS_OP_NOP)});
     bench_exception("ud2", sample_ud2, (struct sample_regs){0}, X_UD, skip2);
     bench("invlpg", sample_invlpg, (struct sample_regs){.rdi = MiB(1)});
 }

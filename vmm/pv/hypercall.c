@@ -15,14 +15,8 @@ struct pv_op {
     u32 arguments; /* how many */
     u32 needs;     /* NIDUS_HAS_* */
     u32 from;
-    s64 (*run)(struct pv_call *c);
+    s64 (*run)(struct pv_call *c); /* null: there is nothing to do */
 };
-
-static s64 run_nothing(struct pv_call *c)
-{
-    (void)c;
-    return 0;
-}
 
 static s64 run_flush_queue(struct pv_call *c)
 {
@@ -44,7 +38,7 @@ static s64 run_flush_queue(struct pv_call *c)
 }
 
 static const struct pv_op ops[NIDUS_NR_OPS] = {
-    [NIDUS_OP_NOP] = {"no-op", 0, NIDUS_HAS_CALLS, QUEUED | POLLED, run_nothing},
+    [NIDUS_OP_NOP] = {"no-op", 0, NIDUS_HAS_CALLS, QUEUED | POLLED, NULL},
     [NIDUS_OP_FLUSH_QUEUE] = {"flush queue", 0, NIDUS_HAS_QUEUE, 0, run_flush_queue},
     [NIDUS_OP_SET_CR] = {"set control register", 2, NIDUS_HAS_CALLS, QUEUED, pv_set_cr},
     [NIDUS_OP_FLUSH_LOCAL] = {"flush own TLB", 2, NIDUS_HAS_CALLS, QUEUED, pv_flush_local},
@@ -54,20 +48,20 @@ static const struct pv_op ops[NIDUS_NR_OPS] = {
     [NIDUS_OP_YIELD] = {"yield", 1, NIDUS_HAS_CALLS, QUEUED, pv_yield},
 };
 
-static const struct pv_op *find(const struct vcpu *v, u32 op)
+static bool is_offered(const struct vcpu *v, const struct pv_op *row)
 {
-    const struct pv_op *row = op < ARRAY_SIZE(ops) ? &ops[op] : NULL;
-
-    return row && row->run && v->cpuid->nidus[1].eax & row->needs ? row : NULL;
+    return v->cpuid->nidus[1].eax & row->needs;
 }
 
 s64 pv_call_run(struct pv_call *c)
 {
-    const struct pv_op *row = find(c->v, c->op);
+    const struct pv_op *row = &ops[c->op % ARRAY_SIZE(ops)];
 
-    if (!row)
+    if (c->op >= ARRAY_SIZE(ops) || !is_offered(c->v, row))
         return -NIDUS_ENOSYS;
-    return row->from & QUEUED ? row->run(c) : -NIDUS_ECANCELED;
+    if (!(row->from & QUEUED))
+        return -NIDUS_ECANCELED;
+    return row->run ? row->run(c) : 0;
 }
 
 bool pv_call_anywhere(u32 op)
@@ -94,15 +88,12 @@ static u64 register_mask(void)
                                                                                            : 0xffffffff;
 }
 
-static s64 run(struct vcpu *v, const struct pv_op *row, u32 op)
+COLD static s64 run(struct vcpu *v, const struct pv_op *row, u32 op)
 {
     struct pv_call c = {.v = v, .op = op};
-    u64 mask;
+    u64 mask = row->arguments ? register_mask() : 0;
     s64 result;
 
-    if (!row->arguments)
-        return row->run(&c);
-    mask = register_mask();
     for (u32 i = 0; i < row->arguments; i++)
         c.arg[i] = v->gpr[argument_regs[i]] & mask;
     result = row->run(&c);
@@ -113,11 +104,15 @@ static s64 run(struct vcpu *v, const struct pv_op *row, u32 op)
     return result;
 }
 
-/* A number that is none of Nidus's. */
-COLD static s64 run_other(struct vcpu *v)
+static s64 call(struct vcpu *v, u32 op)
 {
-    (void)v;
-    return -NIDUS_ENOSYS;
+    const struct pv_op *row = &ops[op];
+
+    if (unlikely(SEG_AR_DPL(vmread(GUEST_SS_ACCESS_RIGHTS))))
+        return -NIDUS_EPERM;
+    if (unlikely(!is_offered(v, row)))
+        return -NIDUS_ENOSYS;
+    return row->run ? run(v, row, op) : 0;
 }
 
 HOT bool exit_vmcall(struct vcpu *v)
@@ -125,16 +120,8 @@ HOT bool exit_vmcall(struct vcpu *v)
     u32 op = (u32)v->gpr[REG_RAX] - NIDUS_CALL(0);
     s64 result = -NIDUS_ENOSYS;
 
-    if (unlikely(SEG_AR_DPL(vmread(GUEST_SS_ACCESS_RIGHTS)))) {
-        result = -NIDUS_EPERM;
-    } else if (likely(op < NIDUS_NR_OPS)) {
-        const struct pv_op *row = find(v, op);
-
-        if (likely(row))
-            result = run(v, row, op);
-    } else {
-        result = run_other(v);
-    }
+    if (likely(op < ARRAY_SIZE(ops)))
+        result = call(v, op);
     if (unlikely(result == PV_AGAIN))
         return false;
     v->gpr[REG_RAX] = (u64)result;
