@@ -68,6 +68,8 @@ struct config_vm {
 struct config {
     char console[32];        /* "com1" by default */
     enum log_level loglevel; /* LOG_INFO by default */
+    s32 poll;                /* the CPU that serves paravirtual queues; CONFIG_PIN_ANY: none */
+    u32 poll_line;
     u32 nr_vms;
     struct config_vm vms[CONFIG_MAX_VMS];
 };

@@ -30,6 +30,19 @@ static void set_loglevel(struct parser *p, char *value)
         p->config->loglevel = (enum log_level)(LOG_ERROR + level);
 }
 
+static void set_poll(struct parser *p, char *value)
+{
+    const char *at = value;
+    u64 cpu;
+
+    if (!text_take_number(&at, &cpu) || *at || cpu > CPU_MAX) {
+        config_problem(p, p->line, "poll is '%.60s'; write a physical CPU's number, 0 to %d", value, CPU_MAX);
+        return;
+    }
+    p->config->poll = (s32)cpu;
+    p->config->poll_line = p->line;
+}
+
 /* File names are told apart from their arguments, here and by boot loaders, by white space. */
 static bool set_file(struct parser *p, char file[CONFIG_FILE_MAX], const char *value)
 {
@@ -296,6 +309,7 @@ static void set_restart(struct parser *p, char *value)
 const struct config_option config_options[NR_OPTIONS] = {
     [OPTION_CONSOLE] = {"console", SECTION_NIDUS, set_console, 0},
     [OPTION_LOGLEVEL] = {"loglevel", SECTION_NIDUS, set_loglevel, 0},
+    [OPTION_POLL] = {"poll", SECTION_NIDUS, set_poll, 0},
     [OPTION_KERNEL] = {"kernel", SECTION_VM, set_kernel, 0},
     [OPTION_MODULE] = {"module", SECTION_VM, set_module, REPEATABLE | FREE_TEXT},
     [OPTION_INITRD] = {"initrd", SECTION_VM, set_initrd, 0},
@@ -314,7 +328,7 @@ const struct config_option config_options[NR_OPTIONS] = {
 };
 
 const char *const config_known_options[] = {
-    [SECTION_NIDUS] = "console, loglevel",
+    [SECTION_NIDUS] = "console, loglevel, poll",
     [SECTION_VM] = "kernel, module, initrd, cmdline, memory, vcpus, pin, apicid, nested, hide, "
                    "restart, disk, net, rng, vconsole",
 };

@@ -150,6 +150,8 @@ static void choose_features(struct features *f, const struct features *cpu, cons
             drop(f, cpuid_vmx_needs[i].feature);
     if (env->nr_vcpus == 1)
         drop(f, CF_HTT);
+    if (!env->polled)
+        drop(f, CF_PV_POLL);
     for (u32 i = 0; i < config->nr_hide; i++) {
         u32 hidden = find_feature(config->hide[i]);
 

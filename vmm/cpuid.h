@@ -64,6 +64,7 @@ struct cpuid_env {
     u64 tsc_hz;
     u64 vmx_granted; /* struct vmx_features.granted: RDTSCP, INVPCID, XSAVES need their controls */
     u32 nr_vcpus, max_apic_id;
+    bool polled; /* a CPU serves the queues */
 };
 
 /* Names of all features that `hide =` knows, CPUID's and VMX's, by their SDM names (e.g. AVX2, X2APIC, VMX,

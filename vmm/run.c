@@ -148,6 +148,8 @@ static enum outcome prepare(struct vmm_cpu *c, struct vcpu *v)
     if (now >= v->slice_end)
         irq_take_pending(); /* see arm() */
     take_requests(v);
+    if (unlikely(v->pv.queue.asked) && !in_l2(v))
+        pv_queue_asked(v);
     if (now >= v->slice_end) {
         if (sched_contended(c))
             return YIELD;
@@ -244,6 +246,8 @@ void __noreturn vmm_cpu_main(void)
 {
     struct vmm_cpu *c = this_vmm_cpu();
 
+    if (this_cpu()->id == pv_poll_cpu)
+        pv_poll_main();
     for (;;) {
         u64 next = sched_wake_due(c, rdtsc());
         struct vcpu *v = sched_pick(c);

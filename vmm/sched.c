@@ -120,7 +120,7 @@ static u32 choose_home(const struct vcpu *v)
     for (u32 i = 0; i < nr_cpus; i++) {
         u32 load = __atomic_load_n(&cpu_state(i)->nr_home, __ATOMIC_RELAXED);
 
-        if (load < best_load) {
+        if (i != pv_poll_cpu && load < best_load) {
             best_load = load;
             best = i;
         }

@@ -212,6 +212,7 @@ void vm_vcpu_left(struct vm *vm)
     if (__atomic_sub_fetch(&vm->live_vcpus, 1, __ATOMIC_ACQ_REL))
         return;
     vmm_set_running(index, NULL);
+    spin_lock(&vm->held);
     if (log_get_level() >= LOG_DEBUG)
         audit_vm(vm);
     vm_console_idle(vm, NULL);
@@ -306,6 +307,11 @@ static bool check_pins(const struct config_vm *c)
                       c->name, c->pin[i], nr_cpus - 1);
             return false;
         }
+        if ((u32)c->pin[i] == pv_poll_cpu) {
+            log_error("nidus.conf:%u: %s: pin: CPU %d only polls, by 'poll'; take another", c->line, c->name,
+                      c->pin[i]);
+            return false;
+        }
     }
     return true;
 }
@@ -356,6 +362,7 @@ static bool build(struct vm *vm)
                             .tsc_hz = tsc_hz,
                             .vmx_granted = vmx_features.granted,
                             .nr_vcpus = vm->config->vcpus,
+                            .polled = pv_poll_cpu != CPU_NONE,
                             .max_apic_id = max_apic_id(vm->config)};
     u64 free = frames_available();
 

@@ -178,7 +178,8 @@ struct vm {
     u32 nr_vcpus, live_vcpus;
     struct vcpu *vcpus[CONFIG_MAX_VCPUS];
 
-    u32 ending; /* set once */
+    struct spinlock held; /* by who needs it to stay, vmm_hold(), and by who destroys it */
+    u32 ending;           /* set once */
     enum vm_end how;
     char why[96];
     u32 restarts;

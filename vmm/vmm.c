@@ -82,6 +82,21 @@ void vmm_vm_ended(enum vm_end how)
     vmm_all_ended(__atomic_load_n(&status, __ATOMIC_RELAXED));
 }
 
+/* The one that polls is nobody's else. */
+static void spare_cpu(const struct config *config)
+{
+    if (config->poll < 0)
+        return;
+    if (nr_cpus > 1 && (u32)config->poll < nr_cpus) {
+        pv_poll_cpu = (u32)config->poll;
+        log_info("CPU %u serves the queues of paravirtual guests", pv_poll_cpu);
+        return;
+    }
+    log_error("nidus.conf:%u: poll: there is no CPU %d to spare; this machine runs %u", config->poll_line,
+              config->poll, nr_cpus);
+    raise_status(2);
+}
+
 void vmm_start(const struct config *config, u32 problems, const struct vmm_file *boot_files, u32 nr, u64 utc)
 {
     files = boot_files;
@@ -89,6 +104,7 @@ void vmm_start(const struct config *config, u32 problems, const struct vmm_file 
     utc_at_start = utc;
     tsc_at_start = rdtsc();
     nr_vms = config->nr_vms;
+    spare_cpu(config);
     if (problems)
         raise_status(2);
     if (vmcs_setup_init() || nested_shadow_init())
@@ -136,6 +152,23 @@ void vmm_set_running(u32 index, struct vm *vm)
     running[index] = vm;
     tell_console();
     spin_unlock(&running_lock);
+}
+
+struct vm *vmm_hold(u32 index)
+{
+    struct vm *vm;
+
+    spin_lock(&running_lock);
+    vm = running[index];
+    if (vm && !spin_trylock(&vm->held))
+        vm = NULL;
+    spin_unlock(&running_lock);
+    return vm;
+}
+
+void vmm_let_go(struct vm *vm)
+{
+    spin_unlock(&vm->held);
 }
 
 static void choose(u32 index)

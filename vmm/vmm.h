@@ -54,6 +54,9 @@ void vmm_vm_ended(enum vm_end how);
 u32 vmm_nr_vms(void);
 /* The VM of this number runs, or (null) is about to be destroyed. */
 void vmm_set_running(u32 index, struct vm *vm);
+/* The VM of this number, if it runs and nobody else holds it: it is not destroyed before vmm_let_go(). */
+struct vm *vmm_hold(u32 index);
+void vmm_let_go(struct vm *vm);
 /* Called when the last VM has ended, with the exit status of the whole (documented in the README). */
 extern void (*vmm_all_ended)(u32 status);
 

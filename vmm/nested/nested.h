@@ -13,6 +13,7 @@
 #include "lib/types.h"
 #include "vmm/entry_check.h"
 #include "vmm/dev/host.h"
+#include "vmm/pv/pv.h"
 
 struct vcpu;
 struct vm;
@@ -120,13 +121,15 @@ struct nested {
     struct vmcs_ref other;   /* vmcs01 while L2 runs, else vmcs02 */
     u32 *region02;           /* vmcs02's */
     paddr_t pa02;
-    bool vmcs02_made;    /* it has been set up once */
-    bool x2apic_virtual; /* its MSR bitmap's bits for L2's x2APIC are as vmcs12 had them */
-    bool plain_bitmap;   /* vmcs12 has a bitmap, and L2's x2APIC is not in it */
-    void *msr_bitmap;    /* of vmcs02 */
-    u16 vpid12;          /* whose translations vmcs02's VPID holds */
-    bool flush_vpid;     /* they are to be dropped before the next entry */
-    bool stale_ept;      /* the shadow EPT must be looked up again before the next entry */
+    bool vmcs02_made;      /* it has been set up once */
+    bool x2apic_virtual;   /* its MSR bitmap's bits for L2's x2APIC are as vmcs12 had them */
+    bool plain_bitmap;     /* vmcs12 has a bitmap, and L2's x2APIC is not in it */
+    void *msr_bitmap;      /* of vmcs02 */
+    u16 vpid12;            /* whose translations vmcs02's VPID holds */
+    bool flush_vpid;       /* they are to be dropped before the next entry */
+    bool stale_ept;        /* the shadow EPT must be looked up again before the next entry */
+    bool serves_l2;        /* NIDUS_OP_NESTED: L2's hypercalls are Nidus's, where it has them for L2 */
+    struct pv_queue queue; /* L2's, in L1's memory */
 };
 
 /* --- nested.c: the two VMCSs --- */

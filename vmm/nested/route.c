@@ -56,6 +56,11 @@ static bool wants_xsetbv(struct vcpu *v)
     return !SEG_AR_DPL(vmread(GUEST_SS_ACCESS_RIGHTS));
 }
 
+static bool wants_vmcall(struct vcpu *v)
+{
+    return !v->nested->serves_l2 || !pv_serves_l2(v);
+}
+
 static bool wants_pause(struct vcpu *v)
 {
     return V12(v, PRIMARY_CONTROLS) & PROC_PAUSE_EXITING || secondary12(v) & PROC2_PAUSE_LOOP_EXITING;
@@ -213,7 +218,7 @@ static const struct route routes[VMX_NR_EXIT_REASONS] = {
     [EXIT_REASON_INVLPG] = L1,
     [EXIT_REASON_RDPMC] = IF(PROC_RDPMC_EXITING),
     [EXIT_REASON_RDTSC] = L1,
-    [EXIT_REASON_VMCALL] = L1,
+    [EXIT_REASON_VMCALL] = ASK_OWN(wants_vmcall, pv_l2_vmcall),
     [EXIT_REASON_VMCLEAR] = L1,
     [EXIT_REASON_VMLAUNCH] = L1,
     [EXIT_REASON_VMPTRLD] = L1,
@@ -304,6 +309,8 @@ void nested_prepare_routes(struct vcpu *v)
         if (r->known && !r->wants && wanted(v, r))
             all |= BIT(reason);
     }
+    if (!v->nested->serves_l2)
+        all |= BIT(EXIT_REASON_VMCALL);
     v->nested->always_l1 = all;
 }
 

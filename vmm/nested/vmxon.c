@@ -176,7 +176,7 @@ static bool load(struct vcpu *v, u64 address, u32 revision)
     nested_fields_clean(n);
     n->vmcs12.revision = revision;
     n->current = address;
-    n->checked = false;
+    n->checked = n->serves_l2 = false;
     return true;
 }
 

@@ -37,15 +37,15 @@ static void set_area(struct vcpu *v, struct nidus_area *area)
 {
     struct pv_queue *q = &v->pv.queue;
 
-    q->area = area;
+    __atomic_store_n(&q->area, area, __ATOMIC_RELAXED);
     q->head = 0;
-    q->begun = false;
+    q->begun = q->stopped = q->asked = false;
 }
 
 static bool overlaps(u64 registered, gpa_t gpa, u64 size)
 {
     return registered &&
-           (registered & ~NIDUS_MSR_ENABLE) - ALIGN_DOWN(gpa, PAGE_SIZE) < ALIGN_UP(size, PAGE_SIZE);
+           (registered & ~(u64)NIDUS_MSR_ENABLE) - ALIGN_DOWN(gpa, PAGE_SIZE) < ALIGN_UP(size, PAGE_SIZE);
 }
 
 /* With vm->pv.lock held. */
@@ -75,7 +75,8 @@ static bool is_page(struct vm *vm, u64 value)
 {
     if (!value)
         return true;
-    return (value & (PAGE_SIZE - 1)) == NIDUS_MSR_ENABLE && vm_populate(vm, value & ~NIDUS_MSR_ENABLE) == OK;
+    return (value & (PAGE_SIZE - 1)) == NIDUS_MSR_ENABLE &&
+           vm_populate(vm, value & ~(u64)NIDUS_MSR_ENABLE) == OK;
 }
 
 /* --- the hypercall page --- */
@@ -107,10 +108,10 @@ int msr_pv_page_write(struct vcpu *v, const struct msr_row *row, u32 msr, u64 va
         return ERR_INVAL;
     spin_lock(&pv->lock);
     if (value && value != pv->hypercall_page) {
-        if (pv->hypercall_page || is_taken(v->vm, value & ~NIDUS_MSR_ENABLE, PAGE_SIZE))
+        if (pv->hypercall_page || is_taken(v->vm, value & ~(u64)NIDUS_MSR_ENABLE, PAGE_SIZE))
             r = ERR_INVAL;
         else
-            fill_page(value & ~NIDUS_MSR_ENABLE);
+            fill_page(value & ~(u64)NIDUS_MSR_ENABLE);
     }
     if (r == OK)
         pv->hypercall_page = value;
@@ -136,25 +137,34 @@ void pv_area_store_crs(struct vcpu *v)
     user_end();
 }
 
-static void fill_area(struct vcpu *v, struct nidus_area *a)
+struct nidus_area *pv_area_at(struct vm *vm, gpa_t gpa, u32 id)
 {
+    struct nidus_area *a = (struct nidus_area *)(VM_BASE + gpa);
+
+    if (vm_populate(vm, gpa))
+        return NULL;
     user_begin();
     memset(a, 0, sizeof(*a));
-    a->vcpu = v->id;
+    a->vcpu = id;
     user_end();
+    return a;
 }
 
 /* With both locks held. */
 static void add_area(struct vcpu *v, u64 value)
 {
-    gpa_t gpa = value & ~NIDUS_MSR_ENABLE;
-    struct nidus_area *a = (struct nidus_area *)(VM_BASE + gpa);
+    gpa_t gpa = value & ~(u64)NIDUS_MSR_ENABLE;
+    struct nidus_area *a = pv_area_at(v->vm, gpa, v->id);
 
-    fill_area(v, a);
     v->pv.area = value;
     v->pv.clock[PV_CLOCK_AREA] = gpa + offsetof(struct nidus_area, clock);
     set_area(v, a);
     pv_area_store_crs(v);
+    if (pv_poll_cpu != CPU_NONE) {
+        user_begin();
+        a->polled = 1;
+        user_end();
+    }
     pv_clocks_publish(v->vm);
 }
 
@@ -199,7 +209,7 @@ int msr_pv_area_write(struct vcpu *v, const struct msr_row *row, u32 msr, u64 va
         remove_area(v);
     else if (value == v->pv.area)
         r = OK;
-    else if (v->pv.area || is_taken(vm, value & ~NIDUS_MSR_ENABLE, PAGE_SIZE))
+    else if (v->pv.area || is_taken(vm, value & ~(u64)NIDUS_MSR_ENABLE, PAGE_SIZE))
         r = ERR_INVAL;
     else
         add_area(v, value);

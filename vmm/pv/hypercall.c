@@ -8,7 +8,7 @@
 #include "vmm/skip.h"
 
 /* Where an operation may be run from, beside the hypercall. */
-enum { QUEUED = 1, POLLED = 2 };
+enum { QUEUED = 1, POLLED = 2, FOR_L2 = 4 };
 
 struct pv_op {
     const char *name;
@@ -20,7 +20,7 @@ struct pv_op {
 
 static s64 run_flush_queue(struct pv_call *c)
 {
-    struct pv_queue *q = &c->v->pv.queue;
+    struct pv_queue *q = c->by == PV_BY_L2 ? &c->v->nested->queue : &c->v->pv.queue;
     enum pv_queue_end end;
     s64 left;
 
@@ -31,20 +31,22 @@ static s64 run_flush_queue(struct pv_call *c)
         spin_unlock(&q->lock);
         return -NIDUS_ENOENT;
     }
-    end = pv_queue_serve(c->v, false);
+    end = pv_queue_serve(q, c->v, c->by);
     left = end == PV_QUEUE_BAD ? -NIDUS_ERANGE : (s64)pv_queue_left(q);
+    q->stopped = q->asked = false;
     spin_unlock(&q->lock);
     return end == PV_QUEUE_AGAIN && left ? PV_AGAIN : left;
 }
 
 static const struct pv_op ops[NIDUS_NR_OPS] = {
-    [NIDUS_OP_NOP] = {"no-op", 0, NIDUS_HAS_CALLS, QUEUED | POLLED, NULL},
-    [NIDUS_OP_FLUSH_QUEUE] = {"flush queue", 0, NIDUS_HAS_QUEUE, 0, run_flush_queue},
+    [NIDUS_OP_NOP] = {"no-op", 0, NIDUS_HAS_CALLS, QUEUED | POLLED | FOR_L2, NULL},
+    [NIDUS_OP_FLUSH_QUEUE] = {"flush queue", 0, NIDUS_HAS_QUEUE, FOR_L2, run_flush_queue},
     [NIDUS_OP_SET_CR] = {"set control register", 2, NIDUS_HAS_CALLS, QUEUED, pv_set_cr},
-    [NIDUS_OP_FLUSH_LOCAL] = {"flush own TLB", 2, NIDUS_HAS_CALLS, QUEUED, pv_flush_local},
+    [NIDUS_OP_FLUSH_LOCAL] = {"flush own TLB", 2, NIDUS_HAS_CALLS, QUEUED | FOR_L2, pv_flush_local},
     [NIDUS_OP_FLUSH_TLB] = {"flush TLBs", 4, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_flush_tlb},
     [NIDUS_OP_SEND_IPI] = {"send IPI", 3, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_send_ipi},
     [NIDUS_OP_SET_TIMER] = {"set timer", 2, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_set_timer},
+    [NIDUS_OP_NESTED] = {"serve L2", 2, NIDUS_HAS_NESTED, 0, pv_nested},
     [NIDUS_OP_YIELD] = {"yield", 1, NIDUS_HAS_CALLS, QUEUED, pv_yield},
 };
 
@@ -61,6 +63,8 @@ s64 pv_call_run(struct pv_call *c)
         return -NIDUS_ENOSYS;
     if (!(row->from & QUEUED))
         return -NIDUS_ECANCELED;
+    if (c->by == PV_BY_L2 && !(row->from & FOR_L2))
+        return -NIDUS_EPERM;
     return row->run ? row->run(c) : 0;
 }
 
@@ -69,9 +73,9 @@ bool pv_call_anywhere(u32 op)
     return op >= ARRAY_SIZE(ops) || !(ops[op].from & QUEUED) || ops[op].from & POLLED;
 }
 
-bool pv_queue_may_go_on(const struct vcpu *v, bool poller)
+bool pv_queue_may_go_on(const struct vcpu *v, enum pv_by by)
 {
-    return poller || vcpu_can_resume(v);
+    return by == PV_BY_POLLER || vcpu_can_resume(v);
 }
 
 void pv_queue_notify(struct vcpu *v, u32 vector)
@@ -88,9 +92,9 @@ static u64 register_mask(void)
                                                                                            : 0xffffffff;
 }
 
-COLD static s64 run(struct vcpu *v, const struct pv_op *row, u32 op)
+COLD static s64 run(struct vcpu *v, const struct pv_op *row, u32 op, enum pv_by by)
 {
-    struct pv_call c = {.v = v, .op = op};
+    struct pv_call c = {.v = v, .op = op, .by = by};
     u64 mask = row->arguments ? register_mask() : 0;
     s64 result;
 
@@ -104,7 +108,7 @@ COLD static s64 run(struct vcpu *v, const struct pv_op *row, u32 op)
     return result;
 }
 
-static s64 call(struct vcpu *v, u32 op)
+static s64 call(struct vcpu *v, u32 op, enum pv_by by)
 {
     const struct pv_op *row = &ops[op];
 
@@ -112,19 +116,33 @@ static s64 call(struct vcpu *v, u32 op)
         return -NIDUS_EPERM;
     if (unlikely(!is_offered(v, row)))
         return -NIDUS_ENOSYS;
-    return row->run ? run(v, row, op) : 0;
+    return row->run ? run(v, row, op, by) : 0;
 }
 
-HOT bool exit_vmcall(struct vcpu *v)
+static bool finish(struct vcpu *v, s64 result)
 {
-    u32 op = (u32)v->gpr[REG_RAX] - NIDUS_CALL(0);
-    s64 result = -NIDUS_ENOSYS;
-
-    if (likely(op < ARRAY_SIZE(ops)))
-        result = call(v, op);
     if (unlikely(result == PV_AGAIN))
         return false;
     v->gpr[REG_RAX] = (u64)result;
     skip_instruction();
     return vcpu_can_resume(v);
+}
+
+HOT bool exit_vmcall(struct vcpu *v)
+{
+    u32 op = (u32)v->gpr[REG_RAX] - NIDUS_CALL(0);
+
+    return finish(v, likely(op < ARRAY_SIZE(ops)) ? call(v, op, PV_BY_SELF) : -NIDUS_ENOSYS);
+}
+
+bool pv_serves_l2(struct vcpu *v)
+{
+    u32 op = (u32)v->gpr[REG_RAX] - NIDUS_CALL(0);
+
+    return op < ARRAY_SIZE(ops) && ops[op].from & FOR_L2;
+}
+
+bool pv_l2_vmcall(struct vcpu *v)
+{
+    return finish(v, call(v, (u32)v->gpr[REG_RAX] - NIDUS_CALL(0), PV_BY_L2));
 }

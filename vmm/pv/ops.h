@@ -15,6 +15,10 @@ s64 pv_send_ipi(struct pv_call *c);
 s64 pv_set_timer(struct pv_call *c);
 s64 pv_yield(struct pv_call *c);
 
+/* --- ops_nested.c --- */
+
+s64 pv_nested(struct pv_call *c);
+
 /* Entries that are queued and not done. The queue's lock is held. */
 static inline u32 pv_queue_left(const struct pv_queue *q)
 {

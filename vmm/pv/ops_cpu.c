@@ -65,7 +65,7 @@ static bool targets_exist(const struct vm *vm, u64 mask, u64 first)
 s64 pv_flush_tlb(struct pv_call *c)
 {
     struct vm *vm = c->v->vm;
-    struct vcpu *self = c->poller ? NULL : c->v;
+    struct vcpu *self = c->by == PV_BY_POLLER ? NULL : c->v;
     u64 mask = c->arg[0], first = c->arg[1], wanted = 0;
 
     if (!targets_exist(vm, mask, first))

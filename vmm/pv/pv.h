@@ -11,11 +11,15 @@
 struct vm;
 struct vcpu;
 
+/* Who runs an operation: the vCPU itself; for its L2, whose VMCS is current; another CPU, while v may be
+ * running. */
+enum pv_by { PV_BY_SELF, PV_BY_L2, PV_BY_POLLER };
+
 /* An operation with its arguments, which it may change when it wants to go on later. */
 struct pv_call {
     struct vcpu *v; /* the one that asked */
     u32 op;
-    bool poller; /* run by another CPU, while v itself may be running */
+    enum pv_by by;
     u64 arg[4];
 };
 
@@ -26,6 +30,8 @@ struct pv_queue {
     struct nidus_area *area; /* in the VM's space; null: none. Its page stays in place as long */
     u32 head;                /* what area->head should be */
     bool begun;              /* call is the entry at head: PV_AGAIN */
+    bool stopped;            /* the CPU that polls leaves it alone until the guest flushes */
+    bool asked;              /* the next entry is for the vCPU to run, which has been told */
     struct pv_call call;
 };
 
@@ -49,10 +55,15 @@ struct pv_vm {
 
 /* --- hypercall.c --- */
 
-/* Runs c once. The vCPU's VMCS is current unless c->poller. PV_AGAIN, or the result. */
+/* Runs an entry of a queue once. PV_AGAIN, or the result. */
 s64 pv_call_run(struct pv_call *c);
 /* May the CPU that polls run it? */
 bool pv_call_anywhere(u32 op);
+
+/* L2's VMCS is current, and it has made a hypercall: is it one that Nidus has for L2? */
+bool pv_serves_l2(struct vcpu *v);
+/* Then: an exit handler. */
+bool pv_l2_vmcall(struct vcpu *v);
 
 /* --- queue.c --- */
 
@@ -65,10 +76,10 @@ enum pv_queue_end {
     PV_QUEUE_BAD,     /* indices out of range */
 };
 
-/* Runs entries of v's queue, whose lock is held and which has an area; poller: by another CPU than v's. */
-enum pv_queue_end pv_queue_serve(struct vcpu *v, bool poller);
+/* Runs entries of a queue of v's, whose lock is held and which has an area. */
+enum pv_queue_end pv_queue_serve(struct pv_queue *q, struct vcpu *v, enum pv_by by);
 /* Between two entries: has the CPU time for one more? */
-bool pv_queue_may_go_on(const struct vcpu *v, bool poller);
+bool pv_queue_may_go_on(const struct vcpu *v, enum pv_by by);
 /* An entry with NIDUS_NOTIFY is done. */
 void pv_queue_notify(struct vcpu *v, u32 vector);
 
@@ -81,6 +92,16 @@ void pv_vcpu_reset(struct vcpu *v);
 void pv_area_store_crs(struct vcpu *v);
 /* Is a part of the range in use as an area or hypercall page, so that it has to stay? */
 bool pv_pins(struct vm *vm, gpa_t gpa, u64 size);
+
+/* The page at gpa as an area, cleared, for the vCPU of this number; null: it is no RAM. */
+struct nidus_area *pv_area_at(struct vm *vm, gpa_t gpa, u32 id);
+
+/* --- poll.c --- */
+
+extern u32 pv_poll_cpu; /* the CPU that serves the queues of all VMs; CPU_NONE */
+void __noreturn pv_poll_main(void);
+/* Another CPU has met an entry that v has to run. v's VMCS is current, not that of its L2. */
+void pv_queue_asked(struct vcpu *v);
 
 /* --- clock.c --- */
 

@@ -47,9 +47,8 @@ static void take_arguments(struct pv_queue *q, const struct nidus_slot *slot)
 }
 
 /* Runs the entry at q->head. PV_QUEUE_EMPTY: done, and the next one may be. */
-static enum pv_queue_end serve_one(struct vcpu *v, struct nidus_slot *slot, bool poller)
+static enum pv_queue_end serve_one(struct pv_queue *q, struct vcpu *v, struct nidus_slot *slot, enum pv_by by)
 {
-    struct pv_queue *q = &v->pv.queue;
     u64 word = READ(*(u64 *)slot);
     u32 flags = word >> 32;
     s64 result;
@@ -61,15 +60,15 @@ static enum pv_queue_end serve_one(struct vcpu *v, struct nidus_slot *slot, bool
         q->call.op = (u32)word;
         take_arguments(q, slot);
     }
-    if (poller && (q->begun || !pv_call_anywhere(q->call.op)))
+    if (by == PV_BY_POLLER && (q->begun || !pv_call_anywhere(q->call.op)))
         return PV_QUEUE_OWN;
-    q->call.poller = poller;
+    q->call.by = by;
     user_end();
     result = pv_call_run(&q->call);
     user_begin();
     q->begun = result == PV_AGAIN;
     if (q->begun)
-        return poller ? PV_QUEUE_OWN : PV_QUEUE_AGAIN;
+        return by == PV_BY_POLLER ? PV_QUEUE_OWN : PV_QUEUE_AGAIN;
     slot->result = result;
     WRITE(slot->flags, (flags & ~NIDUS_READY) | NIDUS_DONE);
     WRITE(q->area->head, ++q->head);
@@ -77,13 +76,12 @@ static enum pv_queue_end serve_one(struct vcpu *v, struct nidus_slot *slot, bool
         pv_queue_notify(v, READ(q->area->notify_vector));
     if (result < 0 && flags & NIDUS_STOP_ON_ERROR)
         return PV_QUEUE_STOPPED;
-    return pv_queue_may_go_on(v, poller) ? PV_QUEUE_EMPTY : PV_QUEUE_AGAIN;
+    return pv_queue_may_go_on(v, by) ? PV_QUEUE_EMPTY : PV_QUEUE_AGAIN;
 }
 
 /* With the guest's memory at hand. */
-static enum pv_queue_end serve(struct vcpu *v, bool poller)
+static enum pv_queue_end serve(struct pv_queue *q, struct vcpu *v, enum pv_by by)
 {
-    struct pv_queue *q = &v->pv.queue;
     struct nidus_area *a = q->area;
     enum pv_queue_end end = PV_QUEUE_EMPTY;
     u32 tail = READ(a->tail);
@@ -99,17 +97,17 @@ static enum pv_queue_end serve(struct vcpu *v, bool poller)
             WRITE(a->head, q->head);
         }
         if (done < n)
-            end = serve_one(v, &a->slot[first + done], poller);
+            end = serve_one(q, v, &a->slot[first + done], by);
     }
     return end;
 }
 
-HOT enum pv_queue_end pv_queue_serve(struct vcpu *v, bool poller)
+HOT enum pv_queue_end pv_queue_serve(struct pv_queue *q, struct vcpu *v, enum pv_by by)
 {
     enum pv_queue_end end;
 
     user_begin();
-    end = serve(v, poller);
+    end = serve(q, v, by);
     user_end();
     return end;
 }
