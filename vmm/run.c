@@ -221,9 +221,9 @@ static void run(struct vmm_cpu *c, struct vcpu *v)
             if (unlikely(!v->launched))
                 log_first_entry();
             flags = vmx_enter(v);
-            vcpu_step_out(v);
             if (unlikely(flags))
                 fail_vm_entry_instruction(v, flags);
+            vcpu_step_out(v);
             break;
         case BLOCK:
             if (block(c, v))

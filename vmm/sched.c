@@ -258,10 +258,8 @@ void vm_wait_until_seen(struct vm *vm, struct vcpu *self, u64 mask)
         while (__atomic_load_n(&v->turn, __ATOMIC_ACQUIRE) == turn)
             cpu_pause();
     }
-    if (self) {
-        vcpu_step_in(self);
-        __atomic_or_fetch(&self->requests, REQ_KICK, __ATOMIC_ACQ_REL);
-    }
+    if (self)
+        vcpu_step_back_in(self);
 }
 
 bool sched_contended(struct vmm_cpu *c)

@@ -257,18 +257,37 @@ void vcpu_flush_own_tlb(struct vcpu *v)
         invvpid_single(vcpu_vpid(v, 0));
 }
 
-void vcpu_load(struct vcpu *v)
+/*
+ * What was cached of guests, and what Nidus itself has of a VM's memory: with VPIDs a VM exit leaves that
+ * alone (SDM, 'Operations that Invalidate Cached Mappings'), so that loading HOST_CR3 is not enough.
+ */
+void vmm_flush_if_wanted(void)
 {
     struct vmm_cpu *c = this_vmm_cpu();
     u64 wanted = __atomic_load_n(&vmm_flush_wanted, __ATOMIC_ACQUIRE);
+
+    if (likely(c->flush_seen == wanted))
+        return;
+    invept_all();
+    if (vmx_has(&vmx_features, VF_VPID))
+        invvpid_all();
+    write_cr3(read_cr3());
+    c->flush_seen = wanted;
+}
+
+void vcpu_step_back_in(struct vcpu *v)
+{
+    vcpu_step_in(v);
+    vmm_flush_if_wanted();
+    __atomic_or_fetch(&v->requests, REQ_KICK, __ATOMIC_ACQ_REL);
+}
+
+void vcpu_load(struct vcpu *v)
+{
+    struct vmm_cpu *c = this_vmm_cpu();
     u32 cpu = this_cpu()->id;
 
-    if (c->flush_seen != wanted) {
-        invept_all();
-        if (vmx_has(&vmx_features, VF_VPID))
-            invvpid_all();
-        c->flush_seen = wanted;
-    }
+    vmm_flush_if_wanted();
     vm_use_space(v->vm);
     if (c->loaded == v)
         return;

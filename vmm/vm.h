@@ -221,6 +221,9 @@ void vcpu_flush_tlb(struct vcpu *v);
 void vcpu_flush_own_tlb(struct vcpu *v);
 /* The opposite: registers saved, VMCS cleared so that another CPU may take it. */
 void vcpu_unload(struct vcpu *v);
+/* vcpu_step_in() in the middle of an exit: what others have asked of it since vcpu_step_out() is looked at
+ * before its guest goes on, and a flush is made at once, since the exit may still use the VM's memory. */
+void vcpu_step_back_in(struct vcpu *v);
 
 #define VCPU_VPIDS (1 + NESTED_SLOTS)
 

@@ -32,9 +32,11 @@ static inline struct vmm_cpu *this_vmm_cpu(void)
     return this_cpu()->vmm;
 }
 
-/* Bumped when translations of a VM that is gone may still be cached: each CPU flushes before its next entry.
- */
+/* Bumped when translations of memory that a VM has no more may still be cached: each CPU flushes before its
+ * next entry, */
 extern u64 vmm_flush_wanted;
+/* with this. A CPU that uses a VM's memory without entering it calls it whenever nobody waits for it. */
+void vmm_flush_if_wanted(void);
 
 /* For the test of what is printed then: the first VM entry of each VM is refused by the CPU. */
 extern bool vmm_refuse_entry;

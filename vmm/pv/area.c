@@ -28,8 +28,7 @@ static void lock_queue(struct vcpu *v)
 {
     vcpu_step_out(v);
     spin_lock(&v->pv.queue.lock);
-    vcpu_step_in(v);
-    __atomic_or_fetch(&v->requests, REQ_KICK, __ATOMIC_ACQ_REL);
+    vcpu_step_back_in(v);
 }
 
 /* With the queue's lock held. */
