@@ -42,10 +42,13 @@ static const struct pv_op ops[NIDUS_NR_OPS] = {
     [NIDUS_OP_NOP] = {"no-op", 0, NIDUS_HAS_CALLS, QUEUED | POLLED | FOR_L2, NULL},
     [NIDUS_OP_FLUSH_QUEUE] = {"flush queue", 0, NIDUS_HAS_QUEUE, FOR_L2, run_flush_queue},
     [NIDUS_OP_SET_CR] = {"set control register", 2, NIDUS_HAS_CALLS, QUEUED, pv_set_cr},
+    [NIDUS_OP_WRITE_ENTRY] = {"write entry", 2, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_write_entry},
+    [NIDUS_OP_WRITE_ENTRIES] = {"write entries", 2, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_write_entries},
     [NIDUS_OP_FLUSH_LOCAL] = {"flush own TLB", 2, NIDUS_HAS_CALLS, QUEUED | FOR_L2, pv_flush_local},
     [NIDUS_OP_FLUSH_TLB] = {"flush TLBs", 4, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_flush_tlb},
     [NIDUS_OP_SEND_IPI] = {"send IPI", 3, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_send_ipi},
     [NIDUS_OP_SET_TIMER] = {"set timer", 2, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_set_timer},
+    [NIDUS_OP_CONSOLE] = {"console", 2, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_console},
     [NIDUS_OP_NESTED] = {"serve L2", 2, NIDUS_HAS_NESTED, 0, pv_nested},
     [NIDUS_OP_YIELD] = {"yield", 1, NIDUS_HAS_CALLS, QUEUED, pv_yield},
 };

@@ -19,6 +19,12 @@ s64 pv_yield(struct pv_call *c);
 
 s64 pv_nested(struct pv_call *c);
 
+/* --- ops_memory.c --- */
+
+s64 pv_write_entry(struct pv_call *c);
+s64 pv_write_entries(struct pv_call *c);
+s64 pv_console(struct pv_call *c);
+
 /* Entries that are queued and not done. The queue's lock is held. */
 static inline u32 pv_queue_left(const struct pv_queue *q)
 {

@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: MIT */
+/* Hypercalls that write entries and text: bounds, the first bad entry, one read of each word. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <string.h>
+#include <cmocka.h>
+
+#include "vmm/pv/ops_memory.c"
+
+#define RAM  0x10000u
+#define LIST 0x8000u
+
+static struct vm vm;
+static struct vcpu vcpu = {.vm = &vm};
+static u8 ram[RAM] __attribute__((aligned(8)));
+static bool no_memory, locked;
+static u32 reads, read_bytes;
+static char console[NIDUS_MAX_TEXT];
+static size_t console_size;
+
+static int check(gpa_t gpa, u64 n)
+{
+    if (no_memory)
+        return ERR_NOMEM;
+    return gpa >= RAM || n > RAM - gpa ? ERR_RANGE : OK;
+}
+
+int guest_read(struct vm *m, gpa_t gpa, void *to, u64 n)
+{
+    int r = check(gpa, n);
+
+    assert_ptr_equal(m, &vm);
+    reads++;
+    read_bytes += (u32)n;
+    if (r == OK)
+        memcpy(to, ram + gpa, n);
+    return r;
+}
+
+int guest_write(struct vm *m, gpa_t gpa, const void *from, u64 n)
+{
+    int r = check(gpa, n);
+
+    assert_ptr_equal(m, &vm);
+    assert_int_equal(n, 8);
+    if (r == OK)
+        memcpy(ram + gpa, from, n);
+    return r;
+}
+
+void vm_lock(struct vm *m)
+{
+    assert_ptr_equal(m, &vm);
+    assert_false(locked);
+    locked = true;
+}
+
+void vm_unlock(struct vm *m)
+{
+    assert_ptr_equal(m, &vm);
+    assert_true(locked);
+    locked = false;
+}
+
+void vm_console_put(struct vm *m, const char *text, size_t n)
+{
+    assert_ptr_equal(m, &vm);
+    assert_true(locked);
+    memcpy(console + console_size, text, n);
+    console_size += n;
+}
+
+static s64 call(s64 (*op)(struct pv_call *), u64 a, u64 b)
+{
+    struct pv_call c = {.v = &vcpu, .arg = {a, b}};
+
+    return op(&c);
+}
+
+static int setup(void **state)
+{
+    (void)state;
+    memset(ram, 0, sizeof(ram));
+    no_memory = locked = false;
+    reads = read_bytes = 0;
+    console_size = 0;
+    return 0;
+}
+
+static u64 word(gpa_t gpa)
+{
+    return *(u64 *)(ram + gpa);
+}
+
+static void put(u32 i, u64 address, u64 value)
+{
+    *(struct nidus_write *)(ram + LIST + i * sizeof(struct nidus_write)) =
+        (struct nidus_write){address, value};
+}
+
+static void test_write_entry(void **state)
+{
+    (void)state;
+    assert_int_equal(call(pv_write_entry, 0x1008, 0x1122334455667788), 0);
+    assert_true(word(0x1008) == 0x1122334455667788);
+    assert_int_equal(call(pv_write_entry, 0x1004, 1), -NIDUS_EINVAL);
+    assert_int_equal(call(pv_write_entry, RAM - 8, 1), 0);
+    assert_int_equal(call(pv_write_entry, RAM, 1), -NIDUS_EFAULT);
+    assert_int_equal(call(pv_write_entry, ~0ull - 7, 1), -NIDUS_EFAULT);
+    no_memory = true;
+    assert_int_equal(call(pv_write_entry, 0, 1), -NIDUS_ENOMEM);
+}
+
+static void test_write_entries(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < NIDUS_MAX_WRITES; i++)
+        put(i, 8 * i, i + 1);
+    assert_int_equal(call(pv_write_entries, LIST, NIDUS_MAX_WRITES), 0);
+    for (u32 i = 0; i < NIDUS_MAX_WRITES; i++)
+        assert_true(word(8 * i) == i + 1);
+    assert_int_equal(read_bytes, NIDUS_MAX_WRITES * sizeof(struct nidus_write));
+    assert_int_equal(reads, NIDUS_MAX_WRITES / LIST_PIECE);
+    assert_int_equal(call(pv_write_entries, LIST, NIDUS_MAX_WRITES + 1), -NIDUS_ERANGE);
+    assert_int_equal(call(pv_write_entries, LIST, ~0ull), -NIDUS_ERANGE);
+    assert_int_equal(call(pv_write_entries, ~0ull, 0), 0);
+}
+
+/* What stands before it is done, what stands behind it is not. */
+static void test_first_bad_entry(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < LIST_PIECE + 4; i++)
+        put(i, 8 * i, 1);
+    put(LIST_PIECE + 1, 4, 1);
+    assert_int_equal(call(pv_write_entries, LIST, LIST_PIECE + 4), -NIDUS_EINVAL);
+    assert_true(word(8 * LIST_PIECE) == 1 && word(8 * (LIST_PIECE + 2)) == 0);
+    put(1, RAM, 1);
+    put(0, 0, 2);
+    assert_int_equal(call(pv_write_entries, LIST, 3), -NIDUS_EFAULT);
+    assert_true(word(0) == 2 && word(16) == 1);
+}
+
+/* An entry of a piece that has been read stays as it was read. */
+static void test_list_that_changes(void **state)
+{
+    (void)state;
+    put(0, LIST + 16, RAM);
+    put(1, 0x10, 5);
+    assert_int_equal(call(pv_write_entries, LIST, 2), 0);
+    assert_true(word(0x10) == 5);
+}
+
+static void test_list_outside(void **state)
+{
+    (void)state;
+    assert_int_equal(call(pv_write_entries, RAM, 1), -NIDUS_EFAULT);
+    assert_int_equal(call(pv_write_entries, RAM - 16, 2), -NIDUS_EFAULT);
+    assert_int_equal(call(pv_write_entries, RAM - 16, 1), 0);
+}
+
+static void test_console(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < NIDUS_MAX_TEXT; i++)
+        ram[i] = (u8)(i % 251);
+    assert_int_equal(call(pv_console, 0, NIDUS_MAX_TEXT), 0);
+    assert_int_equal(console_size, NIDUS_MAX_TEXT);
+    assert_memory_equal(console, ram, NIDUS_MAX_TEXT);
+    console_size = 0;
+    assert_int_equal(call(pv_console, 1, TEXT_PIECE + 1), 0);
+    assert_int_equal(console_size, TEXT_PIECE + 1);
+    console_size = 0;
+    assert_int_equal(call(pv_console, 0, NIDUS_MAX_TEXT + 1), -NIDUS_ERANGE);
+    assert_int_equal(call(pv_console, RAM - 4, 5), -NIDUS_EFAULT);
+    assert_int_equal(call(pv_console, RAM, 0), 0);
+    assert_int_equal(console_size, 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test_setup(test_write_entry, setup),
+        cmocka_unit_test_setup(test_write_entries, setup),
+        cmocka_unit_test_setup(test_first_bad_entry, setup),
+        cmocka_unit_test_setup(test_list_that_changes, setup),
+        cmocka_unit_test_setup(test_list_outside, setup),
+        cmocka_unit_test_setup(test_console, setup),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
