@@ -12,7 +12,6 @@
 #include "lib/log.h"
 #include "vmm/dev/lapic.h"
 #include "vmm/fail.h"
-#include "vmm/sched.h"
 #include "vmm/skip.h"
 
 static bool exit_external_interrupt(struct vcpu *v)
@@ -89,10 +88,7 @@ static bool exit_skip(struct vcpu *v)
 static bool exit_pause(struct vcpu *v)
 {
     vcpu_skip_instruction(v);
-    if (!sched_contended(this_vmm_cpu()))
-        return vcpu_in_time(v);
-    v->slice_end = 0;
-    return false;
+    return !sched_give_way(v, NULL) && vcpu_in_time(v);
 }
 
 /* Instructions that this virtual CPU does not have. */

@@ -231,14 +231,27 @@ void sched_retire(struct vmm_cpu *c, struct vcpu *v)
     __atomic_sub_fetch(&c->nr_home, 1, __ATOMIC_RELAXED);
 }
 
-void sched_prefer(struct vmm_cpu *c, struct vcpu *w)
+/* If v waits for this CPU, it is the next to have it. */
+static void prefer(struct vmm_cpu *c, struct vcpu *v)
 {
     spin_lock(&c->lock);
-    if (w->sched == SCHED_QUEUED && cpu_state(w->home) == c) {
-        list_del(&w->node);
-        list_push_front(&c->queue, &w->node);
+    if (v->sched == SCHED_QUEUED && cpu_state(v->home) == c) {
+        list_del(&v->node);
+        list_push_front(&c->queue, &v->node);
     }
     spin_unlock(&c->lock);
+}
+
+bool sched_give_way(struct vcpu *v, struct vcpu *to)
+{
+    struct vmm_cpu *c = this_vmm_cpu();
+
+    if (to)
+        prefer(c, to);
+    if (!sched_contended(c))
+        return false;
+    v->slice_end = v->until = 0;
+    return true;
 }
 
 /* Two that wait for each other have both stepped out; what they were asked meanwhile is why each has to look

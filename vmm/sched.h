@@ -18,14 +18,6 @@ void sched_yield(struct vmm_cpu *c, struct vcpu *v);
 bool sched_block(struct vmm_cpu *c, struct vcpu *v);
 /* or for ever. */
 void sched_retire(struct vmm_cpu *c, struct vcpu *v);
-/* If w waits for this CPU, it is the next to have it. */
-void sched_prefer(struct vmm_cpu *c, struct vcpu *w);
-/*
- * What has been asked of the vCPUs in mask (bit: number), in memory that they look at before they enter the
- * guest: returns once none of their guests runs that has not seen it. self: the vCPU that waits, whose own
- * guest does not run either then; null: the caller is none. Its CPU holds no lock that one of them may want.
- */
-void vm_wait_until_seen(struct vm *vm, struct vcpu *self, u64 mask);
 /* Does another vCPU wait for this CPU? */
 bool sched_contended(struct vmm_cpu *c);
 /* Wakes the sleepers whose timers are due; returns the time of the next timer of those that go on sleeping.

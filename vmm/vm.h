@@ -259,5 +259,14 @@ void vcpu_vmx_operation_changed(struct vcpu *v);
 void __noreturn vmm_cpu_main(void);
 /* A new vCPU is ready. */
 void sched_add(struct vcpu *v);
+/* v leaves its CPU, which is this one, to others that wait for it, to (may be null) before them. false: none
+ * waits. */
+bool sched_give_way(struct vcpu *v, struct vcpu *to);
+/*
+ * What has been asked of the vCPUs in mask (bit: number), in memory that they look at before they enter the
+ * guest: returns once none of their guests runs that has not seen it. self: the vCPU that waits, whose own
+ * guest does not run either then; null: the caller is none. Its CPU holds no lock that one of them may want.
+ */
+void vm_wait_until_seen(struct vm *vm, struct vcpu *self, u64 mask);
 
 #endif

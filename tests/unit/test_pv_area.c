@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* links: vmm/pv/clock.c */
-/* The hypercall page, the vCPUs' areas and their clocks: what the MSRs take and what stands in memory then. */
+/* The hypercall page, the vCPUs' areas and their clocks: what the MSRs take and what stands in memory then.
+ */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -140,7 +141,8 @@ static void test_hypercall_page(void **state)
     assert_int_equal(write_page(0x3000 | ON), OK);
 }
 
-static const u64 bad[] = {0x2000, ON | 0x2002, ON | 0x2800, ON | sizeof(ram), ON | 0xfee00000, ON | BIT(63), 2};
+static const u64 bad[] = {0x2000, ON | 0x2002, ON | 0x2800, ON | sizeof(ram), ON | 0xfee00000, ON | BIT(63),
+                          2};
 
 static void test_bad_values(void **state)
 {
@@ -302,14 +304,10 @@ static void test_clock(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(test_hypercall_page, start),
-        cmocka_unit_test_setup(test_bad_values, start),
-        cmocka_unit_test_setup(test_area, start),
-        cmocka_unit_test_setup(test_area_twice, start),
-        cmocka_unit_test_setup(test_init, start),
-        cmocka_unit_test_setup(test_pins, start),
-        cmocka_unit_test_setup(test_polled, start),
-        cmocka_unit_test(test_scale),
+        cmocka_unit_test_setup(test_hypercall_page, start), cmocka_unit_test_setup(test_bad_values, start),
+        cmocka_unit_test_setup(test_area, start),           cmocka_unit_test_setup(test_area_twice, start),
+        cmocka_unit_test_setup(test_init, start),           cmocka_unit_test_setup(test_pins, start),
+        cmocka_unit_test_setup(test_polled, start),         cmocka_unit_test(test_scale),
         cmocka_unit_test_setup(test_clock, start),
     };
 

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /* Operations on control registers, translations, interrupts and time. */
-#include "arch/x86/asm.h"
+#include "arch/x86/regs.h"
 #include "arch/x86/time.h"
 #include "arch/x86/vmx.h"
 #include "vmm/dev/lapic.h"
 #include "vmm/exit.h"
 #include "vmm/pv/ops.h"
-#include "vmm/sched.h"
 
 /* Translations of so many pages are dropped one by one, of more of them all at once. */
 #define MAX_PAGES_APART 32
@@ -143,14 +142,9 @@ s64 pv_set_timer(struct pv_call *c)
 s64 pv_yield(struct pv_call *c)
 {
     struct vm *vm = c->v->vm;
-    struct vmm_cpu *cpu = this_vmm_cpu();
+    u64 to = c->arg[0];
 
-    if (c->arg[0] != NIDUS_ANY_VCPU && c->arg[0] >= vm->nr_vcpus)
+    if (to != NIDUS_ANY_VCPU && to >= vm->nr_vcpus)
         return -NIDUS_ENOENT;
-    if (c->arg[0] != NIDUS_ANY_VCPU)
-        sched_prefer(cpu, vm->vcpus[c->arg[0]]);
-    if (!sched_contended(cpu))
-        return 0;
-    c->v->slice_end = c->v->until = 0;
-    return 1;
+    return sched_give_way(c->v, to == NIDUS_ANY_VCPU ? NULL : vm->vcpus[to]);
 }

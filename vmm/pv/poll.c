@@ -47,8 +47,10 @@ static void look_at_vm(struct vm *vm)
 void __noreturn pv_poll_main(void)
 {
     for (u32 i = 0;; i = (i + 1) % CONFIG_MAX_VMS) {
-        struct vm *vm = vmm_hold(i);
+        struct vm *vm;
 
+        vmm_flush_if_wanted();
+        vm = vmm_hold(i);
         if (vm) {
             if (vm->cpuid.nidus[1].eax & NIDUS_HAS_POLL)
                 look_at_vm(vm);
