@@ -57,6 +57,7 @@ static void defaults(void **state)
     assert_int_equal(config.nr_vms, 0);
     assert_string_equal(config.console, "com1");
     assert_int_equal(config.loglevel, LOG_INFO);
+    assert_int_equal(config.poll, CONFIG_PIN_ANY);
 
     assert_int_equal(parse(VM), 0);
     assert_int_equal(config.nr_vms, 1);
@@ -90,7 +91,7 @@ static const char everything_text[] = "; all of it\n"
                                       "[nidus]\n"
                                       "console = com2 ; comment\n"
                                       "loglevel=debug # comment\n"
-                                      "\n"
+                                      "poll = 3\n"
                                       "[vm one] ; comment\n"
                                       "kernel = dir/vmlinuz-6.1;x#y\n"
                                       "initrd\t=\tinitrd.img\t; comment\n"
@@ -125,6 +126,8 @@ static void check_everything(void)
     assert_int_equal(config.nr_vms, 2);
     assert_string_equal(config.console, "com2");
     assert_int_equal(config.loglevel, LOG_DEBUG);
+    assert_int_equal(config.poll, 3);
+    assert_int_equal(config.poll_line, 6);
     assert_string_equal(vm->kernel, "dir/vmlinuz-6.1;x#y");
     assert_string_equal(vm->initrd, "initrd.img");
     assert_int_equal(vm->initrd_line, 9);
@@ -336,8 +339,10 @@ static const struct {
      "a.conf:3: unknown option ''; known here: kernel, module, initrd, cmdline, memory, vcpus, pin, apicid, "
      "nested, hide, restart, disk, net, rng, vconsole\n"},
     {VM "nested\n", "a.conf:3: no '=' in 'nested'; write OPTION = VALUE\n"},
-    {"[nidus]\nkernel = k\n", "a.conf:2: unknown option 'kernel'; known here: console, loglevel\n"},
+    {"[nidus]\nkernel = k\n", "a.conf:2: unknown option 'kernel'; known here: console, loglevel, poll\n"},
     {"[nidus]\nconsole = com5\n", "a.conf:2: unknown console 'com5'; use com1, com2, com3 or com4\n"},
+    {"[nidus]\npoll = x\n", "a.conf:2: poll is 'x'; write a physical CPU's number, 0 to 1023\n"},
+    {"[nidus]\npoll = 1024\n", "a.conf:2: poll is '1024'; write a physical CPU's number, 0 to 1023\n"},
     {"[nidus]\nloglevel = 3\n", "a.conf:2: unknown loglevel '3'; use error, warn, info or debug\n"},
     {"[nidus]\n[nidus]\nconsole = x\n", "a.conf:2: there is a [nidus] in line 1 already; join the two\n"},
     {"[nidus]\nloglevel = warn\nloglevel = warn\n",

@@ -107,7 +107,7 @@ static int start(void **state)
     cpu.max_sub7 = 2;
     cpu.component_align = 0;
     cpu.avx_size = 256;
-    env = (struct cpuid_env){host, HZ, ALL_GRANTED, 2, 1};
+    env = (struct cpuid_env){host, HZ, ALL_GRANTED, 2, 1, true};
     memset(&config, 0, sizeof(config));
     now = (struct cpuid_dynamic){.cr4 = CR4_OSXSAVE | CR4_PKE, .xcr0 = 1, .apic_enabled = true};
     return 0;
@@ -254,7 +254,7 @@ static void test_each_row_alone(void **state)
     (void)state;
     guest_cpuid_build(&guest, &env, &config);
     for (u32 f = 0; f < CPUID_NR_FEATURES; f++) {
-        assert_int_equal(shown(f), cpuid_features[f].policy != CPUID_OFF && f != CF_VMX);
+        assert_int_equal(shown(f), cpuid_features[f].policy != CPUID_OFF && f != CF_VMX && f != CF_PV_NESTED);
         for (u32 g = 0; g < f; g++) {
             assert_string_not_equal(cpuid_features[f].name, cpuid_features[g].name);
             assert_false(cpuid_features[f].leaf == cpuid_features[g].leaf &&
@@ -550,6 +550,10 @@ static void test_paravirtual(void **state)
     assert_true(guest.has_kvm_clock && guest.has_kvm_clock_old && guest.has_steal_time && guest.has_pv_eoi);
     assert_true(guest.has_pv_calls && guest.has_pv_queue);
     assert_int_equal(ask(0x40000001, 0).eax & 0x0100aa6b, 0x0100aa6b);
+    assert_true(ask(0x40000101, 0).eax & NIDUS_HAS_POLL);
+    env.polled = false;
+    guest_cpuid_build(&guest, &env, &config);
+    assert_false(ask(0x40000101, 0).eax & NIDUS_HAS_POLL);
     hide("KVM_CLOCK");
     hide("KVM_STEAL_TIME");
     guest_cpuid_build(&guest, &env, &config);

@@ -10,7 +10,19 @@
 #include "tests/unit/nested_l2.h"
 #include "vmm/nested/route.c"
 
-enum whose { NOBODYS, L1S, NIDUSES, AS_VIOLATION, AS_OTHER, RETRY, DEVICE, OWN_CR, OWN_SHADOW, FUNCTION };
+enum whose {
+    NOBODYS,
+    L1S,
+    NIDUSES,
+    AS_VIOLATION,
+    AS_OTHER,
+    RETRY,
+    DEVICE,
+    OWN_CR,
+    OWN_SHADOW,
+    FUNCTION,
+    CALL
+};
 
 static enum whose got;
 static u32 handled, requeued, unblocked, crashes, followed, syncs;
@@ -130,6 +142,21 @@ enum shadow_result shadow_ept_translate(struct vcpu *v, gpa_t gpa2, u64 access, 
     *gpa1 = 0x654321;
     *reflect = access;
     return shadow;
+}
+
+static bool serves;
+
+bool pv_serves_l2(struct vcpu *v)
+{
+    assert_true(v->nested->serves_l2);
+    return serves;
+}
+
+bool pv_l2_vmcall(struct vcpu *v)
+{
+    (void)v;
+    note(CALL);
+    return resumes;
 }
 
 bool nested_vmfunc(struct vcpu *v)
@@ -579,6 +606,29 @@ static void monitor_trap_flag(void **state)
     }
 }
 
+/* L1 may leave those that Nidus has for L2 to Nidus. */
+static void hypercalls(void **state)
+{
+    (void)state;
+    start(EXIT_REASON_VMCALL);
+    nested.serves_l2 = false;
+    nested_prepare_routes(&vcpu);
+    assert_true(nested.always_l1 >> EXIT_REASON_VMCALL & 1);
+    assert_int_equal(whose(), L1S);
+    start(EXIT_REASON_VMCALL);
+    nested.serves_l2 = true;
+    nested_prepare_routes(&vcpu);
+    assert_false(nested.always_l1 >> EXIT_REASON_VMCALL & 1);
+    serves = true;
+    assert_int_equal(whose(), CALL);
+    start(EXIT_REASON_VMCALL);
+    nested.serves_l2 = true;
+    nested_prepare_routes(&vcpu);
+    serves = false;
+    assert_int_equal(whose(), L1S);
+    nested.serves_l2 = false;
+}
+
 /* 'VM-Entry Failures During or After Loading Guest State' */
 static void refused_by_the_cpu(void **state)
 {
@@ -614,6 +664,7 @@ int main(void)
         cmocka_unit_test(emulated_accesses),
         cmocka_unit_test(emulated_accesses_by_kind_of_page),
         cmocka_unit_test(monitor_trap_flag),
+        cmocka_unit_test(hypercalls),
         cmocka_unit_test(refused_by_the_cpu),
     };
 
