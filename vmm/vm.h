@@ -57,7 +57,6 @@ struct vcpu {
     u64 launched;     /* next entry by VMRESUME; entry.S */
     u64 host_rsp;     /* as it stands in the VMCS */
     u64 requests;     /* REQ_*, atomic */
-    u64 turn;         /* odd: its guest may be running, and has not seen requests that came meanwhile */
     struct vm *vm;
     u32 id;
     enum vcpu_activity activity;
@@ -104,6 +103,7 @@ struct vcpu {
     struct bus own_pio, own_mmio; /* devices that only this vCPU sees */
     struct bus_view pio, mmio;    /* its accesses, to these and to the VM's */
 
+    u64 turn; /* odd: its guest may be running, and has not seen requests that came meanwhile */
     struct pv_vcpu pv;
 };
 
