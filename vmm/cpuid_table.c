@@ -125,6 +125,7 @@ const struct cpuid_need cpuid_needs[] = {
     {CF_KVM_CLOCK, CF_KVM},
     {CF_KVM_STEAL_TIME, CF_KVM},
     {CF_KVM_PV_EOI, CF_KVM},
+    {CF_KVM_PV_UNHALT, CF_KVM},
     {CF_KVM_PV_TLB_FLUSH, CF_KVM_STEAL_TIME},
     {CF_KVM_PV_SEND_IPI, CF_KVM},
     {CF_KVM_PV_SCHED_YIELD, CF_KVM},

@@ -19,6 +19,7 @@ struct vcpu_msrs {
     u64 pat; /* where the VMCS has none */
     u64 mcg_status;
     u64 xss;
+    u64 kvm_wall_clock, kvm_clock, kvm_steal, kvm_eoi; /* vmm/pv/kvm.h */
     /* While another vCPU is on the CPU: */
     u64 spec_ctrl, umwait_control;
     u64 star, lstar, cstar, fmask, kernel_gs_base, tsc_aux;

@@ -23,11 +23,17 @@
 #define LIVE(member, bits) \
     .valid = bits, .read = msr_live_read, .write = msr_live_write, .arg = offsetof(struct vcpu_msrs, member)
 #define FIELD(field, bits) .valid = bits, .read = msr_vmcs_read, .write = msr_vmcs_write, .arg = field
-#define ADDRESS            .canonical = true
+#define KVM(member, bits, writer) \
+    .valid = bits, .read = msr_stored_read, .write = writer, .arg = offsetof(struct vcpu_msrs, member)
+#define ADDRESS .canonical = true
 
 const struct msr_row msr_rows[] = {
     {RANGE(0x0, 0x1, "IA32_P5_MC_ADDR, IA32_P5_MC_TYPE"), FIXED_QUIET(0)},
     {ONE(MSR_IA32_TSC, "IA32_TSC"), CALL(msr_tsc_read, msr_tsc_write), .direct = DIRECT_READ},
+    {ONE(MSR_KVM_WALL_CLOCK, "KVM's wall clock"), NEEDS(has_kvm_clock_old),
+     KVM(kvm_wall_clock, ANY, msr_kvm_wall_clock_write)},
+    {ONE(MSR_KVM_SYSTEM_TIME, "KVM's clock"), NEEDS(has_kvm_clock_old),
+     KVM(kvm_clock, ANY, msr_kvm_clock_write)},
     {ONE(0x17, "IA32_PLATFORM_ID"), FIXED(0)},
     {ONE(MSR_IA32_APIC_BASE, "IA32_APIC_BASE"), CALL(msr_apic_base_read, msr_apic_base_write)},
     {ONE(0x2a, "MSR_EBL_CR_POWERON"), FIXED(0)},
@@ -82,6 +88,14 @@ const struct msr_row msr_rows[] = {
      CALL(msr_pv_page_read, msr_pv_page_write)},
     {ONE(NIDUS_MSR_AREA, "Nidus's vCPU area"), NEEDS(has_pv_queue),
      CALL(msr_pv_area_read, msr_pv_area_write)},
+    {ONE(MSR_KVM_WALL_CLOCK_NEW, "KVM's wall clock"), NEEDS(has_kvm_clock),
+     KVM(kvm_wall_clock, ANY, msr_kvm_wall_clock_write)},
+    {ONE(MSR_KVM_SYSTEM_TIME_NEW, "KVM's clock"), NEEDS(has_kvm_clock),
+     KVM(kvm_clock, ANY, msr_kvm_clock_write)},
+    {ONE(MSR_KVM_STEAL_TIME, "KVM's steal time"), NEEDS(has_steal_time),
+     KVM(kvm_steal, ~BITS(5, 1), msr_kvm_steal_write)},
+    {ONE(MSR_KVM_PV_EOI_EN, "KVM's paravirtual EOI"), NEEDS(has_pv_eoi),
+     KVM(kvm_eoi, ~BIT(1), msr_kvm_eoi_write)},
     {ONE(MSR_IA32_EFER, "IA32_EFER"), .valid = ANY, .read = msr_vmcs_read, .write = msr_efer_write,
      .arg = GUEST_IA32_EFER},
     {ONE(MSR_IA32_STAR, "IA32_STAR"), LIVE(star, ANY), .direct = DIRECT},

@@ -53,6 +53,10 @@ msr_write_fn msr_apic_base_write, msr_x2apic_write, msr_tsc_deadline_write;
 msr_read_fn msr_pv_page_read, msr_pv_area_read;
 msr_write_fn msr_pv_page_write, msr_pv_area_write;
 
+/* --- pv/kvm.c, pv/kvm_steal.c --- */
+
+msr_write_fn msr_kvm_wall_clock_write, msr_kvm_clock_write, msr_kvm_steal_write, msr_kvm_eoi_write;
+
 /* --- msr_memtype.c: memory types --- */
 
 #define MTRR_CAP       (BIT(10) | BIT(8) | MSR_NR_MTRR_VAR) /* WC, fixed ranges */

@@ -80,7 +80,7 @@ static bool is_ready(struct vcpu *v)
 {
     if (v->activity == VCPU_ACTIVE)
         return true;
-    if (v->activity == VCPU_HALTED && vcpu_wakes(v)) {
+    if (v->activity == VCPU_HALTED && (vcpu_wakes(v) || pv_kvm_kicked(v))) {
         v->activity = VCPU_ACTIVE;
         return true;
     }
@@ -185,6 +185,7 @@ static bool moves(const struct vcpu *v)
 
 static bool block(struct vmm_cpu *c, struct vcpu *v)
 {
+    pv_kvm_leaves(v);
     vcpu_step_out(v);
     vm_console_idle(v->vm, v);
     if (moves(v))
@@ -216,6 +217,8 @@ static void run(struct vmm_cpu *c, struct vcpu *v)
 
         vcpu_step_in(v);
         vcpu_load(v);
+        if (unlikely(v->pv.kvm.away))
+            pv_kvm_returns(v);
         switch (prepare(c, v)) {
         case GO_ON:
             if (unlikely(!v->launched))
@@ -230,6 +233,7 @@ static void run(struct vmm_cpu *c, struct vcpu *v)
                 return;
             break;
         case YIELD:
+            pv_kvm_leaves(v);
             vcpu_step_out(v);
             if (moves(v))
                 vcpu_unload(v);

@@ -44,6 +44,7 @@ static struct vmm_cpu *lock_home(struct vcpu *v)
 static void enqueue(struct vmm_cpu *c, struct vcpu *v)
 {
     v->sched = SCHED_QUEUED;
+    v->ready_since = rdtsc();
     list_del(&v->node);
     list_push_back(&c->queue, &v->node);
 }
@@ -194,8 +195,12 @@ struct vcpu *sched_pick(struct vmm_cpu *c)
     if (!v && nr_cpus > 1)
         v = steal(c);
     c->current = v;
-    if (v)
-        v->slice_end = rdtsc() + us_to_ticks(SCHED_SLICE_US);
+    if (v) {
+        u64 now = rdtsc();
+
+        v->waited += now - v->ready_since;
+        v->slice_end = now + us_to_ticks(SCHED_SLICE_US);
+    }
     return v;
 }
 

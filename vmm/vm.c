@@ -193,6 +193,7 @@ static void log_end(const struct vm *vm)
     log_msg(vm->how == VM_END_CRASH ? LOG_ERROR : LOG_INFO, "%s: %s: %s", vm->config->name, text[vm->how],
             vm->why);
     log_exits(vm);
+    pv_kvm_log(vm);
 }
 
 static bool wants_restart(const struct vm *vm)

@@ -87,6 +87,8 @@ struct vcpu {
     u32 home;         /* physical CPU that runs it or looks after its timers */
     s32 pin;          /* CONFIG_PIN_ANY or the only CPU */
     struct list node; /* run queue or sleepers of its home */
+    u64 ready_since;  /* host TSC when it was last put into a queue */
+    u64 waited;       /* ticks that it has been ready and had no CPU */
     u64 slice_end;    /* host TSC */
     u64 until;        /* host TSC: when the slow path must look at timers and at the slice's end */
 

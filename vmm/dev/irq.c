@@ -84,8 +84,10 @@ static int extint_pending(struct vcpu *vcpu)
 /* The PIC first: its requests have no priority that could be compared with the APIC's. */
 int vcpu_irq_pending(struct vcpu *vcpu)
 {
-    int vector = extint_pending(vcpu);
+    int vector;
 
+    lapic_before_look(vcpu_lapic(vcpu));
+    vector = extint_pending(vcpu);
     return vector >= 0 ? vector : lapic_pending(vcpu_lapic(vcpu));
 }
 

@@ -54,10 +54,72 @@ int lapic_pending(const struct lapic *l)
     return vector >= 0 && (u32)vector >> 4 > lapic_ppr(l) >> 4 ? vector : -1;
 }
 
+/* --- EOIs that are left out --- */
+
+static bool tell_guest(struct lapic *l, u8 value)
+{
+    return guest_write(vcpu_vm(l->vcpu), l->eoi_at & ~1ull, &value, 1) == OK;
+}
+
+/* Level-triggered interrupts need one, and so does what waits for this one's end. An offer for an interrupt
+ * that this one has come upon would be taken for this one's. */
+COLD static void offer_eoi(struct lapic *l, u8 vector)
+{
+    bool offer = !test_bit(l->tmr, vector) && highest_bit(l->irr) < 0;
+
+    if (offer || l->eoi_offered)
+        l->eoi_offered = tell_guest(l, offer) && offer;
+}
+
+COLD void lapic_settle_eoi(struct lapic *l, bool end)
+{
+    u8 word = 1;
+    int vector;
+
+    (void)guest_read(vcpu_vm(l->vcpu), l->eoi_at & ~1ull, &word, 1);
+    if (word & 1) {
+        if (end || highest_bit(l->irr) >= 0) {
+            tell_guest(l, 0);
+            l->eoi_offered = false;
+        }
+        return;
+    }
+    l->eoi_offered = false;
+    l->eois_saved++;
+    vector = highest_bit(l->isr);
+    if (vector >= 0)
+        clear_bit(l->isr, vector);
+}
+
+void lapic_before_look(struct lapic *l)
+{
+    if (unlikely(l->eoi_offered))
+        lapic_settle_eoi(l, false);
+}
+
+int lapic_set_pv_eoi(struct lapic *l, u64 at)
+{
+    u8 word;
+
+    if (l->eoi_offered)
+        lapic_settle_eoi(l, true);
+    if (at & 1 && guest_read(vcpu_vm(l->vcpu), at & ~1ull, &word, 1))
+        return ERR_INVAL;
+    l->eoi_at = at;
+    return OK;
+}
+
+u64 lapic_eois_saved(const struct lapic *l)
+{
+    return l->eois_saved;
+}
+
 void lapic_ack(struct lapic *l, u8 vector)
 {
     clear_bit(l->irr, vector);
     set_bit(l->isr, vector);
+    if (l->eoi_at & 1)
+        offer_eoi(l, vector);
 }
 
 /* The priority has come down: what waited below it may be taken now. */
@@ -69,8 +131,11 @@ static void priority_lowered(struct lapic *l)
 
 void lapic_eoi(struct lapic *l)
 {
-    int vector = highest_bit(l->isr);
+    int vector;
 
+    if (unlikely(l->eoi_offered))
+        lapic_settle_eoi(l, true);
+    vector = highest_bit(l->isr);
     if (vector < 0)
         return;
     clear_bit(l->isr, vector);
@@ -183,6 +248,8 @@ void lapic_set_tpr(struct lapic *l, u8 tpr)
 void lapic_reset(struct lapic *l)
 {
     lapic_timer_stop(l);
+    if (l->eoi_offered)
+        lapic_settle_eoi(l, true);
     memset(l->irr, 0, sizeof(l->irr));
     memset(l->isr, 0, sizeof(l->isr));
     memset(l->tmr, 0, sizeof(l->tmr));

@@ -38,6 +38,13 @@ int lapic_pending(const struct lapic *l);
 void lapic_ack(struct lapic *l, u8 vector);
 /* The end of the interrupt of highest priority that is in service; without the device lock. */
 void lapic_eoi(struct lapic *l);
+/* Paravirtual EOI, as KVM has it: at & ~1 is the address of a word of the guest's whose bit 0 says, while
+ * bit 0 of at is set, that the coming EOI may be left out; the guest clears it when it does. ERR_INVAL: it is
+ * not RAM. By the vCPU itself. */
+int lapic_set_pv_eoi(struct lapic *l, u64 at);
+u64 lapic_eois_saved(const struct lapic *l);
+/* The vCPU is about to look for interrupts. */
+void lapic_before_look(struct lapic *l);
 /* A fixed interrupt arrives; kicks the vCPU. Nothing happens while the APIC is disabled. */
 void lapic_post(struct lapic *l, u8 vector, bool level);
 /* Local interrupt pin 0 or 1 is signalled: what its LVT entry asks for (ExtINT aside) happens. */

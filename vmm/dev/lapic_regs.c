@@ -73,8 +73,10 @@ static const struct reg {
 
 static u32 read_reg(struct lapic *l, u32 reg)
 {
-    if (reg >= REG_ISR && reg < REG_ISR + 8)
+    if (reg >= REG_ISR && reg < REG_ISR + 8) {
+        lapic_before_look(l);
         return l->isr[reg - REG_ISR];
+    }
     if (reg >= REG_TMR && reg < REG_TMR + 8)
         return l->tmr[reg - REG_TMR];
     if (reg >= REG_IRR && reg < REG_IRR + 8)
@@ -89,6 +91,7 @@ static u32 read_reg(struct lapic *l, u32 reg)
     case REG_TPR:
         return l->tpr;
     case REG_PPR:
+        lapic_before_look(l);
         return lapic_ppr(l);
     case REG_LDR:
         return l->ldr;

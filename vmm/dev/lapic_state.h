@@ -39,7 +39,10 @@ struct lapic {
     u64 page; /* where the registers are on the vCPU's bus, if they are */
     bool placed;
     u32 irr[8], isr[8], tmr[8];
-    bool extint; /* a message asks for an acknowledge cycle of the PIC */
+    bool extint;      /* a message asks for an acknowledge cycle of the PIC */
+    bool eoi_offered; /* the byte at eoi_at says that the next EOI may be left out; the vCPU's CPU only */
+    u64 eoi_at;       /* as lapic_set_pv_eoi() was given it */
+    u64 eois_saved;
     u32 tpr, ldr, dfr, svr, esr;
     u32 errors; /* seen since ESR was last written */
     u32 icr, icr_high;
@@ -62,6 +65,9 @@ static inline bool lapic_is_x2(const struct lapic *l)
 }
 
 u32 lapic_ppr(const struct lapic *l);
+/* Before the vCPU's CPU looks at ISR: an EOI that the guest has left out is made good. end: the offer ends in
+ * any case; else if something waits behind it. */
+void lapic_settle_eoi(struct lapic *l, bool end);
 /* An I/O APIC's ExtINT arrives. */
 void lapic_request_extint(struct lapic *l);
 /* Remembers an error for ESR and raises the error interrupt. */

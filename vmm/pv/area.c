@@ -177,6 +177,7 @@ static void remove_area(struct vcpu *v)
 
 void pv_vcpu_reset(struct vcpu *v)
 {
+    pv_kvm_reset(v);
     spin_lock(&v->vm->dev_lock);
     vtimer_cancel(&v->pv.timer);
     spin_unlock(&v->vm->dev_lock);

@@ -36,21 +36,17 @@ u64 pv_clock_ticks(u64 ns)
     return mul_div(ns, tsc_hz, NS_PER_S);
 }
 
-/* Readers wait while the version is odd. */
-static void publish(struct vm *vm, gpa_t gpa, struct nidus_clock *clock)
+void pv_publish(struct vm *vm, gpa_t gpa, u32 *version, u64 n)
 {
-    u32 version;
-
-    if (guest_read(vm, gpa, &version, sizeof(version)))
+    if (guest_read(vm, gpa, version, sizeof(*version)))
         return;
-    version = (version | 1) + 2;
-    guest_write(vm, gpa, &version, sizeof(version));
+    *version = (*version | 1) + 2;
+    guest_write(vm, gpa, version, sizeof(*version));
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    clock->version = version;
-    guest_write(vm, gpa, clock, sizeof(*clock));
+    guest_write(vm, gpa, version, n);
     __atomic_thread_fence(__ATOMIC_RELEASE);
-    version++;
-    guest_write(vm, gpa, &version, sizeof(version));
+    ++*version;
+    guest_write(vm, gpa, version, sizeof(*version));
 }
 
 static bool tscs_agree(const struct vm *vm)
@@ -74,7 +70,7 @@ void pv_clocks_publish(struct vm *vm)
         pv_clock_scale(tsc_hz, &clock.tsc_to_system_mul, &clock.tsc_shift);
         for (u32 place = 0; place < PV_NR_CLOCKS; place++) {
             if (v->pv.clock[place] != GPA_NONE)
-                publish(vm, v->pv.clock[place], &clock);
+                pv_publish(vm, v->pv.clock[place], &clock.version, sizeof(clock));
         }
     }
 }

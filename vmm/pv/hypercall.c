@@ -131,11 +131,23 @@ static bool finish(struct vcpu *v, s64 result)
     return vcpu_can_resume(v);
 }
 
+COLD static s64 call_kvm(struct vcpu *v)
+{
+    if (SEG_AR_DPL(vmread(GUEST_SS_ACCESS_RIGHTS)))
+        return -NIDUS_EPERM;
+    return pv_kvm_call(v, register_mask() > UINT32_MAX ? 64 : 32);
+}
+
 HOT bool exit_vmcall(struct vcpu *v)
 {
     u32 op = (u32)v->gpr[REG_RAX] - NIDUS_CALL(0);
+    s64 result = -NIDUS_ENOSYS;
 
-    return finish(v, likely(op < ARRAY_SIZE(ops)) ? call(v, op, PV_BY_SELF) : -NIDUS_ENOSYS);
+    if (likely(op < ARRAY_SIZE(ops)))
+        result = call(v, op, PV_BY_SELF);
+    else if (unlikely(op + NIDUS_CALL(0) < KVM_NR_CALLS))
+        result = call_kvm(v);
+    return finish(v, result);
 }
 
 bool pv_serves_l2(struct vcpu *v)

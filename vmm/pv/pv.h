@@ -7,6 +7,7 @@
 #include "lib/spinlock.h"
 #include "lib/types.h"
 #include "vmm/dev/host.h"
+#include "vmm/pv/kvm.h"
 
 struct vm;
 struct vcpu;
@@ -44,6 +45,7 @@ struct pv_vcpu {
     gpa_t clock[PV_NR_CLOCKS]; /* of a struct nidus_clock; GPA_NONE */
     struct vtimer timer;       /* NIDUS_OP_SET_TIMER */
     u8 timer_vector;
+    struct pv_kvm kvm;
 };
 
 #define GPA_NONE (~(gpa_t)0)
@@ -109,6 +111,9 @@ void pv_queue_asked(struct vcpu *v);
 void pv_clock_scale(u64 hz, u32 *mul, s8 *shift);
 /* The clocks of all vCPUs are written anew: one was added, or a TSC offset has changed. With vm->pv.lock. */
 void pv_clocks_publish(struct vm *vm);
+/* Into the guest's memory at gpa: n bytes from *version on, which is the first of them and is made the next
+ * even one. Readers wait while it is odd. */
+void pv_publish(struct vm *vm, gpa_t gpa, u32 *version, u64 n);
 u64 pv_clock_ns(struct vm *vm); /* what they show now */
 u64 pv_clock_ticks(u64 ns);     /* the VM time when they show this; below 2^57 */
 
