@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Where an application processor starts: copied to TRAMPOLINE, below 1 MiB. */
 #include "guest/common/segments.h"
-#include "guest/smp/smp.h"
+#include "guest/common/cpus.h"
 
     .section .rodata
     .globl trampoline, trampoline_end
