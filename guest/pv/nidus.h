@@ -127,4 +127,185 @@ struct nidus_area {
 _Static_assert(sizeof(struct nidus_slot) == 48, "an entry");
 _Static_assert(sizeof(struct nidus_area) == 4096, "a page");
 
+/*
+ * --- library: the part that is inline; for kernels in 64-bit mode without a red zone ---
+ *
+ * A queue belongs to a vCPU. An interrupt handler may use the one that it has interrupted the use of, and a
+ * thread may go on on another vCPU between its steps: a slot is reserved by a compare-exchange, then filled,
+ * then published by one store. Only operations that act on the vCPU itself, and nidus_batch_*(), ask that the
+ * thread stays where it is.
+ */
+#ifdef __x86_64__
+
+struct nidus_queue {
+    struct nidus_area *area;
+    uint64_t kept;  /* slots, as bits, whose results somebody still wants */
+    uint32_t batch; /* nidus_batch_begin() without its end, how often */
+};
+
+static inline int64_t nidus_call(uint32_t op, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    int64_t result = NIDUS_CALL(op);
+
+    __asm__ volatile("vmcall" : "+a"(result) : "b"(a), "c"(b), "d"(c), "S"(d) : "memory", "cc");
+    return result;
+}
+
+/* The same by the hypercall page, wherever it is mapped. */
+static inline int64_t nidus_call_page(const void *page, uint32_t op, uint64_t a, uint64_t b, uint64_t c,
+                                      uint64_t d)
+{
+    int64_t result = NIDUS_CALL(op);
+
+    __asm__ volatile("call *%1" : "+a"(result) : "r"(page), "b"(a), "c"(b), "d"(c), "S"(d) : "memory", "cc");
+    return result;
+}
+
+static inline struct nidus_slot *nidus_slot(const struct nidus_queue *q, uint32_t index)
+{
+    return &q->area->slot[index % NIDUS_SLOTS];
+}
+
+/* The slots of n entries (1 to NIDUS_SLOTS) as bits. */
+static inline uint64_t nidus_bits(uint32_t index, uint32_t n)
+{
+    uint64_t ones = ~0ull >> (64 - n);
+
+    index %= NIDUS_SLOTS;
+    return ones << index | ones >> (-index % NIDUS_SLOTS);
+}
+
+/*
+ * Reserves n slots in a row and returns the index of the first, or -NIDUS_EBUSY: there are not so many. With
+ * keep nobody else gets them, once they are done, before nidus_release().
+ */
+static inline int64_t nidus_reserve(struct nidus_queue *q, uint32_t n, int keep)
+{
+    struct nidus_area *a = q->area;
+    uint32_t tail = __atomic_load_n(&a->tail, __ATOMIC_ACQUIRE);
+
+    for (;;) {
+        uint32_t was = tail;
+
+        if (tail + n - __atomic_load_n(&a->head, __ATOMIC_ACQUIRE) > NIDUS_SLOTS ||
+            __atomic_load_n(&q->kept, __ATOMIC_ACQUIRE) & nidus_bits(tail, n)) {
+            /* So it is, unless others have used the queue in between. */
+            tail = __atomic_load_n(&a->tail, __ATOMIC_ACQUIRE);
+            if (tail == was)
+                return -NIDUS_EBUSY;
+        } else if (__atomic_compare_exchange_n(&a->tail, &tail, tail + n, 0, __ATOMIC_ACQ_REL,
+                                               __ATOMIC_ACQUIRE)) {
+            break;
+        }
+    }
+    /* In time: the slots cannot be done, and so not be had by others, before they are published. */
+    if (keep)
+        __atomic_or_fetch(&q->kept, nidus_bits(tail, n), __ATOMIC_ACQ_REL);
+    return tail;
+}
+
+static inline void nidus_release(struct nidus_queue *q, uint32_t index, uint32_t n)
+{
+    __atomic_and_fetch(&q->kept, ~nidus_bits(index, n), __ATOMIC_ACQ_REL);
+}
+
+static inline void nidus_fill(struct nidus_slot *slot, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
+{
+    slot->arg[0] = a;
+    slot->arg[1] = b;
+    slot->arg[2] = c;
+    slot->arg[3] = d;
+}
+
+/* A reserved slot, whose arguments are there, is for Nidus from now on. flags: NIDUS_STOP_ON_ERROR,
+ * NIDUS_NOTIFY. Reserved slots must be published, and soon: all behind them waits. */
+static inline void nidus_publish(struct nidus_slot *slot, uint32_t op, uint32_t flags)
+{
+    __atomic_store_n((uint64_t __attribute__((may_alias)) *)slot, (uint64_t)(flags | NIDUS_READY) << 32 | op,
+                     __ATOMIC_RELEASE);
+}
+
+/* A published slot: is its result there? */
+static inline int nidus_is_done(const struct nidus_slot *slot)
+{
+    return (__atomic_load_n(&slot->flags, __ATOMIC_ACQUIRE) & NIDUS_DONE) != 0;
+}
+
+/* Runs the queue of the vCPU that this runs on, in order, to its first slot that is not published. Returns
+ * how many are left, or an error. */
+static inline int64_t nidus_flush(void)
+{
+    return nidus_call(NIDUS_OP_FLUSH_QUEUE, 0, 0, 0, 0);
+}
+
+/* The same, without an exit where a CPU of Nidus's polls the queue. */
+int64_t nidus_drain(struct nidus_queue *q);
+
+/* Between them nidus_do() only queues. They nest, and an interrupt handler may have its own pairs inside. */
+static inline void nidus_batch_begin(struct nidus_queue *q)
+{
+    q->batch++;
+}
+
+/* What nidus_drain() returns. */
+static inline int64_t nidus_batch_end(struct nidus_queue *q)
+{
+    return --q->batch ? 0 : nidus_drain(q);
+}
+
+static inline uint64_t nidus_clock_at(const struct nidus_clock *clock, uint64_t tsc)
+{
+    uint64_t ticks = tsc - clock->tsc_timestamp;
+
+    ticks = clock->tsc_shift < 0 ? ticks >> -clock->tsc_shift : ticks << clock->tsc_shift;
+    return clock->system_time + (uint64_t)((unsigned __int128)ticks * clock->tsc_to_system_mul >> 32);
+}
+
+/* ns since the VM started. The clock is that of the vCPU that this runs on, unless clock->flags has bit 0. */
+static inline uint64_t nidus_clock_ns(const struct nidus_clock *clock)
+{
+    uint32_t version, low, high;
+    uint64_t ns;
+
+    do {
+        version = __atomic_load_n(&clock->version, __ATOMIC_ACQUIRE);
+        __asm__ volatile("lfence; rdtsc" : "=a"(low), "=d"(high)::"memory");
+        ns = nidus_clock_at(clock, (uint64_t)high << 32 | low);
+        __asm__ volatile("" ::: "memory");
+    } while (version & 1 || version != __atomic_load_n(&clock->version, __ATOMIC_ACQUIRE));
+    return ns;
+}
+
+/* --- the rest of it is nidus.c --- */
+
+struct nidus_info {
+    uint32_t features, version, first_msr;
+    uint32_t slots, operations, tsc_khz;
+};
+
+/* 1: this is Nidus, with an interface of this version. */
+int nidus_discover(struct nidus_info *info);
+
+/* This vCPU's area, and the VM's hypercall page, at that physical address: RAM of the guest's that stays in
+ * place. An address that is none, or in use, raises #GP. -NIDUS_ENOSYS: there is none here. */
+int64_t nidus_register_area(const struct nidus_info *info, struct nidus_queue *q, struct nidus_area *mapped,
+                            uint64_t physical);
+int64_t nidus_register_page(const struct nidus_info *info, uint64_t physical);
+/* Gives it up; what is queued is lost. */
+void nidus_unregister_area(const struct nidus_info *info, struct nidus_queue *q);
+
+/* Outside of a batch the operation itself, and its result. In one it is queued, and the result lost: 0, or
+ * -NIDUS_EBUSY if the queue is full and cannot be flushed, because who is interrupted has not published. */
+int64_t nidus_do(struct nidus_queue *q, uint32_t op, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
+
+/* n entries (1 to NIDUS_SLOTS) whose results are wanted: reserved, filled and published. The index of the
+ * first, or -NIDUS_EBUSY. */
+int64_t nidus_put(struct nidus_queue *q, const struct nidus_slot *entries, uint32_t n);
+/* How many of them are not done yet. 0: flags and results are in entries, and the slots are free. */
+uint32_t nidus_gather(struct nidus_queue *q, uint32_t index, struct nidus_slot *entries, uint32_t n);
+
+/* Control register 0, 3 or 4, by nidus_do(). area->cr0, cr3 and cr4 are what it was last set to. */
+int64_t nidus_set_cr(struct nidus_queue *q, uint32_t number, uint64_t value);
+
+#endif
 #endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT */
+/* What the tests of the paravirtual interface share. */
+#ifndef GUEST_PV_TESTS_H
+#define GUEST_PV_TESTS_H
+
+#include "guest/common/cpus.h"
+#include "guest/common/test.h"
+#include "guest/pv/nidus.h"
+
+/* Vectors: of the local APIC's timer, whose handler queues too; of a handler that the test sets; of one that
+ * counts. */
+#define TIMER_VECTOR 0x40
+#define TEST_VECTOR  0x41
+#define COUNT_VECTOR 0x42
+
+#define WAIT_TICKS 500000000ull
+
+/* Memory for tests: 4 KiB pages, and above TEST_FROM everything is free. */
+#define TEST_FROM MiB(8)
+
+extern struct nidus_info info;
+extern struct nidus_queue queues[MAX_CPUS]; /* each CPU's; its area is registered */
+extern u8 hypercall_page[PAGE_SIZE];
+
+/* In a test: skips it where there are fewer CPUs. */
+bool need_cpus(u32 n);
+/* Skips it where the operation is not offered. */
+bool need(u32 feature);
+
+/* fn(i) on all CPUs i at once, or on one other; interrupts are off there. They return when it has. */
+void on_all(void (*fn)(u32 cpu));
+void on_cpu(u32 cpu, void (*fn)(u32 cpu));
+/* The same, which does not wait; finish() does. */
+void start_on(u32 cpu, void (*fn)(u32 cpu));
+void finish(u32 cpu);
+
+/* This CPU's timer, whose handler queues an entry and flushes every other time; interrupts are on until
+ * timer_stop(), which checks that there were some. */
+void timer_start(void);
+void timer_stop(void);
+
+/* The handler of COUNT_VECTOR counts for each CPU. */
+extern u32 counted[MAX_CPUS];
+
+/* xorshift; each CPU's own. The option seed= begins it. */
+u64 random64(void);
+
+/* A test's queue is in order again: an area that is new. */
+void new_area(void);
+
+static inline s64 call(u32 op, u64 a, u64 b, u64 c, u64 d)
+{
+    return nidus_call(op, a, b, c, d);
+}
+
+#define expect_result(got, wanted, what)                                                          \
+    do {                                                                                          \
+        s64 got_ = (got), wanted_ = (wanted);                                                     \
+        expect(got_ == wanted_, "%s: %lld, not %lld", what, (long long)got_, (long long)wanted_); \
+    } while (0)
+
+extern const struct test queue_tests[], operation_tests[], many_tests[], bad_tests[];
+void figures(void);
+
+#endif
