@@ -29,8 +29,8 @@ static void check_shared(struct audit *a, u64 va, u64 entry, u64 size)
 
 static bool is_guest_memory(const struct vm *vm, paddr_t pa, u64 size)
 {
-    for (u32 i = 0; i < vm->nr_extents; i++) {
-        const struct vm_extent *e = &vm->extents[i];
+    for (u32 i = 0; i < vm->ram.nr; i++) {
+        const struct vm_extent *e = &vm->ram.at[i];
 
         if (pa < e->pa + e->size && e->pa < pa + size)
             return true;
@@ -44,8 +44,8 @@ static void check_ram(struct audit *a, u64 va, u64 entry, u64 size)
     const u64 wanted = PTE_U | PTE_W | PTE_NX;
     gpa_t gpa = va - VM_BASE;
 
-    for (u32 i = 0; i < a->vm->nr_extents; i++) {
-        const struct vm_extent *e = &a->vm->extents[i];
+    for (u32 i = 0; i < a->vm->ram.nr; i++) {
+        const struct vm_extent *e = &a->vm->ram.at[i];
 
         if (gpa - e->gpa >= e->size)
             continue;

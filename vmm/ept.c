@@ -300,15 +300,28 @@ void ept_destroy(struct ept *ept)
     ept->root = EPT_NO_TABLE;
 }
 
-void ept_reclaim(struct ept *ept)
+paddr_t ept_take_garbage(struct ept *ept)
 {
-    while (ept->garbage) {
-        paddr_t pa = ept->garbage;
+    paddr_t tables = ept->garbage;
 
-        ept->garbage = get(ept, pa, 0);
+    ept->garbage = 0;
+    ept->stale = false;
+    return tables;
+}
+
+void ept_free_garbage(struct ept *ept, paddr_t tables)
+{
+    while (tables) {
+        paddr_t pa = tables;
+
+        tables = get(ept, pa, 0);
         free_table(ept, pa);
     }
-    ept->stale = false;
+}
+
+void ept_reclaim(struct ept *ept)
+{
+    ept_free_garbage(ept, ept_take_garbage(ept));
 }
 
 int ept_map(struct ept *ept, gpa_t gpa, paddr_t pa, u64 size, u64 rights, u32 type)

@@ -95,6 +95,10 @@ void ept_for_each_leaf(const struct ept *ept, void (*fn)(void *ctx, const struct
 
 /* After INVEPT: frees the tables that were waiting for it and clears stale. */
 void ept_reclaim(struct ept *ept);
+/* The same in two steps, for where the EPT may change before INVEPT is done: the tables, taken before it, and
+ * freed afterwards. */
+paddr_t ept_take_garbage(struct ept *ept);
+void ept_free_garbage(struct ept *ept, paddr_t tables);
 
 /* The value of the VMCS field EPT pointer: write-back tables, accessed and dirty flags if the CPU has them.
  */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Guest RAM. Its memory is taken when the VM starts; each piece is scrubbed, and mapped for the guest and in
- * the VM's own host address space, when it is first touched.
+ * the VM's own host address space, when it is first touched. The guest may release pieces and have new memory
+ * there later.
  */
 #include "arch/x86/asm.h"
 #include "arch/x86/cpu.h"
@@ -42,17 +43,17 @@ static const struct ept_ops ept_ops = {table_alloc, table_free, table_access};
 static bool add_extent(struct vm *vm, gpa_t gpa, u64 size)
 {
     u64 align = size >= GiB(1) ? GiB(1) : size >= PIECE ? PIECE : PAGE_SIZE;
-    paddr_t pa = FRAME_NONE;
+    paddr_t pa;
 
-    if (vm->nr_extents == VM_MAX_EXTENTS)
-        return false;
     pa = frames_alloc(&vm->owner, size, align, 0);
     if (pa == FRAME_NONE && align > PIECE)
         pa = frames_alloc(&vm->owner, size, PIECE, 0);
     if (pa == FRAME_NONE)
         return false;
-    vm->extents[vm->nr_extents++] = (struct vm_extent){gpa, pa, size};
-    return true;
+    if (extents_add(&vm->ram, (struct vm_extent){gpa, pa, size}) == OK)
+        return true;
+    frames_free(&vm->owner, pa, size);
+    return false;
 }
 
 /* As few extents as the machine's free memory allows; each but the last is a multiple of 2 MiB. */
@@ -97,9 +98,9 @@ void vm_memory_free(struct vm *vm)
     if (vm->eptp)
         ept_destroy(&vm->ept);
     paging_free_space(&vm->owner, vm->space);
-    for (u32 i = 0; i < vm->nr_extents; i++)
-        frames_free(&vm->owner, vm->extents[i].pa, vm->extents[i].size);
-    vm->nr_extents = 0;
+    for (u32 i = 0; i < vm->ram.nr; i++)
+        frames_free(&vm->owner, vm->ram.at[i].pa, vm->ram.at[i].size);
+    vm->ram.nr = 0;
 }
 
 void vm_use_space(struct vm *vm)
@@ -112,26 +113,32 @@ void vm_use_space(struct vm *vm)
     write_cr3(vm ? vm->space : paging_base_cr3());
 }
 
-static const struct vm_extent *find_extent(const struct vm *vm, gpa_t gpa)
+/*
+ * The 2 MiB around gpa, cut to the part of the configured RAM that it is in; false: it is in none. Extents
+ * end where this does, or between two pieces.
+ */
+static bool piece_around(const struct vm *vm, gpa_t gpa, gpa_t *start, gpa_t *end)
 {
-    if (gpa >= NOT_RAM && gpa < NOT_RAM_END)
-        return NULL;
-    for (u32 i = 0; i < vm->nr_extents; i++) {
-        if (gpa - vm->extents[i].gpa < vm->extents[i].size)
-            return &vm->extents[i];
+    u64 low = MIN(vm->memory, GUEST_PCI_HOLE);
+    gpa_t first = 0, last = NOT_RAM;
+
+    if (gpa >= HIGH_START) {
+        first = HIGH_START;
+        last = HIGH_START + (vm->memory - low);
+    } else if (gpa >= NOT_RAM) {
+        first = NOT_RAM_END;
+        last = low;
     }
-    return NULL;
+    *start = MAX(ALIGN_DOWN(gpa, PIECE), first);
+    *end = MIN(ALIGN_DOWN(gpa, PIECE) + PIECE, last);
+    return gpa >= first && gpa < last;
 }
 
-/* The 2 MiB around gpa, cut to its extent and to what is RAM. */
-static void piece_around(const struct vm_extent *e, gpa_t gpa, gpa_t *start, gpa_t *end)
+bool vm_may_be_ram(const struct vm *vm, gpa_t gpa)
 {
-    *start = MAX(ALIGN_DOWN(gpa, PIECE), e->gpa);
-    *end = MIN(ALIGN_DOWN(gpa, PIECE) + PIECE, e->gpa + e->size);
-    if (gpa < NOT_RAM)
-        *end = MIN(*end, NOT_RAM);
-    else if (*start < NOT_RAM_END)
-        *start = NOT_RAM_END;
+    gpa_t start, end;
+
+    return piece_around(vm, gpa, &start, &end);
 }
 
 /* Through a window, page by page: the memory must be clean before anyone can reach it where it belongs. */
@@ -156,17 +163,72 @@ static int map_piece(struct vm *vm, const struct vm_extent *e, gpa_t start, u64 
 
 int vm_populate(struct vm *vm, gpa_t gpa)
 {
-    const struct vm_extent *e = find_extent(vm, gpa);
     gpa_t start, end;
     int r = OK;
 
-    if (!e)
+    if (!piece_around(vm, gpa, &start, &end))
         return ERR_RANGE;
     vm_use_space(vm);
-    piece_around(e, gpa, &start, &end);
     spin_lock(&vm->mem_lock);
-    if (!ept_lookup(&vm->ept, gpa, NULL))
-        r = map_piece(vm, e, start, end - start);
+    if (!ept_lookup(&vm->ept, gpa, NULL)) {
+        const struct vm_extent *e = extents_find(&vm->ram, gpa);
+
+        r = e ? map_piece(vm, e, start, end - start) : ERR_RANGE;
+    }
+    spin_unlock(&vm->mem_lock);
+    return r;
+}
+
+int vm_memory_take(struct vm *vm, struct vm_extent *piece, paddr_t *tables)
+{
+    int r;
+
+    spin_lock(&vm->mem_lock);
+    r = extents_cut(&vm->ram, piece);
+    if (r == OK) {
+        r = ept_unmap(&vm->ept, piece->gpa, piece->size);
+        if (r)
+            extents_add(&vm->ram, *piece);
+        else
+            paging_unmap(vm->space, VM_BASE + piece->gpa, piece->size);
+        *tables = ept_take_garbage(&vm->ept);
+    }
+    spin_unlock(&vm->mem_lock);
+    return r;
+}
+
+void vm_memory_settle(struct vm *vm, const struct vm_extent *piece, paddr_t tables, bool put_back)
+{
+    spin_lock(&vm->mem_lock);
+    ept_free_garbage(&vm->ept, tables);
+    if (put_back)
+        extents_add(&vm->ram, *piece);
+    else
+        frames_free(&vm->owner, piece->pa, piece->size);
+    spin_unlock(&vm->mem_lock);
+}
+
+/* None of it has been mapped. */
+static void drop_range(struct vm *vm, gpa_t gpa, u64 size)
+{
+    for (u64 at = 0; at < size; at += PIECE) {
+        struct vm_extent piece = {.gpa = gpa + at, .size = PIECE};
+
+        if (extents_cut(&vm->ram, &piece) == OK)
+            frames_free(&vm->owner, piece.pa, piece.size);
+    }
+}
+
+int vm_memory_add(struct vm *vm, gpa_t gpa, u64 size)
+{
+    int r = ERR_EXIST;
+
+    spin_lock(&vm->mem_lock);
+    if (!extents_overlap(&vm->ram, gpa, size)) {
+        r = add_range(vm, gpa, size);
+        if (r)
+            drop_range(vm, gpa, size);
+    }
     spin_unlock(&vm->mem_lock);
     return r;
 }
@@ -179,14 +241,12 @@ static int guest_access(struct vm *vm, gpa_t gpa, void *buf, u64 n, bool write)
 
     vm_use_space(vm);
     while (n) {
-        const struct vm_extent *e = find_extent(vm, gpa);
         void *guest = (void *)(VM_BASE + gpa);
         gpa_t start, end;
         u64 step;
 
-        if (!e)
+        if (!piece_around(vm, gpa, &start, &end))
             return ERR_RANGE;
-        piece_around(e, gpa, &start, &end);
         step = MIN(n, end - gpa);
         if (write ? user_copy(guest, buf, step) : user_copy(buf, guest, step)) {
             int r = vm_populate(vm, gpa);

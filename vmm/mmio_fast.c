@@ -99,7 +99,8 @@ void mmio_learn(struct vcpu *v, const struct insn *insn, u64 rip, gpa_t gpa, con
 {
     struct mmio_move *m = move_at(v, rip);
 
-    if (!is_move(insn) || n > MMIO_MAX_MATCHES)
+    /* Where RAM may come again there will be no exits. */
+    if (!is_move(insn) || n > MMIO_MAX_MATCHES || vm_may_be_ram(v->vm, gpa))
         return;
     *m = (struct mmio_move){
         .rip = rip,

@@ -15,6 +15,7 @@
 #include "vmm/dev/host.h"
 #include "vmm/ept.h"
 #include "vmm/event.h"
+#include "vmm/extents.h"
 #include "vmm/load.h"
 #include "vmm/mmio_fast.h"
 #include "vmm/msr.h"
@@ -136,15 +137,7 @@ static inline void vcpu_step_out(struct vcpu *v)
     __atomic_store_n(&v->turn, (v->turn | 1) + 1, __ATOMIC_RELEASE);
 }
 
-/* A piece of guest RAM and the memory behind it. */
-struct vm_extent {
-    gpa_t gpa;
-    paddr_t pa;
-    u64 size;
-};
-
-#define VM_MAX_EXTENTS 128
-#define VM_MSR_WORDS   (11 * OR_WORDS_STEP)
+#define VM_MSR_WORDS (11 * OR_WORDS_STEP)
 
 struct vm {
     const struct config_vm *config;
@@ -153,9 +146,8 @@ struct vm {
     u64 start_tsc; /* host TSC at VM time 0 */
     u64 memory;
 
-    struct spinlock mem_lock; /* extents' population, EPT, host space */
-    u32 nr_extents;
-    struct vm_extent extents[VM_MAX_EXTENTS];
+    struct spinlock mem_lock; /* RAM and its population, EPT, host space */
+    struct extents ram;
     struct ept ept;
     u64 eptp;
     paddr_t space; /* HOST_CR3 */
@@ -205,6 +197,18 @@ int vm_memory_init(struct vm *vm);
 void vm_memory_free(struct vm *vm);
 /* Gives the RAM at gpa its (scrubbed) memory, if there is RAM. ERR_RANGE: there is none; ERR_NOMEM. */
 int vm_populate(struct vm *vm, gpa_t gpa);
+/* Whether there is RAM as the VM is configured, or nothing as long as it has released it. */
+bool vm_may_be_ram(const struct vm *vm, gpa_t gpa);
+/*
+ * For ballooning: pieces of 2 MiB above the first, by one vCPU of the VM at a time. vm_memory_take() unmaps
+ * what piece->gpa and size say, or less of it, and tells what that was; *tables are unlinked tables of the
+ * EPT. When no CPU can have any of it cached vm_memory_settle() frees it all, or puts the memory back, empty.
+ * ERR_RANGE: no RAM; ERR_NOMEM.
+ */
+int vm_memory_take(struct vm *vm, struct vm_extent *piece, paddr_t *tables);
+void vm_memory_settle(struct vm *vm, const struct vm_extent *piece, paddr_t tables, bool put_back);
+/* New memory. ERR_EXIST: a part is RAM; ERR_NOMEM. */
+int vm_memory_add(struct vm *vm, gpa_t gpa, u64 size);
 /* Makes this CPU see vm's memory at VM_BASE (null: no VM's). */
 void vm_use_space(struct vm *vm);
 

@@ -44,8 +44,8 @@ static paddr_t table_pa(const void *table)
     return pool_pa(table);
 }
 
-/* The table of the given level (1: page table) that covers va, made where it is missing. User is allowed in
- * every table of the lower half: the leaf decides. */
+/* The table of the given level (1: page table) that covers va, made where it is missing (without an owner it
+ * is not: null). User is allowed in every table of the lower half: the leaf decides. */
 static u64 *walk_alloc(struct frame_owner *owner, paddr_t root, u64 va, u32 level)
 {
     u64 *table = pool_va(root);
@@ -54,7 +54,7 @@ static u64 *walk_alloc(struct frame_owner *owner, paddr_t root, u64 va, u32 leve
         u64 *entry = &table[index_at(va, l)];
 
         if (!(*entry & PTE_P)) {
-            void *new = pool_alloc(owner, 1);
+            void *new = owner ? pool_alloc(owner, 1) : NULL;
 
             if (!new)
                 return NULL;
@@ -92,6 +92,16 @@ int paging_map(struct frame_owner *owner, paddr_t root, u64 va, paddr_t pa, u64 
         size -= step;
     }
     return OK;
+}
+
+void paging_unmap(paddr_t root, u64 va, u64 size)
+{
+    for (; size; va += MiB(2), size -= MiB(2)) {
+        u64 *table = walk_alloc(NULL, root, va, 2);
+
+        if (table)
+            table[index_at(va, 2)] = 0;
+    }
 }
 
 /* The image, by its sections. .text is RX, .rodata R, the rest RW. */

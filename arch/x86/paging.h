@@ -30,6 +30,9 @@ u64 paging_base_cr3(void);
  * be. ERR_NOMEM leaves a part mapped: unmap the range. The tables' pages are charged to owner.
  */
 int paging_map(struct frame_owner *owner, paddr_t root, u64 va, paddr_t pa, u64 size, u64 prot);
+/* Takes pages of 2 MiB out of a VM's space, where there are some; va and size are multiples of that. CPUs may
+ * have them cached. */
+void paging_unmap(paddr_t root, u64 va, u64 size);
 /* A new address space: the shared upper half, an empty lower half. 0 when out of memory. */
 paddr_t paging_new_space(struct frame_owner *owner);
 /* Frees the lower half's tables and the root; no CPU may use them any more. */

@@ -48,9 +48,16 @@ enum nidus_op {
     NIDUS_OP_FLUSH_TLB = 6,     /* mask of vCPUs, number of its bit 0, linear address, pages; 0 pages: all */
     NIDUS_OP_SEND_IPI =
         7, /* mask of vCPUs, number of its bit 0, low half of the ICR: vector, delivery mode */
-    NIDUS_OP_SET_TIMER = 8,       /* time of the area's clock (0: none), vector */
-    NIDUS_OP_POPULATE = 9,        /* physical address, bytes: multiples of 2 MiB; memory again, zeroed */
-    NIDUS_OP_RELEASE = 10,        /* the same: no memory any more */
+    NIDUS_OP_SET_TIMER = 8, /* time of the area's clock (0: none), vector */
+    /*
+     * Physical address, bytes: multiples of 2 MiB, of the VM's memory from 2 MiB on. POPULATE: memory again,
+     * zeroed (EEXIST: a part is there; ENOMEM). RELEASE: none any more, as if nothing were at the addresses
+     * (EFAULT: a part is gone already; EBUSY: it has a hypercall page or an area, or a vCPU is in VMX
+     * operation: what it held may be lost). After an error GiBs (and in RELEASE parts) before the one that
+     * has it are done.
+     */
+    NIDUS_OP_POPULATE = 9,
+    NIDUS_OP_RELEASE = 10,
     NIDUS_OP_CHANNEL_OPEN = 11,   /* channel, physical address for its page, vector */
     NIDUS_OP_CHANNEL_SIGNAL = 12, /* channel */
     NIDUS_OP_CONSOLE = 13,        /* physical address of text, bytes (to NIDUS_MAX_TEXT) */

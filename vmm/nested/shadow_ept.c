@@ -7,9 +7,9 @@
  * for its EPTP, or when an access has met a violation; not-present entries are not remembered. L1 does that
  * on each of its CPUs, so each vCPU has shadow EPTs of its own, and no lock.
  *
- * The VM's own EPT only grows: vm_populate() adds pieces, which may merge into larger pages of the same
- * memory. What was taken from it here stays right as long as the VM lives. Whoever makes it take back memory
- * or rights must have every vCPU do shadow_ept_invalidate_all() first.
+ * While the vCPU is in VMX operation the VM's own EPT only grows: vm_populate() adds pieces, which may merge
+ * into larger pages of the same memory. What was taken from it here stays right until VMXOFF, and is dropped
+ * then.
  *
  * What a CPU caches of a shadow EPT goes by the address of its root. The roots therefore stay the vCPU's as
  * long as it lives, whatever EPTP they stand for. This CPU forgets before a table is freed; the others may

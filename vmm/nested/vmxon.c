@@ -88,6 +88,8 @@ bool nested_vmxoff(struct vcpu *v)
     if (!nested_permitted(v))
         return false;
     nested_release_all(v);
+    if (n->shadow)
+        shadow_ept_invalidate_all(v); /* the VM may release memory now */
     n->vmxon_pointer = NO_VMCS;
     n->vmx_on = false;
     vcpu_vmx_operation_changed(v);

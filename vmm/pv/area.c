@@ -47,8 +47,7 @@ static bool overlaps(u64 registered, gpa_t gpa, u64 size)
            (registered & ~(u64)NIDUS_MSR_ENABLE) - ALIGN_DOWN(gpa, PAGE_SIZE) < ALIGN_UP(size, PAGE_SIZE);
 }
 
-/* With vm->pv.lock held. */
-static bool is_taken(struct vm *vm, gpa_t gpa, u64 size)
+bool pv_pins(struct vm *vm, gpa_t gpa, u64 size)
 {
     if (overlaps(vm->pv.hypercall_page, gpa, size))
         return true;
@@ -59,17 +58,7 @@ static bool is_taken(struct vm *vm, gpa_t gpa, u64 size)
     return false;
 }
 
-bool pv_pins(struct vm *vm, gpa_t gpa, u64 size)
-{
-    bool pins;
-
-    spin_lock(&vm->pv.lock);
-    pins = is_taken(vm, gpa, size);
-    spin_unlock(&vm->pv.lock);
-    return pins;
-}
-
-/* Bits that are defined, and a page of RAM unless it is 0. */
+/* Bits that are defined, and a page of RAM unless it is 0. With vm->pv.lock held, so that it stays RAM. */
 static bool is_page(struct vm *vm, u64 value)
 {
     if (!value)
@@ -103,11 +92,11 @@ int msr_pv_page_write(struct vcpu *v, const struct msr_row *row, u32 msr, u64 va
     int r = OK;
 
     UNUSED(row), UNUSED(msr);
-    if (!is_page(v->vm, value))
-        return ERR_INVAL;
     spin_lock(&pv->lock);
-    if (value && value != pv->hypercall_page) {
-        if (pv->hypercall_page || is_taken(v->vm, value & ~(u64)NIDUS_MSR_ENABLE, PAGE_SIZE))
+    if (!is_page(v->vm, value)) {
+        r = ERR_INVAL;
+    } else if (value && value != pv->hypercall_page) {
+        if (pv->hypercall_page || pv_pins(v->vm, value & ~(u64)NIDUS_MSR_ENABLE, PAGE_SIZE))
             r = ERR_INVAL;
         else
             fill_page(value & ~(u64)NIDUS_MSR_ENABLE);
@@ -201,15 +190,15 @@ int msr_pv_area_write(struct vcpu *v, const struct msr_row *row, u32 msr, u64 va
     int r = OK;
 
     UNUSED(row), UNUSED(msr);
-    if (!is_page(vm, value))
-        return ERR_INVAL;
     lock_queue(v);
     spin_lock(&vm->pv.lock);
-    if (!value)
+    if (!is_page(vm, value))
+        r = ERR_INVAL;
+    else if (!value)
         remove_area(v);
     else if (value == v->pv.area)
         r = OK;
-    else if (v->pv.area || is_taken(vm, value & ~(u64)NIDUS_MSR_ENABLE, PAGE_SIZE))
+    else if (v->pv.area || pv_pins(vm, value & ~(u64)NIDUS_MSR_ENABLE, PAGE_SIZE))
         r = ERR_INVAL;
     else
         add_area(v, value);

@@ -25,6 +25,11 @@ s64 pv_write_entry(struct pv_call *c);
 s64 pv_write_entries(struct pv_call *c);
 s64 pv_console(struct pv_call *c);
 
+/* --- balloon.c --- */
+
+s64 pv_populate(struct pv_call *c);
+s64 pv_release(struct pv_call *c);
+
 /* Entries that are queued and not done. The queue's lock is held. */
 static inline u32 pv_queue_left(const struct pv_queue *q)
 {

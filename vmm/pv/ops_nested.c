@@ -9,8 +9,10 @@
  */
 s64 pv_nested(struct pv_call *c)
 {
+    struct vm *vm = c->v->vm;
     struct nested *n = c->v->nested;
     struct nidus_area *area = NULL;
+    s64 r = 0;
 
     if (c->arg[0] > 1)
         return -NIDUS_EINVAL;
@@ -19,11 +21,14 @@ s64 pv_nested(struct pv_call *c)
     if (c->arg[1]) {
         if (!IS_ALIGNED(c->arg[1], PAGE_SIZE))
             return -NIDUS_EINVAL;
-        if (pv_pins(c->v->vm, c->arg[1], PAGE_SIZE))
-            return -NIDUS_EBUSY;
-        area = pv_area_at(c->v->vm, c->arg[1], c->v->id);
+        spin_lock(&vm->pv.lock);
+        if (pv_pins(vm, c->arg[1], PAGE_SIZE))
+            r = -NIDUS_EBUSY;
+        else
+            area = pv_area_at(vm, c->arg[1], c->v->id);
+        spin_unlock(&vm->pv.lock);
         if (!area)
-            return -NIDUS_EFAULT;
+            return r ? r : -NIDUS_EFAULT;
     }
     n->queue = (struct pv_queue){.area = area};
     n->serves_l2 = c->arg[0];

@@ -51,8 +51,9 @@ struct pv_vcpu {
 #define GPA_NONE (~(gpa_t)0)
 
 struct pv_vm {
-    struct spinlock lock; /* of hypercall_page, and of area and clock of all vCPUs */
-    u64 hypercall_page;   /* as its MSR reads */
+    struct spinlock lock;    /* of hypercall_page, and of area and clock of all vCPUs */
+    u64 hypercall_page;      /* as its MSR reads */
+    struct spinlock balloon; /* memory is released or populated */
 };
 
 /* --- hypercall.c --- */
@@ -92,7 +93,8 @@ void pv_vcpu_init(struct vcpu *v);
 void pv_vcpu_reset(struct vcpu *v);
 /* v's VMCS is current and its control registers may have changed. */
 void pv_area_store_crs(struct vcpu *v);
-/* Is a part of the range in use as an area or hypercall page, so that it has to stay? */
+/* Is a part of the range in use as an area or hypercall page, so that it has to stay? With vm->pv.lock held,
+ * from before it is known to be RAM until it is in use, or is taken. */
 bool pv_pins(struct vm *vm, gpa_t gpa, u64 size);
 
 /* The page at gpa as an area, cleared, for the vCPU of this number; null: it is no RAM. */
