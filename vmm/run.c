@@ -250,12 +250,14 @@ void __noreturn vmm_cpu_main(void)
 {
     struct vmm_cpu *c = this_vmm_cpu();
 
-    if (this_cpu()->id == pv_poll_cpu)
-        pv_poll_main();
     for (;;) {
-        u64 next = sched_wake_due(c, rdtsc());
-        struct vcpu *v = sched_pick(c);
+        struct vcpu *v;
+        u64 next;
 
+        if (unlikely(this_cpu()->id == pv_poll_cpu))
+            pv_poll_main();
+        next = sched_wake_due(c, rdtsc());
+        v = sched_pick(c);
         if (v) {
             run(c, v);
             /* The VM may end on another CPU: its tables must not stay in use here. */

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmm/vmm.h"
+#include "arch/x86/apic.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/time.h"
 #include "arch/x86/trap.h"
@@ -82,13 +83,15 @@ void vmm_vm_ended(enum vm_end how)
     vmm_all_ended(__atomic_load_n(&status, __ATOMIC_RELAXED));
 }
 
-/* The one that polls is nobody's else. */
+/* The one that polls is nobody's else. Before any VM starts: it has no vCPU then and is idle, or will be. */
 static void spare_cpu(const struct config *config)
 {
     if (config->poll < 0)
         return;
     if (nr_cpus > 1 && (u32)config->poll < nr_cpus) {
-        pv_poll_cpu = (u32)config->poll;
+        __atomic_store_n(&pv_poll_cpu, (u32)config->poll, __ATOMIC_SEQ_CST);
+        if (pv_poll_cpu != this_cpu()->id) /* it may be idle already */
+            apic_send_ipi(cpus[pv_poll_cpu]->apic_id, VECTOR_KICK);
         log_info("CPU %u serves the queues of paravirtual guests", pv_poll_cpu);
         return;
     }
