@@ -23,9 +23,9 @@ kernel_objects := $(addprefix $(BUILD)/kernel/,$(addsuffix .o,$(kernel_sources))
 
 # Built for speed: what exits go through, and the devices that are used all the time. The rest is built for size.
 # Only what stands in .text.hot is aligned.
-hot_sources := $(wildcard lib/string.c vmm/exit.c vmm/exit_cr.c vmm/exit_memory.c vmm/exit_io.c vmm/event.c vmm/events.c vmm/bus.c vmm/mmio_fast.c \
-	vmm/run.c vmm/timer.c vmm/vcpu.c vmm/msr.c vmm/msr_handlers.c vmm/dev/lapic*.c vmm/dev/irq.c \
-	vmm/dev/pit.c vmm/dev/uart.c vmm/dev/ioapic.c vmm/memory.c vmm/entry_check.c vmm/entry_check_segs.c arch/x86/trap.c)
+hot_sources := $(wildcard lib/string.c vmm/exit.c vmm/exit_cr.c vmm/exit_memory.c vmm/exit_io.c vmm/event.c vmm/events.c vmm/mmio_fast.c \
+	vmm/run.c vmm/msr.c vmm/msr_handlers.c vmm/dev/lapic.c vmm/dev/lapic_regs.c vmm/dev/lapic_ipi.c vmm/dev/irq.c \
+	vmm/dev/pit.c vmm/dev/uart.c vmm/memory.c vmm/entry_check.c arch/x86/trap.c)
 hot_sources += vmm/pv/hypercall.c vmm/pv/queue.c
 hot_sources += $(addprefix vmm/nested/,bitmaps.c entry.c exit12.c instructions.c nested.c route.c sync.c vmcs02.c vmread.c)
 $(hot_sources:%=$(BUILD)/kernel/%.o): optimize := -O2 -falign-functions=1 $(call gcc_only,-fno-align-loops -fno-align-jumps)

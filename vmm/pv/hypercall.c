@@ -11,7 +11,6 @@
 enum { QUEUED = 1, POLLED = 2, FOR_L2 = 4 };
 
 struct pv_op {
-    const char *name;
     u32 arguments; /* how many */
     u32 needs;     /* NIDUS_HAS_* */
     u32 from;
@@ -39,20 +38,20 @@ static s64 run_flush_queue(struct pv_call *c)
 }
 
 static const struct pv_op ops[NIDUS_NR_OPS] = {
-    [NIDUS_OP_NOP] = {"no-op", 0, NIDUS_HAS_CALLS, QUEUED | POLLED | FOR_L2, NULL},
-    [NIDUS_OP_FLUSH_QUEUE] = {"flush queue", 0, NIDUS_HAS_QUEUE, FOR_L2, run_flush_queue},
-    [NIDUS_OP_SET_CR] = {"set control register", 2, NIDUS_HAS_CALLS, QUEUED, pv_set_cr},
-    [NIDUS_OP_WRITE_ENTRY] = {"write entry", 2, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_write_entry},
-    [NIDUS_OP_WRITE_ENTRIES] = {"write entries", 2, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_write_entries},
-    [NIDUS_OP_FLUSH_LOCAL] = {"flush own TLB", 2, NIDUS_HAS_CALLS, QUEUED | FOR_L2, pv_flush_local},
-    [NIDUS_OP_FLUSH_TLB] = {"flush TLBs", 4, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_flush_tlb},
-    [NIDUS_OP_SEND_IPI] = {"send IPI", 3, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_send_ipi},
-    [NIDUS_OP_SET_TIMER] = {"set timer", 2, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_set_timer},
-    [NIDUS_OP_POPULATE] = {"populate", 2, NIDUS_HAS_MEMORY, QUEUED, pv_populate},
-    [NIDUS_OP_RELEASE] = {"release", 2, NIDUS_HAS_MEMORY, QUEUED, pv_release},
-    [NIDUS_OP_CONSOLE] = {"console", 2, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_console},
-    [NIDUS_OP_NESTED] = {"serve L2", 2, NIDUS_HAS_NESTED, 0, pv_nested},
-    [NIDUS_OP_YIELD] = {"yield", 1, NIDUS_HAS_CALLS, QUEUED, pv_yield},
+    [NIDUS_OP_NOP] = {0, NIDUS_HAS_CALLS, QUEUED | POLLED | FOR_L2, NULL},
+    [NIDUS_OP_FLUSH_QUEUE] = {0, NIDUS_HAS_QUEUE, FOR_L2, run_flush_queue},
+    [NIDUS_OP_SET_CR] = {2, NIDUS_HAS_CALLS, QUEUED, pv_set_cr},
+    [NIDUS_OP_WRITE_ENTRY] = {2, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_write_entry},
+    [NIDUS_OP_WRITE_ENTRIES] = {2, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_write_entries},
+    [NIDUS_OP_FLUSH_LOCAL] = {2, NIDUS_HAS_CALLS, QUEUED | FOR_L2, pv_flush_local},
+    [NIDUS_OP_FLUSH_TLB] = {4, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_flush_tlb},
+    [NIDUS_OP_SEND_IPI] = {3, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_send_ipi},
+    [NIDUS_OP_SET_TIMER] = {2, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_set_timer},
+    [NIDUS_OP_POPULATE] = {2, NIDUS_HAS_MEMORY, QUEUED, pv_populate},
+    [NIDUS_OP_RELEASE] = {2, NIDUS_HAS_MEMORY, QUEUED, pv_release},
+    [NIDUS_OP_CONSOLE] = {2, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_console},
+    [NIDUS_OP_NESTED] = {2, NIDUS_HAS_NESTED, 0, pv_nested},
+    [NIDUS_OP_YIELD] = {1, NIDUS_HAS_CALLS, QUEUED, pv_yield},
 };
 
 static bool is_offered(const struct vcpu *v, const struct pv_op *row)
