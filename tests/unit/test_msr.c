@@ -132,6 +132,37 @@ int msr_pv_area_write(struct vcpu *v, const struct msr_row *row, u32 msr, u64 va
     return OK;
 }
 
+/* Likewise: test_pv_kvm.c. */
+static u64 kvm_written[4];
+
+int msr_kvm_wall_clock_write(struct vcpu *v, const struct msr_row *row, u32 msr, u64 value)
+{
+    (void)v, (void)row, (void)msr;
+    kvm_written[0] = value;
+    return OK;
+}
+
+int msr_kvm_clock_write(struct vcpu *v, const struct msr_row *row, u32 msr, u64 value)
+{
+    (void)v, (void)row, (void)msr;
+    kvm_written[1] = value;
+    return OK;
+}
+
+int msr_kvm_steal_write(struct vcpu *v, const struct msr_row *row, u32 msr, u64 value)
+{
+    (void)v, (void)row, (void)msr;
+    kvm_written[2] = value;
+    return OK;
+}
+
+int msr_kvm_eoi_write(struct vcpu *v, const struct msr_row *row, u32 msr, u64 value)
+{
+    (void)v, (void)row, (void)msr;
+    kvm_written[3] = value;
+    return OK;
+}
+
 u64 vm_now(struct vm *v)
 {
     assert_ptr_equal(v, &vm);
@@ -373,11 +404,18 @@ static void test_features_bring_msrs(void **state)
         {offsetof(struct guest_cpuid, has_umwait), 0xe1},
         {offsetof(struct guest_cpuid, has_vmx), 0x480},
         {offsetof(struct guest_cpuid, has_vmx), 0x48a},
+        {offsetof(struct guest_cpuid, has_kvm_clock_old), 0x11},
+        {offsetof(struct guest_cpuid, has_kvm_clock_old), 0x12},
+        {offsetof(struct guest_cpuid, has_kvm_clock), 0x4b564d00},
+        {offsetof(struct guest_cpuid, has_kvm_clock), 0x4b564d01},
+        {offsetof(struct guest_cpuid, has_steal_time), 0x4b564d03},
+        {offsetof(struct guest_cpuid, has_pv_eoi), 0x4b564d04},
     };
 
     (void)state;
     low.x2apic_msr = 0x803;
     c->has_vmx = true;
+    c->has_kvm_clock_old = c->has_kvm_clock = c->has_steal_time = c->has_pv_eoi = true;
     for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
         bool *has = (bool *)((u8 *)c + rows[i].feature);
 
@@ -509,6 +547,30 @@ static void test_valid_bits(void **state)
     check_bits(0x48, BIT(10));
     c->vmx_granted &= ~BIT(VF_DEBUG_CONTROLS);
     check_bits(0x1d9, 0);
+}
+
+/* Old and new numbers are one; reserved bits. */
+static void test_kvm(void **state)
+{
+    (void)state;
+    c->has_kvm_clock_old = c->has_kvm_clock = c->has_steal_time = c->has_pv_eoi = true;
+    assert_true(wr(0x11, 0x1000) && wr(0x12, 0x2001));
+    assert_int_equal(kvm_written[0], 0x1000);
+    assert_int_equal(kvm_written[1], 0x2001);
+    assert_true(wr(0x4b564d00, 0x1004) && wr(0x4b564d01, 0x2005));
+    assert_int_equal(kvm_written[0], 0x1004);
+    assert_int_equal(kvm_written[1], 0x2005);
+    assert_true(wr(0x4b564d03, 0x3041) && wr(0x4b564d04, 0x4005));
+    assert_false(wr(0x4b564d03, 0x3061) || wr(0x4b564d03, 0x3003) || wr(0x4b564d04, 0x4003));
+    assert_int_equal(kvm_written[2], 0x3041);
+    assert_int_equal(kvm_written[3], 0x4005);
+    vcpu.msrs.kvm_wall_clock = 1;
+    vcpu.msrs.kvm_clock = 2;
+    vcpu.msrs.kvm_steal = 3;
+    vcpu.msrs.kvm_eoi = 4;
+    assert_true(rd(0x11) == 1 && rd(0x4b564d00) == 1 && rd(0x12) == 2 && rd(0x4b564d01) == 2);
+    assert_true(rd(0x4b564d03) == 3 && rd(0x4b564d04) == 4);
+    assert_int_equal(rd(0x4b564d02), GUARD); /* asynchronous page faults: not offered */
 }
 
 static void test_live_and_vmcs(void **state)
@@ -768,6 +830,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_fixed, start, stop),
         cmocka_unit_test_setup_teardown(test_vmx, start, stop),
         cmocka_unit_test_setup_teardown(test_valid_bits, start, stop),
+        cmocka_unit_test_setup_teardown(test_kvm, start, stop),
         cmocka_unit_test_setup_teardown(test_live_and_vmcs, start, stop),
         cmocka_unit_test_setup_teardown(test_commands, start, stop),
         cmocka_unit_test_setup_teardown(test_misc_enable, start, stop),

@@ -27,7 +27,7 @@ u32 pv_poll_cpu;
 static struct vm vm;
 static struct vcpu vcpus[2];
 static u64 field[0x7000];
-static u32 cancelled;
+static u32 cancelled, kvm_resets;
 
 static u64 vmread(u32 encoding)
 {
@@ -66,6 +66,12 @@ int guest_write(struct vm *v, gpa_t gpa, const void *from, u64 n)
 void vcpu_step_back_in(struct vcpu *v)
 {
     vcpu_step_in(v);
+}
+
+void pv_kvm_reset(struct vcpu *v)
+{
+    assert_ptr_equal(v, &vcpus[1]);
+    kvm_resets++;
 }
 
 void pv_timer_init(struct vcpu *v)
@@ -211,9 +217,10 @@ static void test_init(void **state)
     (void)state;
     assert_int_equal(write_area(1, 0x3000 | ON), OK);
     vcpus[1].pv.queue.begun = vcpus[1].pv.queue.stopped = true;
-    cancelled = 0;
+    cancelled = kvm_resets = 0;
     pv_vcpu_reset(&vcpus[1]);
     assert_int_equal(cancelled, 1);
+    assert_int_equal(kvm_resets, 1);
     assert_int_equal(read_area(1), 0);
     assert_null(vcpus[1].pv.queue.area);
     assert_false(vcpus[1].pv.queue.begun || vcpus[1].pv.queue.stopped);
