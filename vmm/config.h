@@ -7,17 +7,18 @@
 #include "lib/types.h"
 #include "lib/log.h"
 
-#define CONFIG_MAX_VMS     16
-#define CONFIG_MAX_VCPUS   64
-#define CONFIG_MAX_MODULES 8
-#define CONFIG_NAME_MAX    32
-#define CONFIG_FILE_MAX    120
-#define CONFIG_TEXT_MAX    1024
-#define CONFIG_MAX_HIDE    32
-#define CONFIG_MAX_DISKS   4
-#define CONFIG_MAX_NETS    4
-#define CONFIG_PIN_ANY     (-1)
-#define CONFIG_APIC_ID_MAX 0x7fff /* what messages with extended destination ids reach */
+#define CONFIG_MAX_VMS      16
+#define CONFIG_MAX_VCPUS    64
+#define CONFIG_MAX_MODULES  8
+#define CONFIG_NAME_MAX     32
+#define CONFIG_FILE_MAX     120
+#define CONFIG_TEXT_MAX     1024
+#define CONFIG_MAX_HIDE     32
+#define CONFIG_MAX_DISKS    4
+#define CONFIG_MAX_NETS     4
+#define CONFIG_MAX_CHANNELS 4
+#define CONFIG_PIN_ANY      (-1)
+#define CONFIG_APIC_ID_MAX  0x7fff /* what messages with extended destination ids reach */
 
 enum config_restart {
     RESTART_NEVER,
@@ -62,6 +63,8 @@ struct config_vm {
     struct config_disk disks[CONFIG_MAX_DISKS];
     u32 nr_nets;
     char nets[CONFIG_MAX_NETS][CONFIG_NAME_MAX]; /* the switch that each network card is at */
+    u32 nr_channels;
+    char channels[CONFIG_MAX_CHANNELS][CONFIG_NAME_MAX];
     bool rng, vconsole;
 };
 

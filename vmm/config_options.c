@@ -250,16 +250,27 @@ static void set_disk(struct parser *p, char *value)
     }
 }
 
-static void set_net(struct parser *p, char *value)
+/* One more in a list of names that are each a what's; whats: what the VM has by them. */
+static void add_name(struct parser *p, const char *value, const char *what, const char *whats,
+                     char names[][CONFIG_NAME_MAX], u32 *n, u32 max)
 {
     if (!config_is_name(value))
-        config_problem(p, p->line, "'%.60s' is not a switch's name; use 1 to %d letters, digits, '-' and '_'",
-                       value, CONFIG_NAME_MAX - 1);
-    else if (p->vm->nr_nets == CONFIG_MAX_NETS)
-        config_problem(p, p->line, "too many network cards in [vm %s]; use at most %d", p->vm->name,
-                       CONFIG_MAX_NETS);
+        config_problem(p, p->line, "'%.60s' is not a %s's name; use 1 to %d letters, digits, '-' and '_'",
+                       value, what, CONFIG_NAME_MAX - 1);
+    else if (*n == max)
+        config_problem(p, p->line, "too many %s in [vm %s]; use at most %u", whats, p->vm->name, max);
     else
-        str_copy(p->vm->nets[p->vm->nr_nets++], value, CONFIG_NAME_MAX);
+        str_copy(names[(*n)++], value, CONFIG_NAME_MAX);
+}
+
+static void set_net(struct parser *p, char *value)
+{
+    add_name(p, value, "switch", "network cards", p->vm->nets, &p->vm->nr_nets, CONFIG_MAX_NETS);
+}
+
+static void set_channel(struct parser *p, char *value)
+{
+    add_name(p, value, "channel", "channels", p->vm->channels, &p->vm->nr_channels, CONFIG_MAX_CHANNELS);
 }
 
 static void add_hidden(struct parser *p, const char *name)
@@ -323,6 +334,7 @@ const struct config_option config_options[NR_OPTIONS] = {
     [OPTION_RESTART] = {"restart", SECTION_VM, set_restart, 0},
     [OPTION_DISK] = {"disk", SECTION_VM, set_disk, REPEATABLE},
     [OPTION_NET] = {"net", SECTION_VM, set_net, REPEATABLE},
+    [OPTION_CHANNEL] = {"channel", SECTION_VM, set_channel, REPEATABLE},
     [OPTION_RNG] = {"rng", SECTION_VM, set_rng, 0},
     [OPTION_VCONSOLE] = {"vconsole", SECTION_VM, set_vconsole, 0},
 };
@@ -330,7 +342,7 @@ const struct config_option config_options[NR_OPTIONS] = {
 const char *const config_known_options[] = {
     [SECTION_NIDUS] = "console, loglevel, poll",
     [SECTION_VM] = "kernel, module, initrd, cmdline, memory, vcpus, pin, apicid, nested, hide, "
-                   "restart, disk, net, rng, vconsole",
+                   "restart, disk, net, channel, rng, vconsole",
 };
 
 void config_check_vm(struct parser *p, struct config_vm *vm)

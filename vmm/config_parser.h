@@ -24,6 +24,7 @@ enum option_id {
     OPTION_RESTART,
     OPTION_DISK,
     OPTION_NET,
+    OPTION_CHANNEL,
     OPTION_RNG,
     OPTION_VCONSOLE,
     NR_OPTIONS

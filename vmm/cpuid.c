@@ -152,6 +152,8 @@ static void choose_features(struct features *f, const struct features *cpu, cons
         drop(f, CF_HTT);
     if (!env->polled)
         drop(f, CF_PV_POLL);
+    if (!config->nr_channels)
+        drop(f, CF_PV_CHANNEL);
     for (u32 i = 0; i < config->nr_hide; i++) {
         u32 hidden = find_feature(config->hide[i]);
 

@@ -135,6 +135,7 @@ const struct cpuid_need cpuid_needs[] = {
     {CF_PV_QUEUE, CF_PV_CALLS},
     {CF_PV_CLOCK, CF_PV_QUEUE},
     {CF_PV_MEMORY, CF_PV_CALLS},
+    {CF_PV_CHANNEL, CF_PV_CALLS},
     {CF_PV_POLL, CF_PV_QUEUE},
     {CF_PV_NESTED, CF_PV_CALLS},
     {CF_PV_NESTED, CF_VMX},

@@ -142,7 +142,7 @@ bool vm_may_be_ram(const struct vm *vm, gpa_t gpa)
 }
 
 /* Through a window, page by page: the memory must be clean before anyone can reach it where it belongs. */
-static void scrub(paddr_t pa, u64 size)
+void vm_scrub(paddr_t pa, u64 size)
 {
     u32 cpu = this_cpu()->id;
 
@@ -156,7 +156,7 @@ static int map_piece(struct vm *vm, const struct vm_extent *e, gpa_t start, u64 
     paddr_t pa = e->pa + (start - e->gpa);
     int r;
 
-    scrub(pa, size);
+    vm_scrub(pa, size);
     r = paging_map(&vm->owner, vm->space, VM_BASE + start, pa, size, MAP_WRITE | MAP_USER);
     return r ? r : ept_map(&vm->ept, start, pa, size, EPT_RWX, EPT_WB);
 }

@@ -146,6 +146,7 @@ static void destroy(struct vm *vm)
         platform_leave(vm->platform);
     /* Before the frames of its tables can be another's. */
     __atomic_add_fetch(&vmm_flush_wanted, 1, __ATOMIC_ACQ_REL);
+    pv_channels_leave(vm);
     for (u32 i = 0; i < vm->nr_vcpus; i++) {
         if (vm->vcpus[i])
             vcpu_destroy(vm->vcpus[i]);

@@ -209,6 +209,8 @@ int vm_memory_take(struct vm *vm, struct vm_extent *piece, paddr_t *tables);
 void vm_memory_settle(struct vm *vm, const struct vm_extent *piece, paddr_t tables, bool put_back);
 /* New memory. ERR_EXIST: a part is RAM; ERR_NOMEM. */
 int vm_memory_add(struct vm *vm, gpa_t gpa, u64 size);
+/* Zeroes frames that are to be a guest's. */
+void vm_scrub(paddr_t pa, u64 size);
 /* Makes this CPU see vm's memory at VM_BASE (null: no VM's). */
 void vm_use_space(struct vm *vm);
 

@@ -58,8 +58,15 @@ enum nidus_op {
      */
     NIDUS_OP_POPULATE = 9,
     NIDUS_OP_RELEASE = 10,
-    NIDUS_OP_CHANNEL_OPEN = 11,   /* channel, physical address for its page, vector */
-    NIDUS_OP_CHANNEL_SIGNAL = 12, /* channel */
+    /*
+     * Channel, physical address for its page, vector (16 to 255) that this vCPU gets when another member
+     * signals. The page is memory for the CPU, without execution, that the other members see too: not for
+     * page tables, nor for Nidus or a device to use. The address has to be free (EBUSY: RAM, also if
+     * released, a device, or another channel); the page stays there as long as the VM runs. Again with the
+     * same address: another vector or vCPU; with another one: EEXIST.
+     */
+    NIDUS_OP_CHANNEL_OPEN = 11,
+    NIDUS_OP_CHANNEL_SIGNAL = 12, /* channel; result: how many other members have been told */
     NIDUS_OP_CONSOLE = 13,        /* physical address of text, bytes (to NIDUS_MAX_TEXT) */
     NIDUS_OP_YIELD = 14,          /* vCPU that should run, or NIDUS_ANY_VCPU */
     NIDUS_OP_NESTED = 15, /* serve the L2 of the current VMCS: 0 or 1, physical address of its area or 0 */

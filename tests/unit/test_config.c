@@ -82,6 +82,7 @@ static void defaults(void **state)
     assert_int_equal(vm->restart, RESTART_NEVER);
     assert_int_equal(vm->nr_disks, 0);
     assert_int_equal(vm->nr_nets, 0);
+    assert_int_equal(vm->nr_channels, 0);
     assert_false(vm->rng);
     assert_false(vm->vconsole);
 }
@@ -107,6 +108,8 @@ static const char everything_text[] = "; all of it\n"
                                       "disk = more.img\n"
                                       "net = lan\n"
                                       "net = wan-2\n"
+                                      "channel = ring\n"
+                                      "channel = bell_2\n"
                                       "rng = on\n"
                                       "vconsole = on\n"
                                       "[ vm  two-2_B ]\n"
@@ -156,6 +159,9 @@ static void check_everything(void)
     assert_int_equal(vm->nr_nets, 2);
     assert_string_equal(vm->nets[0], "lan");
     assert_string_equal(vm->nets[1], "wan-2");
+    assert_int_equal(vm->nr_channels, 2);
+    assert_string_equal(vm->channels[0], "ring");
+    assert_string_equal(vm->channels[1], "bell_2");
     assert_true(vm->rng);
     assert_true(vm->vconsole);
     vm++;
@@ -331,13 +337,17 @@ static const struct {
     {VM "net = a.b\n", "a.conf:3: 'a.b' is not a switch's name; use 1 to 31 letters, digits, '-' and '_'\n"},
     {VM "net = a\nnet = a\nnet = b\nnet = c\nnet = d\n",
      "a.conf:7: too many network cards in [vm one]; use at most 4\n"},
+    {VM "channel = a b\n",
+     "a.conf:3: 'a b' is not a channel's name; use 1 to 31 letters, digits, '-' and '_'\n"},
+    {VM "channel = a\nchannel = a\nchannel = b\nchannel = c\nchannel = d\n",
+     "a.conf:7: too many channels in [vm one]; use at most 4\n"},
     {VM "restart = always\n", "a.conf:3: unknown restart 'always'; use never, reset or crash\n"},
     {VM "Memory = 1G\n",
      "a.conf:3: unknown option 'Memory'; known here: kernel, module, initrd, cmdline, memory, vcpus, pin, apicid, "
-     "nested, hide, restart, disk, net, rng, vconsole\n"},
+     "nested, hide, restart, disk, net, channel, rng, vconsole\n"},
     {VM "= 1G\n",
      "a.conf:3: unknown option ''; known here: kernel, module, initrd, cmdline, memory, vcpus, pin, apicid, "
-     "nested, hide, restart, disk, net, rng, vconsole\n"},
+     "nested, hide, restart, disk, net, channel, rng, vconsole\n"},
     {VM "nested\n", "a.conf:3: no '=' in 'nested'; write OPTION = VALUE\n"},
     {"[nidus]\nkernel = k\n", "a.conf:2: unknown option 'kernel'; known here: console, loglevel, poll\n"},
     {"[nidus]\nconsole = com5\n", "a.conf:2: unknown console 'com5'; use com1, com2, com3 or com4\n"},

@@ -30,6 +30,11 @@ s64 pv_console(struct pv_call *c);
 s64 pv_populate(struct pv_call *c);
 s64 pv_release(struct pv_call *c);
 
+/* --- channel.c --- */
+
+s64 pv_channel_open(struct pv_call *c);
+s64 pv_channel_signal(struct pv_call *c);
+
 /* Entries that are queued and not done. The queue's lock is held. */
 static inline u32 pv_queue_left(const struct pv_queue *q)
 {

@@ -6,6 +6,7 @@
 #include "guest/pv/nidus.h"
 #include "lib/spinlock.h"
 #include "lib/types.h"
+#include "vmm/config.h"
 #include "vmm/dev/host.h"
 #include "vmm/pv/kvm.h"
 
@@ -50,10 +51,19 @@ struct pv_vcpu {
 
 #define GPA_NONE (~(gpa_t)0)
 
+/* A VM's end of a channel, of whose lock it all is. */
+struct pv_member {
+    struct vcpu *vcpu; /* null: not open */
+    u8 vector;
+    gpa_t gpa; /* of the page */
+    struct pv_member *next;
+};
+
 struct pv_vm {
     struct spinlock lock;    /* of hypercall_page, and of area and clock of all vCPUs */
     u64 hypercall_page;      /* as its MSR reads */
     struct spinlock balloon; /* memory is released or populated */
+    struct pv_member member[CONFIG_MAX_CHANNELS];
 };
 
 /* --- hypercall.c --- */
@@ -99,6 +109,11 @@ bool pv_pins(struct vm *vm, gpa_t gpa, u64 size);
 
 /* The page at gpa as an area, cleared, for the vCPU of this number; null: it is no RAM. */
 struct nidus_area *pv_area_at(struct vm *vm, gpa_t gpa, u32 id);
+
+/* --- channel.c --- */
+
+/* None of the VM's vCPUs runs any more, and vmm_flush_wanted has been raised. */
+void pv_channels_leave(struct vm *vm);
 
 /* --- poll.c --- */
 
