@@ -139,6 +139,34 @@ static void test_page_sizes(void **state)
     end(&ept, p);
 }
 
+/* What becomes garbage after the others' INVEPT was asked for waits for the next. */
+static void test_garbage_in_two_steps(void **state)
+{
+    struct ept ept;
+    struct pool *p = begin(&ept, CAP_ALL);
+    paddr_t tables;
+    u64 before;
+
+    (void)state;
+    assert_int_equal(ept_map(&ept, 0, MiB(1), MiB(2), EPT_RWX, EPT_WB), OK);
+    assert_int_equal(ept_map(&ept, GiB(1), MiB(1), MiB(2), EPT_RWX, EPT_WB), OK);
+    before = p->held;
+    assert_int_equal(ept_unmap(&ept, 0, MiB(2)), OK);
+    tables = ept_take_garbage(&ept);
+    assert_false(ept.stale);
+    assert_int_equal(ept_unmap(&ept, GiB(1), MiB(2)), OK);
+    assert_true(ept.stale);
+    assert_int_equal(p->held, before);
+    ept_free_garbage(&ept, tables);
+    assert_true(p->held < before);
+    before = p->held;
+    assert_true(ept.stale);
+    ept_reclaim(&ept);
+    assert_true(p->held < before);
+    ept_free_garbage(&ept, ept_take_garbage(&ept)); /* nothing */
+    end(&ept, p);
+}
+
 static void test_entry_bits(void **state)
 {
     struct ept ept;
@@ -480,6 +508,7 @@ static void test_every_allocation_fails(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_garbage_in_two_steps),
         cmocka_unit_test(test_page_sizes),
         cmocka_unit_test(test_entry_bits),
         cmocka_unit_test(test_merge_and_split),

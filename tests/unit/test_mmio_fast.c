@@ -17,7 +17,7 @@
 
 static u64 field[9];
 static struct vcpu vcpu;
-static bool matches;
+static bool matches, may_be_ram;
 static u32 nr_matches;
 static struct {
     u32 reads, writes, size;
@@ -47,6 +47,13 @@ static void vmwrite(u32 encoding, u64 value)
 {
     assert_int_equal(encoding, GUEST_RIP);
     *field_at(encoding) = value;
+}
+
+bool vm_may_be_ram(const struct vm *vm, gpa_t gpa)
+{
+    assert_ptr_equal(vm, vcpu.vm);
+    assert_int_equal(gpa, DEVICE);
+    return may_be_ram;
 }
 
 bool user_matches(const void *base, const struct word_match *words, u32 n)
@@ -261,11 +268,23 @@ static void test_not_moves(void **state)
     }
 }
 
+/* Where the VM has released its RAM. */
+static void test_not_for_ever(void **state)
+{
+    (void)state;
+    may_be_ram = true;
+    START(READ, 0x8b, 0x43, 0x30); /* mov eax, [rbx+0x30] */
+    may_be_ram = false;
+    assert_false(mmio_fast(&vcpu, DEVICE + 0x30));
+    START(READ, 0x8b, 0x43, 0x30);
+    assert_true(mmio_fast(&vcpu, DEVICE + 0x30));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_loads),   cmocka_unit_test(test_stores),    cmocka_unit_test(test_addresses),
-        cmocka_unit_test(test_changes), cmocka_unit_test(test_not_moves),
+        cmocka_unit_test(test_changes), cmocka_unit_test(test_not_moves), cmocka_unit_test(test_not_for_ever),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -174,7 +174,9 @@ static void test_vmxoff(void **state)
     start(EXIT_REASON_VMXOFF);
     VMCS(&nested.vmcs12.image, GUEST_RIP) = 0x77;
     nested.vmcs12.launched = 1;
+    nested.shadow = (struct shadow_ept *)&nested;
     assert_int_equal(run(), SUCCESS);
+    assert_int_equal(low.invalidated_all, 1);
     assert_false(nested.vmx_on);
     assert_int_equal(nested.vmxon_pointer, NO_VMCS);
     assert_int_equal(nested.current, NO_VMCS);
