@@ -53,17 +53,16 @@ enum nidus_op {
      * Physical address, bytes: multiples of 2 MiB, of the VM's memory from 2 MiB on. POPULATE: memory again,
      * zeroed (EEXIST: a part is there; ENOMEM). RELEASE: none any more, as if nothing were at the addresses
      * (EFAULT: a part is gone already; EBUSY: it has a hypercall page or an area, or a vCPU is in VMX
-     * operation: what it held may be lost). After an error GiBs (and in RELEASE parts) before the one that
-     * has it are done.
+     * operation; what it held may be lost then). A call with more than 1 GiB is not undone where it fails.
      */
     NIDUS_OP_POPULATE = 9,
     NIDUS_OP_RELEASE = 10,
     /*
      * Channel, physical address for its page, vector (16 to 255) that this vCPU gets when another member
      * signals. The page is memory for the CPU, without execution, that the other members see too: not for
-     * page tables, nor for Nidus or a device to use. The address has to be free (EBUSY: RAM, also if
-     * released, a device, or another channel); the page stays there as long as the VM runs. Again with the
-     * same address: another vector or vCPU; with another one: EEXIST.
+     * page tables, nor for Nidus or a device to use. The address has to be free: EBUSY: RAM, also if
+     * released, or a device; EEXIST: another channel's. The page stays there as long as the VM runs. Again
+     * with the same address: another vector or vCPU; with another one: EEXIST.
      */
     NIDUS_OP_CHANNEL_OPEN = 11,
     NIDUS_OP_CHANNEL_SIGNAL = 12, /* channel; result: how many other members have been told */

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* links: vmm/pv/result.c */
 /* Release and populate: which ranges, in which order translations and frames go, and what is in the way. */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* links: lib/frames.c lib/str_copy.c lib/string.c */
+/* links: vmm/pv/result.c lib/frames.c lib/str_copy.c lib/string.c */
 /* Channels: who is a member, who is told, when the page comes and goes. */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -176,7 +176,7 @@ static void test_map_fails(void **state)
     static const struct {
         int error;
         s64 result;
-    } rows[] = {{ERR_EXIST, -NIDUS_EBUSY}, {ERR_RANGE, -NIDUS_EINVAL}, {ERR_NOMEM, -NIDUS_ENOMEM}};
+    } rows[] = {{ERR_EXIST, -NIDUS_EEXIST}, {ERR_RANGE, -NIDUS_EFAULT}, {ERR_NOMEM, -NIDUS_ENOMEM}};
 
     (void)state;
     for (u32 i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -188,7 +188,7 @@ static void test_map_fails(void **state)
     map_error = OK;
     assert_int_equal(open_it(1), 0);
     map_error = ERR_EXIST;
-    assert_int_equal(open_it(0), -NIDUS_EBUSY);
+    assert_int_equal(open_it(0), -NIDUS_EEXIST);
     assert_int_equal(owner.pages, 1);
     assert_int_equal(signal_by(1, 0), 0);
 }

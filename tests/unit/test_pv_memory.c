@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+/* links: vmm/pv/result.c */
 /* Hypercalls that write entries and text: bounds, the first bad entry, one read of each word. */
 #include <setjmp.h>
 #include <stdarg.h>

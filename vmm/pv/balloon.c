@@ -77,22 +77,6 @@ static s64 check(const struct vm *vm, gpa_t gpa, u64 size)
     return 0;
 }
 
-static s64 result_of(int r)
-{
-    switch (r) {
-    case OK:
-        return 0;
-    case ERR_BUSY:
-        return -NIDUS_EBUSY;
-    case ERR_EXIST:
-        return -NIDUS_EEXIST;
-    case ERR_RANGE:
-        return -NIDUS_EFAULT;
-    default:
-        return -NIDUS_ENOMEM;
-    }
-}
-
 /* One step, which ends at a multiple of its size. */
 static s64 balloon(struct pv_call *c, int (*step)(struct vcpu *v, struct vm_extent *piece))
 {
@@ -104,7 +88,7 @@ static s64 balloon(struct pv_call *c, int (*step)(struct vcpu *v, struct vm_exte
         return r;
     if (!spin_trylock(&vm->pv.balloon))
         return PV_AGAIN;
-    r = result_of(step(c->v, &piece));
+    r = pv_result(step(c->v, &piece));
     spin_unlock(&vm->pv.balloon);
     if (r)
         return r;

@@ -44,39 +44,38 @@ static bool is_free(struct vcpu *v, gpa_t gpa)
            slot.span - (gpa - slot.first) >= PAGE_SIZE - 1;
 }
 
-static s64 map(struct vm *vm, gpa_t gpa, paddr_t page)
+static int map(struct vm *vm, gpa_t gpa, paddr_t page)
 {
     int r;
 
     spin_lock(&vm->mem_lock);
     r = ept_map(&vm->ept, gpa, page, PAGE_SIZE, EPT_RW, EPT_WB);
     spin_unlock(&vm->mem_lock);
-    if (r == OK)
-        return 0;
-    return r == ERR_NOMEM ? -NIDUS_ENOMEM : r == ERR_EXIST ? -NIDUS_EBUSY : -NIDUS_EINVAL;
+    return r;
 }
 
 /* With the channel's lock held. */
-static s64 join(struct pv_channel *ch, struct pv_member *m, struct vm *vm, gpa_t gpa)
+static int join(struct pv_channel *ch, struct pv_member *m, struct vcpu *v, gpa_t gpa)
 {
-    s64 r;
+    int r;
 
+    if (!is_free(v, gpa))
+        return ERR_BUSY;
     if (!ch->members) {
         ch->page = frames_alloc(&owner, PAGE_SIZE, PAGE_SIZE, 0);
         if (ch->page == FRAME_NONE)
-            return -NIDUS_ENOMEM;
+            return ERR_NOMEM;
         vm_scrub(ch->page, PAGE_SIZE);
     }
-    r = map(vm, gpa, ch->page);
-    if (r) {
-        if (!ch->members)
-            frames_free(&owner, ch->page, PAGE_SIZE);
-        return r;
+    r = map(v->vm, gpa, ch->page);
+    if (r == OK) {
+        m->gpa = gpa;
+        m->next = ch->members;
+        ch->members = m;
+    } else if (!ch->members) {
+        frames_free(&owner, ch->page, PAGE_SIZE);
     }
-    m->gpa = gpa;
-    m->next = ch->members;
-    ch->members = m;
-    return 0;
+    return r;
 }
 
 s64 pv_channel_open(struct pv_call *c)
@@ -85,7 +84,7 @@ s64 pv_channel_open(struct pv_call *c)
     u64 index = c->arg[0], gpa = c->arg[1], vector = c->arg[2];
     struct pv_channel *ch;
     struct pv_member *m;
-    s64 r = 0;
+    int r = OK;
 
     if (index >= vm->config->nr_channels)
         return -NIDUS_ENOENT;
@@ -95,15 +94,15 @@ s64 pv_channel_open(struct pv_call *c)
     ch = find(vm->config->channels[index]);
     spin_lock(&ch->lock);
     if (!m->vcpu)
-        r = is_free(c->v, gpa) ? join(ch, m, vm, gpa) : -NIDUS_EBUSY;
+        r = join(ch, m, c->v, gpa);
     else if (m->gpa != gpa)
-        r = -NIDUS_EEXIST;
-    if (!r) {
+        r = ERR_EXIST;
+    if (r == OK) {
         m->vcpu = c->v;
         m->vector = (u8)vector;
     }
     spin_unlock(&ch->lock);
-    return r;
+    return pv_result(r);
 }
 
 s64 pv_channel_signal(struct pv_call *c)

@@ -6,6 +6,9 @@
 #include "arch/x86/user.h"
 #include "vmm/vm.h"
 
+/* An error number of Nidus's as one of the interface's; OK: 0. */
+s64 pv_result(int r);
+
 /* --- ops_cpu.c --- */
 
 s64 pv_set_cr(struct pv_call *c);

@@ -5,19 +5,12 @@
 #define LIST_PIECE 16
 #define TEXT_PIECE 128
 
-static s64 result_of(int r)
-{
-    if (r == OK)
-        return 0;
-    return r == ERR_NOMEM ? -NIDUS_ENOMEM : -NIDUS_EFAULT;
-}
-
 /* An aligned word is written at once, as a CPU's own walk wants it. */
 static s64 write_entry(struct vm *vm, u64 address, u64 value)
 {
     if (address % sizeof(value))
         return -NIDUS_EINVAL;
-    return result_of(guest_write(vm, address, &value, sizeof(value)));
+    return pv_result(guest_write(vm, address, &value, sizeof(value)));
 }
 
 s64 pv_write_entry(struct pv_call *c)
@@ -37,7 +30,7 @@ s64 pv_write_entries(struct pv_call *c)
         return -NIDUS_ERANGE;
     for (u64 i = 0; i < n && !r; i++) {
         if (i % LIST_PIECE == 0)
-            r = result_of(guest_read(vm, c->arg[0] + i * sizeof(list[0]), list,
+            r = pv_result(guest_read(vm, c->arg[0] + i * sizeof(list[0]), list,
                                      MIN(n - i, LIST_PIECE) * sizeof(list[0])));
         if (!r)
             r = write_entry(vm, list[i % LIST_PIECE].address, list[i % LIST_PIECE].value);
@@ -57,7 +50,7 @@ s64 pv_console(struct pv_call *c)
         s64 r;
 
         step = MIN(n - done, sizeof(piece));
-        r = result_of(guest_read(vm, c->arg[0] + done, piece, step));
+        r = pv_result(guest_read(vm, c->arg[0] + done, piece, step));
         if (r)
             return r;
         vm_lock(vm);
