@@ -95,30 +95,18 @@ int64_t nidus_drain(struct nidus_queue *q)
     return nidus_flush();
 }
 
-/* One slot; a queue that is full is flushed first. */
-static int64_t reserve_one(struct nidus_queue *q)
+int64_t nidus_do_slowly(struct nidus_queue *q, uint32_t op, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
-    int64_t index = nidus_reserve(q, 1, 0);
-
-    if (index >= 0)
-        return index;
-    nidus_drain(q);
-    return nidus_reserve(q, 1, 0);
-}
-
-int64_t nidus_do(struct nidus_queue *q, uint32_t op, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
-{
-    struct nidus_slot *slot;
     int64_t index;
 
     if (!q->batch)
         return nidus_call(op, a, b, c, d);
-    index = reserve_one(q);
+    nidus_drain(q);
+    index = nidus_reserve(q, 1, 0);
     if (index < 0)
         return index;
-    slot = nidus_slot(q, (uint32_t)index);
-    nidus_fill(slot, a, b, c, d);
-    nidus_publish(slot, op, 0);
+    nidus_fill(nidus_slot(q, (uint32_t)index), a, b, c, d);
+    nidus_publish(nidus_slot(q, (uint32_t)index), op, 0);
     return 0;
 }
 

@@ -266,6 +266,23 @@ static inline int64_t nidus_batch_end(struct nidus_queue *q)
     return --q->batch ? 0 : nidus_drain(q);
 }
 
+/* No batch, or a full queue. */
+int64_t nidus_do_slowly(struct nidus_queue *q, uint32_t op, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
+
+/* Outside of a batch the operation itself, and its result. In one it is queued, and the result lost: 0, or
+ * -NIDUS_EBUSY if the queue is full and cannot be flushed, because who is interrupted has not published. */
+static inline int64_t nidus_do(struct nidus_queue *q, uint32_t op, uint64_t a, uint64_t b, uint64_t c,
+                               uint64_t d)
+{
+    int64_t index = q->batch ? nidus_reserve(q, 1, 0) : -NIDUS_EBUSY;
+
+    if (index < 0)
+        return nidus_do_slowly(q, op, a, b, c, d);
+    nidus_fill(nidus_slot(q, (uint32_t)index), a, b, c, d);
+    nidus_publish(nidus_slot(q, (uint32_t)index), op, 0);
+    return 0;
+}
+
 static inline uint64_t nidus_clock_at(const struct nidus_clock *clock, uint64_t tsc)
 {
     uint64_t ticks = tsc - clock->tsc_timestamp;
@@ -306,10 +323,6 @@ int64_t nidus_register_area(const struct nidus_info *info, struct nidus_queue *q
 int64_t nidus_register_page(const struct nidus_info *info, uint64_t physical);
 /* Gives it up; what is queued is lost. */
 void nidus_unregister_area(const struct nidus_info *info, struct nidus_queue *q);
-
-/* Outside of a batch the operation itself, and its result. In one it is queued, and the result lost: 0, or
- * -NIDUS_EBUSY if the queue is full and cannot be flushed, because who is interrupted has not published. */
-int64_t nidus_do(struct nidus_queue *q, uint32_t op, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
 
 /* n entries (1 to NIDUS_SLOTS) whose results are wanted: reserved, filled and published. The index of the
  * first, or -NIDUS_EBUSY. */
