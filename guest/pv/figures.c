@@ -190,7 +190,7 @@ static void flush_lazy(void)
 static void write_list(u64 *entry, u64 value)
 {
     if (nr_listed == NIDUS_MAX_WRITES) {
-        sum |= nidus_call(NIDUS_OP_WRITE_ENTRIES, (u64)list, nr_listed, 0, 0) - nr_listed;
+        sum |= nidus_call(NIDUS_OP_WRITE_ENTRIES, (u64)list, nr_listed, 0, 0);
         nr_listed = 0;
     }
     list[nr_listed++] = (struct nidus_write){(u64)entry, value};
@@ -198,7 +198,7 @@ static void write_list(u64 *entry, u64 value)
 
 static void flush_list(void)
 {
-    sum |= nidus_call(NIDUS_OP_WRITE_ENTRIES, (u64)list, nr_listed, 0, 0) - nr_listed;
+    sum |= nidus_call(NIDUS_OP_WRITE_ENTRIES, (u64)list, nr_listed, 0, 0);
     nr_listed = 0;
     flush_call();
 }

@@ -7,8 +7,7 @@
 #define NOWHERE (1ull << 50)
 #define MS      1000000ull
 
-/* By the queue; and what nidus_flush() says. */
-static s64 queued(u32 op, u64 a, u64 b, u64 c, u64 d)
+s64 queued(u32 op, u64 a, u64 b, u64 c, u64 d)
 {
     struct nidus_queue *q = &queues[this_cpu()];
     struct nidus_slot entry = {.op = op, .arg = {a, b, c, d}};
@@ -18,10 +17,6 @@ static s64 queued(u32 op, u64 a, u64 b, u64 c, u64 d)
     expect_equal(nidus_gather(q, (u32)index, &entry, 1), 0, "not done");
     return entry.result;
 }
-
-typedef s64 run_fn(u32 op, u64 a, u64 b, u64 c, u64 d);
-static run_fn *const both[] = {call, queued};
-#define FOR_BOTH(run) for (run_fn *const *run = both; run < both + ARRAY_SIZE(both); run++)
 
 static void test_nop(void)
 {

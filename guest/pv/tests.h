@@ -53,13 +53,21 @@ static inline s64 call(u32 op, u64 a, u64 b, u64 c, u64 d)
     return nidus_call(op, a, b, c, d);
 }
 
+/* By the queue, and with its result. */
+s64 queued(u32 op, u64 a, u64 b, u64 c, u64 d);
+
+/* A test of an operation is done by both. */
+typedef s64 run_fn(u32 op, u64 a, u64 b, u64 c, u64 d);
+static run_fn *const both[] = {call, queued};
+#define FOR_BOTH(run) for (run_fn *const *run = both; run < both + ARRAY_SIZE(both); run++)
+
 #define expect_result(got, wanted, what)                                                          \
     do {                                                                                          \
         s64 got_ = (got), wanted_ = (wanted);                                                     \
         expect(got_ == wanted_, "%s: %lld, not %lld", what, (long long)got_, (long long)wanted_); \
     } while (0)
 
-extern const struct test queue_tests[], operation_tests[], many_tests[], bad_tests[];
+extern const struct test queue_tests[], operation_tests[], memory_tests[], many_tests[], bad_tests[];
 void figures(void);
 
 #endif
