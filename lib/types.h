@@ -33,6 +33,7 @@ typedef u64 gva_t;   /* guest linear address */
 #define unlikely(x)      __builtin_expect(!!(x), 0)
 /* Where each instruction counts; and what is to stay out of that. */
 #define HOT                           __attribute__((section(".text.hot"), aligned(16)))
+#define NOINLINE                      __attribute__((noinline))
 #define COLD                          __attribute__((noinline, cold))
 #define container_of(p, type, member) ((type *)((char *)(p)-offsetof(type, member)))
 #define __packed                      __attribute__((packed))

@@ -66,8 +66,8 @@ static void check_lists(run_fn *run)
 
 static void test_write_entries(void)
 {
-    FOR_BOTH (run)
-        check_lists(*run);
+    FOR_BOTH(run)
+    check_lists(*run);
 }
 
 /* The lab looks for the text. */
@@ -75,11 +75,13 @@ static void test_console(void)
 {
     static char text[300];
 
-    FOR_BOTH (run) {
+    FOR_BOTH(run)
+    {
         str_copy(text, *run == call ? "pv: by a call\n" : "pv: by the queue\n", sizeof(text));
         expect_result((*run)(NIDUS_OP_CONSOLE, (u64)text, strlen(text), 0, 0), 0, "result");
         expect_result((*run)(NIDUS_OP_CONSOLE, (u64)text, 0, 0, 0), 0, "nothing");
-        expect_result((*run)(NIDUS_OP_CONSOLE, (u64)text, NIDUS_MAX_TEXT + 1, 0, 0), -NIDUS_ERANGE, "4097 bytes");
+        expect_result((*run)(NIDUS_OP_CONSOLE, (u64)text, NIDUS_MAX_TEXT + 1, 0, 0), -NIDUS_ERANGE,
+                      "4097 bytes");
         expect_result((*run)(NIDUS_OP_CONSOLE, (u64)text, ~0ull, 0, 0), -NIDUS_ERANGE, "2^64 - 1 bytes");
         expect_result((*run)(NIDUS_OP_CONSOLE, BEYOND, 1, 0, 0), -NIDUS_EFAULT, "nowhere");
         expect_result((*run)(NIDUS_OP_CONSOLE, 0xfee00000, 1, 0, 0), -NIDUS_EFAULT, "a device");
@@ -131,11 +133,16 @@ static void check_bad_ranges(run_fn *run)
         u64 address, size;
         s64 result;
     } rows[] = {
-        {MEMORY + PAGE_SIZE, PIECE, -NIDUS_EINVAL}, {MEMORY, PAGE_SIZE, -NIDUS_EINVAL},
-        {MEMORY, 0, -NIDUS_EINVAL},                 {0, PIECE, -NIDUS_EINVAL},
-        {BEYOND, PIECE, -NIDUS_EFAULT},             {0xfec00000, PIECE, -NIDUS_EFAULT},
-        {MEMORY, GiB(64), -NIDUS_EFAULT},           {MEMORY, -PIECE, -NIDUS_EFAULT},
-        {-PIECE, PIECE, -NIDUS_EFAULT},             {-PIECE, 2 * PIECE, -NIDUS_EFAULT},
+        {MEMORY + PAGE_SIZE, PIECE, -NIDUS_EINVAL},
+        {MEMORY, PAGE_SIZE, -NIDUS_EINVAL},
+        {MEMORY, 0, -NIDUS_EINVAL},
+        {0, PIECE, -NIDUS_EINVAL},
+        {BEYOND, PIECE, -NIDUS_EFAULT},
+        {0xfec00000, PIECE, -NIDUS_EFAULT},
+        {MEMORY, GiB(64), -NIDUS_EFAULT},
+        {MEMORY, -PIECE, -NIDUS_EFAULT},
+        {-PIECE, PIECE, -NIDUS_EFAULT},
+        {-PIECE, 2 * PIECE, -NIDUS_EFAULT},
     };
 
     for (u32 i = 0; i < ARRAY_SIZE(rows); i++) {
@@ -151,7 +158,8 @@ static void test_balloon(void)
 {
     if (!need(NIDUS_HAS_MEMORY))
         return;
-    FOR_BOTH (run) {
+    FOR_BOTH(run)
+    {
         check_balloon(*run);
         check_bad_ranges(*run);
     }

@@ -76,11 +76,6 @@ bool pv_call_anywhere(u32 op)
     return op & 1;
 }
 
-bool pv_queue_may_go_on(const struct vcpu *v, enum pv_by by)
-{
-    return by == PV_BY_POLLER || v == &vcpu;
-}
-
 void pv_queue_notify(struct vcpu *v, u32 vector)
 {
     must(v == &vcpu);
@@ -102,6 +97,7 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
     area = aligned_alloc(PAGE_SIZE, sizeof(*area)); /* whose ends ASan watches */
     memset(area, 0, sizeof(*area));
     queue = (struct pv_queue){.area = area};
+    vcpu.until = ~0ull;
     steps = (const struct step *)data;
     last_step = steps + size / sizeof(*steps);
     while (steps != last_step) {

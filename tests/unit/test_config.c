@@ -169,7 +169,7 @@ static void check_everything(void)
     assert_int_equal(vm->nr_modules, 3);
     assert_string_equal(vm->modules[0].file, "a.bin");
     assert_string_equal(vm->modules[0].args, "");
-    assert_int_equal(vm->modules[0].line, 25);
+    assert_int_equal(vm->modules[0].line, 27);
     assert_string_equal(vm->modules[1].file, "b.bin");
     assert_string_equal(vm->modules[1].args, "x=1  y;2 # z");
     assert_string_equal(vm->modules[2].args, "again");

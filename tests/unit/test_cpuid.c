@@ -252,6 +252,7 @@ static void test_bare_cpu(void **state)
 static void test_each_row_alone(void **state)
 {
     (void)state;
+    config.nr_channels = 1;
     guest_cpuid_build(&guest, &env, &config);
     for (u32 f = 0; f < CPUID_NR_FEATURES; f++) {
         assert_int_equal(shown(f), cpuid_features[f].policy != CPUID_OFF && f != CF_VMX && f != CF_PV_NESTED);

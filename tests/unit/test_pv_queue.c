@@ -18,7 +18,7 @@ static struct vcpu vcpu;
 static struct nidus_area area;
 static struct pv_queue queue;
 static struct {
-    u32 runs, may_go_on, notified, vector;
+    u32 runs, may_go_on /* runs until something is more urgent */, notified, vector;
     struct pv_call last;
     s64 result;
     u32 again; /* so many times PV_AGAIN first */
@@ -31,6 +31,8 @@ s64 pv_call_run(struct pv_call *c)
     assert_ptr_equal(c->v, &vcpu);
     fake.last = *c;
     fake.runs++;
+    if (fake.runs == fake.may_go_on)
+        vcpu.requests = REQ_KICK;
     if (fake.meanwhile)
         fake.meanwhile();
     if (fake.again) {
@@ -45,16 +47,6 @@ bool pv_call_anywhere(u32 op)
 {
     (void)op;
     return !fake.own;
-}
-
-bool pv_queue_may_go_on(const struct vcpu *v, enum pv_by by)
-{
-    assert_ptr_equal(v, &vcpu);
-    (void)by;
-    if (!fake.may_go_on)
-        return false;
-    fake.may_go_on--;
-    return true;
 }
 
 void pv_queue_notify(struct vcpu *v, u32 vector)
@@ -72,7 +64,8 @@ static int start(void **state)
     memset(&fake, 0, sizeof(fake));
     queue = (struct pv_queue){.area = &area, .head = ~0u - 2};
     area.head = area.tail = queue.head;
-    fake.may_go_on = 1000;
+    vcpu.requests = 0;
+    vcpu.until = ~0ull;
     return 0;
 }
 
@@ -201,12 +194,12 @@ static void test_preemption(void **state)
     (void)state;
     for (u32 i = 0; i < 5; i++)
         put(OP, NIDUS_READY);
-    fake.may_go_on = 2;
+    fake.may_go_on = 3;
     assert_int_equal(serve(), PV_QUEUE_AGAIN);
     expect_head(head + 3);
     assert_int_equal(serve(), PV_QUEUE_AGAIN);
     expect_head(head + 4);
-    fake.may_go_on = 1;
+    vcpu.requests = 0;
     assert_int_equal(serve(), PV_QUEUE_EMPTY);
     assert_int_equal(fake.runs, 5);
 }

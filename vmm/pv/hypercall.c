@@ -79,11 +79,6 @@ bool pv_call_anywhere(u32 op)
     return op >= ARRAY_SIZE(ops) || !(ops[op].from & QUEUED) || ops[op].from & POLLED;
 }
 
-bool pv_queue_may_go_on(const struct vcpu *v, enum pv_by by)
-{
-    return by == PV_BY_POLLER || vcpu_can_resume(v);
-}
-
 void pv_queue_notify(struct vcpu *v, u32 vector)
 {
     lapic_post(v->lapic, (u8)vector, false);
@@ -94,23 +89,27 @@ static const u8 argument_regs[4] = {REG_RBX, REG_RCX, REG_RDX, REG_RSI};
 /* Outside of 64-bit mode registers have 32 bits. */
 static u64 register_mask(void)
 {
-    return vmread(GUEST_IA32_EFER) & EFER_LMA && vmread(GUEST_CS_ACCESS_RIGHTS) & SEG_AR_L ? ~0ull
-                                                                                           : 0xffffffff;
+    return vmread(GUEST_CS_ACCESS_RIGHTS) & SEG_AR_L ? ~0ull : UINT32_MAX;
 }
 
-COLD static s64 run(struct vcpu *v, const struct pv_op *row, u32 op, enum pv_by by)
+COLD static void keep_arguments(struct vcpu *v, const struct pv_call *c, u32 n)
 {
-    struct pv_call c = {.v = v, .op = op, .by = by};
-    u64 mask = row->arguments ? register_mask() : 0;
-    s64 result;
+    for (u32 i = 0; i < n; i++)
+        v->gpr[argument_regs[i]] = c->arg[i];
+}
 
-    for (u32 i = 0; i < row->arguments; i++)
-        c.arg[i] = v->gpr[argument_regs[i]] & mask;
-    result = row->run(&c);
-    if (result == PV_AGAIN) {
-        for (u32 i = 0; i < row->arguments; i++)
-            v->gpr[argument_regs[i]] = c.arg[i];
-    }
+static s64 run(struct vcpu *v, const struct pv_op *row, u32 op, enum pv_by by)
+{
+    u64 mask = register_mask();
+    struct pv_call c = {.v = v,
+                        .op = op,
+                        .by = by,
+                        .arg = {v->gpr[REG_RBX] & mask, v->gpr[REG_RCX] & mask, v->gpr[REG_RDX] & mask,
+                                v->gpr[REG_RSI] & mask}};
+    s64 result = row->run(&c);
+
+    if (unlikely(result == PV_AGAIN))
+        keep_arguments(v, &c, row->arguments);
     return result;
 }
 
@@ -118,39 +117,51 @@ static s64 call(struct vcpu *v, u32 op, enum pv_by by)
 {
     const struct pv_op *row = &ops[op];
 
-    if (unlikely(SEG_AR_DPL(vmread(GUEST_SS_ACCESS_RIGHTS))))
-        return -NIDUS_EPERM;
-    if (unlikely(!is_offered(v, row)))
+    if (!is_offered(v, row))
         return -NIDUS_ENOSYS;
     return row->run ? run(v, row, op, by) : 0;
 }
 
-static bool finish(struct vcpu *v, s64 result)
+/* After a hypercall of one's own or KVM's. */
+NOINLINE static bool exit_call(struct vcpu *v, enum pv_by by)
 {
-    if (unlikely(result == PV_AGAIN))
+    u32 op = (u32)v->gpr[REG_RAX] - NIDUS_CALL(0);
+    s64 result;
+
+    if (SEG_AR_DPL(vmread(GUEST_SS_ACCESS_RIGHTS)))
+        result = -NIDUS_EPERM;
+    else if (op < ARRAY_SIZE(ops))
+        result = call(v, op, by);
+    else
+        result = pv_kvm_call(v, register_mask() > UINT32_MAX ? 64 : 32);
+    if (result == PV_AGAIN)
         return false;
     v->gpr[REG_RAX] = (u64)result;
-    skip_instruction();
+    vcpu_skip_instruction(v);
     return vcpu_can_resume(v);
 }
 
-COLD static s64 call_kvm(struct vcpu *v)
+static bool is_nothing(struct vcpu *v, u32 op)
 {
-    if (SEG_AR_DPL(vmread(GUEST_SS_ACCESS_RIGHTS)))
-        return -NIDUS_EPERM;
-    return pv_kvm_call(v, register_mask() > UINT32_MAX ? 64 : 32);
+    return !ops[op].run && is_offered(v, &ops[op]) && !SEG_AR_DPL(vmread(GUEST_SS_ACCESS_RIGHTS));
 }
 
+/* Here is what is done at once: nothing, or a number that nobody has. */
 HOT bool exit_vmcall(struct vcpu *v)
 {
-    u32 op = (u32)v->gpr[REG_RAX] - NIDUS_CALL(0);
-    s64 result = -NIDUS_ENOSYS;
+    u32 number = (u32)v->gpr[REG_RAX], op = number - NIDUS_CALL(0);
 
-    if (likely(op < ARRAY_SIZE(ops)))
-        result = call(v, op, PV_BY_SELF);
-    else if (unlikely(op + NIDUS_CALL(0) < KVM_NR_CALLS))
-        result = call_kvm(v);
-    return finish(v, result);
+    if (likely(op < ARRAY_SIZE(ops))) {
+        if (!is_nothing(v, op))
+            return exit_call(v, PV_BY_SELF);
+        v->gpr[REG_RAX] = 0;
+    } else {
+        if (unlikely(number < KVM_NR_CALLS))
+            return exit_call(v, PV_BY_SELF);
+        v->gpr[REG_RAX] = (u64)-NIDUS_ENOSYS;
+    }
+    skip_instruction();
+    return vcpu_in_time(v);
 }
 
 bool pv_serves_l2(struct vcpu *v)
@@ -162,5 +173,5 @@ bool pv_serves_l2(struct vcpu *v)
 
 bool pv_l2_vmcall(struct vcpu *v)
 {
-    return finish(v, call(v, (u32)v->gpr[REG_RAX] - NIDUS_CALL(0), PV_BY_L2));
+    return exit_call(v, PV_BY_L2);
 }

@@ -10,7 +10,7 @@ static s64 write_entry(struct vm *vm, u64 address, u64 value)
 {
     if (address % sizeof(value))
         return -NIDUS_EINVAL;
-    return pv_result(guest_write(vm, address, &value, sizeof(value)));
+    return pv_result(guest_store(vm, address, value));
 }
 
 s64 pv_write_entry(struct pv_call *c)

@@ -91,8 +91,6 @@ enum pv_queue_end {
 
 /* Runs entries of a queue of v's, whose lock is held and which has an area. */
 enum pv_queue_end pv_queue_serve(struct pv_queue *q, struct vcpu *v, enum pv_by by);
-/* Between two entries: has the CPU time for one more? */
-bool pv_queue_may_go_on(const struct vcpu *v, enum pv_by by);
 /* An entry with NIDUS_NOTIFY is done. */
 void pv_queue_notify(struct vcpu *v, u32 vector);
 

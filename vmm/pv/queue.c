@@ -4,7 +4,7 @@
  * Nidus's own, and each word of an entry is read once.
  */
 #include "arch/x86/user.h"
-#include "vmm/vm.h"
+#include "vmm/exit.h"
 
 #define READ(x)     __atomic_load_n(&(x), __ATOMIC_ACQUIRE)
 #define WRITE(x, y) __atomic_store_n(&(x), (y), __ATOMIC_RELEASE)
@@ -25,7 +25,7 @@ static bool is_quick(u64 word)
 }
 
 /* How many entries from *slot on, of n, were quick ones. */
-static u32 serve_quick(struct nidus_slot *slot, u32 n)
+static u32 run_quick(struct nidus_slot *slot, u32 n)
 {
     struct nidus_slot *p = slot, *end = slot + n;
 
@@ -42,20 +42,22 @@ static u32 serve_quick(struct nidus_slot *slot, u32 n)
 
 static void take_arguments(struct pv_queue *q, const struct nidus_slot *slot)
 {
-    for (u32 i = 0; i < ARRAY_SIZE(q->call.arg); i++)
-        q->call.arg[i] = READ(slot->arg[i]);
+    q->call.arg[0] = READ(slot->arg[0]);
+    q->call.arg[1] = READ(slot->arg[1]);
+    q->call.arg[2] = READ(slot->arg[2]);
+    q->call.arg[3] = READ(slot->arg[3]);
 }
 
-/* Runs the entry at q->head. PV_QUEUE_EMPTY: done, and the next one may be. */
-static enum pv_queue_end serve_one(struct pv_queue *q, struct vcpu *v, struct nidus_slot *slot, enum pv_by by)
+/* Runs the entry at q->head, whose first word was read. PV_QUEUE_EMPTY: done, and the next one may be. */
+static enum pv_queue_end serve_one(struct pv_queue *q, struct vcpu *v, struct nidus_slot *slot, u64 word,
+                                   enum pv_by by)
 {
-    u64 word = READ(*(u64 *)slot);
     u32 flags = word >> 32;
     s64 result;
 
     if (!(flags & NIDUS_READY))
         return PV_QUEUE_BLOCKED;
-    if (!q->begun) {
+    if (likely(!q->begun)) {
         q->call.v = v;
         q->call.op = (u32)word;
         take_arguments(q, slot);
@@ -67,16 +69,23 @@ static enum pv_queue_end serve_one(struct pv_queue *q, struct vcpu *v, struct ni
     result = pv_call_run(&q->call);
     user_begin();
     q->begun = result == PV_AGAIN;
-    if (q->begun)
+    if (unlikely(q->begun))
         return by == PV_BY_POLLER ? PV_QUEUE_OWN : PV_QUEUE_AGAIN;
     slot->result = result;
     WRITE(slot->flags, (flags & ~NIDUS_READY) | NIDUS_DONE);
     WRITE(q->area->head, ++q->head);
-    if (flags & NIDUS_NOTIFY)
+    if (unlikely(flags & NIDUS_NOTIFY))
         pv_queue_notify(v, READ(q->area->notify_vector));
-    if (result < 0 && flags & NIDUS_STOP_ON_ERROR)
+    if (unlikely(result < 0) && flags & NIDUS_STOP_ON_ERROR)
         return PV_QUEUE_STOPPED;
-    return pv_queue_may_go_on(v, by) ? PV_QUEUE_EMPTY : PV_QUEUE_AGAIN;
+    return by == PV_BY_POLLER || likely(vcpu_can_resume(v)) ? PV_QUEUE_EMPTY : PV_QUEUE_AGAIN;
+}
+
+/* Quick ones from slot first on, of n. */
+static void serve_quick(struct pv_queue *q, u32 first, u32 n)
+{
+    q->head += run_quick(&q->area->slot[first], n);
+    WRITE(q->area->head, q->head);
 }
 
 /* With the guest's memory at hand. */
@@ -89,15 +98,13 @@ static enum pv_queue_end serve(struct pv_queue *q, struct vcpu *v, enum pv_by by
     if (tail - q->head > NIDUS_SLOTS)
         return PV_QUEUE_BAD;
     while (q->head != tail && end == PV_QUEUE_EMPTY) {
-        u32 first = q->head % NIDUS_SLOTS, n = MIN(tail - q->head, NIDUS_SLOTS - first), done = 0;
+        u32 first = q->head % NIDUS_SLOTS;
+        u64 word = READ(*(u64 *)&a->slot[first]);
 
-        if (likely(!q->begun)) {
-            done = serve_quick(&a->slot[first], n);
-            q->head += done;
-            WRITE(a->head, q->head);
-        }
-        if (done < n)
-            end = serve_one(q, v, &a->slot[first + done], by);
+        if (is_quick(word) && !q->begun)
+            serve_quick(q, first, MIN(tail - q->head, NIDUS_SLOTS - first));
+        else
+            end = serve_one(q, v, &a->slot[first], word, by);
     }
     return end;
 }
