@@ -221,9 +221,14 @@ void guest_main(void)
         figures();
         return;
     }
+    if (option("turns")) {
+        channel_turns((u32)option_number("turns", 0));
+        return;
+    }
     tests_run(queue_tests);
     tests_run(operation_tests);
     tests_run(memory_tests);
+    tests_run(channel_tests);
     tests_run(many_tests);
     tests_run(bad_tests);
     tests_end("pv");
