@@ -161,6 +161,9 @@ struct vm *vmm_hold(u32 index)
 {
     struct vm *vm;
 
+    /* Most are none, and the CPU that polls asks for all of them all the time. */
+    if (!__atomic_load_n(&running[index], __ATOMIC_RELAXED))
+        return NULL;
     spin_lock(&running_lock);
     vm = running[index];
     if (vm && !spin_trylock(&vm->held))

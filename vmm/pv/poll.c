@@ -44,18 +44,24 @@ static void look_at_vm(struct vm *vm)
     vm_use_space(NULL);
 }
 
+static void look_at_number(u32 i)
+{
+    struct vm *vm = vmm_hold(i);
+
+    if (!vm)
+        return;
+    vmm_flush_if_wanted();
+    if (vm->cpuid.nidus[1].eax & NIDUS_HAS_POLL)
+        look_at_vm(vm);
+    vmm_let_go(vm);
+    irq_take_pending();
+}
+
 void __noreturn pv_poll_main(void)
 {
-    for (u32 i = 0;; i = (i + 1) % CONFIG_MAX_VMS) {
-        struct vm *vm;
-
-        vmm_flush_if_wanted();
-        vm = vmm_hold(i);
-        if (vm) {
-            if (vm->cpuid.nidus[1].eax & NIDUS_HAS_POLL)
-                look_at_vm(vm);
-            vmm_let_go(vm);
-        }
+    for (;;) {
+        for (u32 i = 0; i < CONFIG_MAX_VMS; i++)
+            look_at_number(i);
         irq_take_pending();
         cpu_pause();
     }
