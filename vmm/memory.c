@@ -9,6 +9,7 @@
 #include "arch/x86/layout.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/trap.h"
+#include "arch/x86/user.h"
 #include "arch/x86/vmx.h"
 #include "lib/string.h"
 #include "vmm/vmm.h"
@@ -294,25 +295,9 @@ HOT int guest_or_words(struct vm *vm, gpa_t gpa, const struct or_word *words, u3
     return or_words_anew(vm, gpa, words, n, to, cr2);
 }
 
-/* After a fault. */
-COLD static int store_anew(struct vm *vm, gpa_t gpa, u64 value, u64 cr2)
+HOT bool guest_write_quickly(gpa_t gpa, u64 value)
 {
-    int r = vm_populate(vm, gpa);
-
-    if (r == OK)
-        r = user_store((u64 *)(VM_BASE + gpa), value);
-    write_cr2(cr2);
-    return r;
-}
-
-HOT int guest_store(struct vm *vm, gpa_t gpa, u64 value)
-{
-    u64 cr2 = read_cr2();
-
-    if (unlikely(gpa >= VM_LIMIT - VM_BASE))
-        return ERR_RANGE;
-    vm_use_space(vm);
-    if (likely(!user_store((u64 *)(VM_BASE + gpa), value)))
-        return OK;
-    return store_anew(vm, gpa, value, cr2);
+    if (unlikely(gpa % sizeof(value) || gpa >= VM_LIMIT - VM_BASE))
+        return false;
+    return store_fixed((u64 *)(VM_BASE + gpa), value);
 }

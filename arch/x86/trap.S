@@ -114,22 +114,16 @@ cmpxchg_fixed:
     cmovne %ecx, %eax
     ret
 
-/* int user_store(u64 *p, u64 value): all of it here, since page tables are written by the thousand */
-    .globl user_store
-user_store:
-    cmpb $0, have_smap(%rip)
-    je 1f
-    stac
-    EX(store_fault, mov %rsi, (%rdi))
-    clac
-    xor %eax, %eax
+/* bool store_fixed(u64 *to, u64 value) */
+    .globl store_fixed
+store_fixed:
+    mov %cr2, %rcx
+    EX(no_store, mov %rsi, (%rdi))
+    mov $1, %eax
     ret
-1:  EX(copy_fault, mov %rsi, (%rdi))
+no_store:
+    mov %rcx, %cr2
     xor %eax, %eax
-    ret
-store_fault:
-    clac
-    mov $-8, %eax               /* ERR_FAULT */
     ret
 
 /* int or_words_fixed(u64 *to, const void *base, const struct or_word *words, u32 n), OR_WORDS_STEP at a time */

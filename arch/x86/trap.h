@@ -51,9 +51,6 @@ int user_copy(void *to, const void *from, u64 n);
 /* size: 4 or 8. ERR_BUSY: *p is not old. */
 int user_cmpxchg(void *p, u32 size, u64 old, u64 new);
 
-/* 8 aligned bytes at once. */
-int user_store(u64 *p, u64 value);
-
 struct or_word {
     u64 offset, bits;
 };

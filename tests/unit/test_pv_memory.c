@@ -15,7 +15,7 @@
 static struct vm vm;
 static struct vcpu vcpu = {.vm = &vm};
 static u8 ram[RAM] __attribute__((aligned(8)));
-static bool no_memory, locked;
+static bool no_memory, locked, touched;
 static u32 reads, read_bytes;
 static char console[NIDUS_MAX_TEXT];
 static size_t console_size;
@@ -39,15 +39,23 @@ int guest_read(struct vm *m, gpa_t gpa, void *to, u64 n)
     return r;
 }
 
-int guest_store(struct vm *m, gpa_t gpa, u64 value)
-{
-    int r = check(gpa, sizeof(value));
+bool have_smap;
 
+/* Here: what has been touched, and is no write of 0. */
+bool guest_write_quickly(gpa_t gpa, u64 value)
+{
+    if (gpa % sizeof(value) || check(gpa, sizeof(value)) || (!value && !touched))
+        return false;
+    memcpy(ram + gpa, &value, sizeof(value));
+    touched = false;
+    return true;
+}
+
+int vm_populate(struct vm *m, gpa_t gpa)
+{
     assert_ptr_equal(m, &vm);
-    assert_int_equal(gpa % sizeof(value), 0);
-    if (r == OK)
-        memcpy(ram + gpa, &value, sizeof(value));
-    return r;
+    touched = true;
+    return check(gpa, 1);
 }
 
 void vm_lock(struct vm *m)

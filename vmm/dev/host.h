@@ -69,7 +69,8 @@ int guest_write(struct vm *vm, gpa_t gpa, const void *from, u64 n);
 /* user_or_words() from the page at gpa to the one at to. OK, or as guest_read(). */
 int guest_or_words(struct vm *vm, gpa_t gpa, const struct or_word *words, u32 n, void *to);
 int guest_read(struct vm *vm, gpa_t gpa, void *to, u64 n);
-/* 8 bytes, aligned, at once: an entry that a CPU may be walking. */
-int guest_store(struct vm *vm, gpa_t gpa, u64 value);
+/* An aligned word at once, between user_begin() and user_end() on a CPU that runs or polls the VM. False: it
+ * is not aligned, or not in RAM that has been touched. */
+bool guest_write_quickly(gpa_t gpa, u64 value);
 
 #endif

@@ -5,17 +5,44 @@
 #define LIST_PIECE 16
 #define TEXT_PIECE 128
 
-/* An aligned word is written at once, as a CPU's own walk wants it. */
-static s64 write_entry(struct vm *vm, u64 address, u64 value)
+/* How many of a list are written, up to one that cannot be without more. */
+static u64 write_quickly(const struct nidus_write *list, u64 n)
 {
-    if (address % sizeof(value))
+    u64 i = 0;
+
+    user_begin();
+    while (i < n && guest_write_quickly(list[i].address, list[i].value))
+        i++;
+    user_end();
+    return i;
+}
+
+/* One that was not: its memory may not have been touched yet. */
+static s64 write_anew(struct vm *vm, const struct nidus_write *w)
+{
+    int r;
+
+    if (w->address % sizeof(w->value))
         return -NIDUS_EINVAL;
-    return pv_result(guest_store(vm, address, value));
+    r = vm_populate(vm, w->address);
+    return r == OK && !write_quickly(w, 1) ? -NIDUS_EFAULT : pv_result(r);
+}
+
+/* Each word is written at once, as a CPU's own walk wants it. */
+static s64 write_list(struct vm *vm, const struct nidus_write *list, u64 n)
+{
+    for (u64 done = write_quickly(list, n); done < n; done += write_quickly(list + done, n - done)) {
+        s64 r = write_anew(vm, &list[done++]);
+
+        if (r)
+            return r;
+    }
+    return 0;
 }
 
 s64 pv_write_entry(struct pv_call *c)
 {
-    return write_entry(c->v->vm, c->arg[0], c->arg[1]);
+    return write_list(c->v->vm, &(struct nidus_write){c->arg[0], c->arg[1]}, 1);
 }
 
 /* The list is the guest's, which may change it at any time: each of its words is read once. */
@@ -28,12 +55,11 @@ s64 pv_write_entries(struct pv_call *c)
 
     if (n > NIDUS_MAX_WRITES)
         return -NIDUS_ERANGE;
-    for (u64 i = 0; i < n && !r; i++) {
-        if (i % LIST_PIECE == 0)
-            r = pv_result(guest_read(vm, c->arg[0] + i * sizeof(list[0]), list,
-                                     MIN(n - i, LIST_PIECE) * sizeof(list[0])));
+    for (u64 done = 0, piece; done < n && !r; done += piece) {
+        piece = MIN(n - done, LIST_PIECE);
+        r = pv_result(guest_read(vm, c->arg[0] + done * sizeof(list[0]), list, piece * sizeof(list[0])));
         if (!r)
-            r = write_entry(vm, list[i % LIST_PIECE].address, list[i % LIST_PIECE].value);
+            r = write_list(vm, list, piece);
     }
     return r;
 }

@@ -12,28 +12,25 @@
 /* An entry's first two fields, read at once. */
 #define WORD(op, flags) ((u64)(flags) << 32 | (op))
 
-/* Operations for which nothing needs to be done, as bits of a mask; all that may stand beside them. */
-#define NOTHING   BIT(NIDUS_OP_NOP)
-#define LOW_OPS   (NIDUS_NR_OPS - 1u)
-#define ANY_QUICK WORD(LOW_OPS, NIDUS_STOP_ON_ERROR)
+/* Of those that are done at once, with what may stand beside them: a no-op, and the write of an entry. */
+#define QUICK(op) WORD(op, NIDUS_READY)
+#define ANY_QUICK WORD(0, NIDUS_STOP_ON_ERROR)
 
-_Static_assert((NIDUS_NR_OPS & LOW_OPS) == 0, "a mask is made of it");
-
-static bool is_quick(u64 word)
+static bool run_quick(struct nidus_slot *slot, u64 word, enum pv_by by)
 {
-    return (word & ~ANY_QUICK) == WORD(0, NIDUS_READY) && NOTHING >> (word & LOW_OPS) & 1;
+    word &= ~ANY_QUICK;
+    if (likely(word == QUICK(NIDUS_OP_NOP)))
+        return true;
+    return word == QUICK(NIDUS_OP_WRITE_ENTRY) && by != PV_BY_L2 &&
+           guest_write_quickly(READ(slot->arg[0]), READ(slot->arg[1]));
 }
 
-/* How many entries from *slot on, of n, were quick ones. */
-static u32 run_quick(struct nidus_slot *slot, u32 n)
+/* How many entries from slot on, before end, were quick ones. */
+static u32 run_all_quick(struct nidus_slot *slot, const struct nidus_slot *end, enum pv_by by)
 {
-    struct nidus_slot *p = slot, *end = slot + n;
+    struct nidus_slot *p = slot;
 
-    for (; p != end; p++) {
-        u64 word = READ(*(u64 *)p);
-
-        if (unlikely(!is_quick(word)))
-            break;
+    for (; p != end && likely(run_quick(p, READ(*(u64 *)p), by)); p++) {
         p->result = 0;
         WRITE(p->flags, NIDUS_DONE);
     }
@@ -48,10 +45,11 @@ static void take_arguments(struct pv_queue *q, const struct nidus_slot *slot)
     q->call.arg[3] = READ(slot->arg[3]);
 }
 
-/* Runs the entry at q->head, whose first word was read. PV_QUEUE_EMPTY: done, and the next one may be. */
-static enum pv_queue_end serve_one(struct pv_queue *q, struct vcpu *v, struct nidus_slot *slot, u64 word,
-                                   enum pv_by by)
+/* Runs the entry at q->head. PV_QUEUE_EMPTY: done, and the next one may be. */
+static enum pv_queue_end serve_one(struct pv_queue *q, struct vcpu *v, enum pv_by by)
 {
+    struct nidus_slot *slot = &q->area->slot[q->head % NIDUS_SLOTS];
+    u64 word = READ(*(u64 *)slot);
     u32 flags = word >> 32;
     s64 result;
 
@@ -81,30 +79,31 @@ static enum pv_queue_end serve_one(struct pv_queue *q, struct vcpu *v, struct ni
     return by == PV_BY_POLLER || likely(vcpu_can_resume(v)) ? PV_QUEUE_EMPTY : PV_QUEUE_AGAIN;
 }
 
-/* Quick ones from slot first on, of n. */
-static void serve_quick(struct pv_queue *q, u32 first, u32 n)
+/* Quick ones, as far as they stand in a row before tail. */
+static void serve_quick(struct pv_queue *q, u32 tail, enum pv_by by)
 {
-    q->head += run_quick(&q->area->slot[first], n);
+    u32 first = q->head % NIDUS_SLOTS, n = MIN(tail - q->head, NIDUS_SLOTS - first);
+    struct nidus_slot *slot = &q->area->slot[first];
+
+    q->head += run_all_quick(slot, slot + n, by);
     WRITE(q->area->head, q->head);
 }
 
 /* With the guest's memory at hand. */
 static enum pv_queue_end serve(struct pv_queue *q, struct vcpu *v, enum pv_by by)
 {
-    struct nidus_area *a = q->area;
     enum pv_queue_end end = PV_QUEUE_EMPTY;
-    u32 tail = READ(a->tail);
+    u32 tail = READ(q->area->tail);
 
     if (tail - q->head > NIDUS_SLOTS)
         return PV_QUEUE_BAD;
     while (q->head != tail && end == PV_QUEUE_EMPTY) {
-        u32 first = q->head % NIDUS_SLOTS;
-        u64 word = READ(*(u64 *)&a->slot[first]);
+        u32 before = q->head;
 
-        if (is_quick(word) && !q->begun)
-            serve_quick(q, first, MIN(tail - q->head, NIDUS_SLOTS - first));
-        else
-            end = serve_one(q, v, &a->slot[first], word, by);
+        if (likely(!q->begun))
+            serve_quick(q, tail, by);
+        if (q->head == before)
+            end = serve_one(q, v, by);
     }
     return end;
 }
