@@ -1,0 +1,350 @@
+/* SPDX-License-Identifier: MIT */
+/* links: vmm/ept.c vmm/extents.c lib/frames.c */
+/* Guest RAM: where it is, when it is mapped, how it goes and comes back, and that no frame is lost. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
+#include <cmocka.h>
+
+#define ARCH_X86_ASM_H
+#define ARCH_X86_CPU_H
+#include "arch/x86/layout.h"
+#include "lib/types.h"
+#undef VM_BASE
+#define VM_BASE ((u64)ram)
+
+#define MEMORY  MiB(11)
+#define MACHINE MiB(32)
+
+struct cpuid_regs {
+    u32 eax, ebx, ecx, edx;
+};
+struct cpu {
+    u32 id;
+    void *vmm;
+};
+
+static u8 *ram;
+static u64 cr2, cr3;
+static struct cpu *this_cpu(void);
+
+static u64 read_cr2(void)
+{
+    return cr2;
+}
+
+static void write_cr2(u64 value)
+{
+    cr2 = value;
+}
+
+static void write_cr3(u64 value)
+{
+    cr3 = value;
+}
+
+static struct cpuid_regs cpuid(u32 leaf, u32 subleaf)
+{
+    (void)leaf, (void)subleaf;
+    return (struct cpuid_regs){.eax = 46};
+}
+
+#include "vmm/memory.c"
+
+struct vmx_caps vmx_caps = {.ept_vpid = EPT_CAP_2M | EPT_CAP_1G};
+
+static struct vmm_cpu state;
+static struct cpu cpu = {.vmm = &state};
+static struct vm vm;
+static void *metadata;
+static bool mapped[MEMORY / PAGE_SIZE]; /* in the host's space */
+static u64 scrubbed;
+
+static struct cpu *this_cpu(void)
+{
+    return &cpu;
+}
+
+void *pool_alloc(struct frame_owner *owner, u32 pages)
+{
+    void *p = aligned_alloc(PAGE_SIZE, pages * PAGE_SIZE);
+
+    (void)owner;
+    return memset(p, 0, pages * PAGE_SIZE);
+}
+
+void pool_free(struct frame_owner *owner, void *p, u32 pages)
+{
+    (void)owner, (void)pages;
+    free(p);
+}
+
+paddr_t paging_new_space(struct frame_owner *owner)
+{
+    (void)owner;
+    return 0x5000;
+}
+
+void paging_free_space(struct frame_owner *owner, paddr_t root)
+{
+    (void)owner, (void)root;
+}
+
+u64 paging_base_cr3(void)
+{
+    return 0x1000;
+}
+
+int paging_map(struct frame_owner *owner, paddr_t root, u64 va, paddr_t pa, u64 size, u64 prot)
+{
+    (void)owner, (void)pa, (void)prot;
+    assert_int_equal(root, 0x5000);
+    for (u64 at = va - VM_BASE; at < va - VM_BASE + size; at += PAGE_SIZE) {
+        assert_false(mapped[at / PAGE_SIZE]);
+        mapped[at / PAGE_SIZE] = true;
+    }
+    return OK;
+}
+
+void paging_unmap(paddr_t root, u64 va, u64 size)
+{
+    assert_int_equal(root, 0x5000);
+    memset(&mapped[(va - VM_BASE) / PAGE_SIZE], 0, size / PAGE_SIZE);
+}
+
+void *window_open(u32 id, enum window_slot slot, paddr_t page)
+{
+    static u8 window[PAGE_SIZE];
+
+    (void)id, (void)slot, (void)page;
+    scrubbed += PAGE_SIZE;
+    return window;
+}
+
+void window_close(u32 id, enum window_slot slot)
+{
+    (void)id, (void)slot;
+}
+
+static int touch(const void *guest, u64 n)
+{
+    u64 from = (u64)guest - VM_BASE;
+
+    for (u64 page = from / PAGE_SIZE; page <= (from + n - 1) / PAGE_SIZE; page++) {
+        if (page >= ARRAY_SIZE(mapped) || !mapped[page]) {
+            cr2 = VM_BASE + page * PAGE_SIZE;
+            return ERR_FAULT;
+        }
+    }
+    return OK;
+}
+
+int user_copy(void *to, const void *from, u64 n)
+{
+    bool write = (u64)to - VM_BASE < MEMORY;
+
+    if (touch(write ? to : from, n))
+        return ERR_FAULT;
+    memcpy(to, from, n);
+    return OK;
+}
+
+int user_or_words(void *to, const void *base, const struct or_word *words, u32 n)
+{
+    (void)to, (void)base, (void)words, (void)n;
+    return ERR_FAULT;
+}
+
+static int setup(void **s)
+{
+    (void)s;
+    metadata = calloc(1, frames_metadata_size(MACHINE));
+    frames_init(metadata, MACHINE);
+    frames_add(0, MACHINE);
+    ram = aligned_alloc(MiB(2), MiB(12));
+    memset(ram, 0, MiB(12));
+    memset(&vm, 0, sizeof(vm));
+    memset(mapped, 0, sizeof(mapped));
+    vm.memory = MEMORY;
+    scrubbed = 0;
+    state.space = NULL;
+    cr2 = 0x77;
+    assert_int_equal(vm_memory_init(&vm), OK);
+    return 0;
+}
+
+static int teardown(void **s)
+{
+    (void)s;
+    assert_int_equal(cr2, 0x77);
+    vm_memory_free(&vm);
+    assert_int_equal(vm.owner.pages, 0);
+    assert_true(frames_available() == MACHINE);
+    free(ram);
+    free(metadata);
+    return 0;
+}
+
+static int read_word(gpa_t gpa, u64 *value)
+{
+    return guest_read(&vm, gpa, value, sizeof(*value));
+}
+
+static void test_places(void **s)
+{
+    static const struct {
+        u64 memory;
+        gpa_t gpa;
+        bool is;
+    } rows[] = {
+        {MiB(1), 0, true},
+        {MiB(1), 0x9ffff, true},
+        {MiB(1), 0xa0000, false},
+        {MiB(1), 0xbffff, false},
+        {MiB(1), 0xc0000, true},
+        {MiB(1), MiB(1), false},
+        {MiB(1), GiB(4), false},
+        {GiB(8), GUEST_PCI_HOLE - 1, true},
+        {GiB(8), GUEST_PCI_HOLE, false},
+        {GiB(8), GiB(4) - 1, false},
+        {GiB(8), GiB(4), true},
+        {GiB(8), GiB(12) - GUEST_PCI_HOLE - 1, true},
+        {GiB(8), GiB(12) - GUEST_PCI_HOLE, false},
+        {GiB(8), ~0ull, false},
+        {GiB(8), -VM_LIMIT, false},
+    };
+
+    (void)s;
+    for (u32 i = 0; i < ARRAY_SIZE(rows); i++) {
+        struct vm other = {.memory = rows[i].memory};
+
+        assert_int_equal(vm_may_be_ram(&other, rows[i].gpa), rows[i].is);
+    }
+}
+
+static void test_populate(void **s)
+{
+    u64 value;
+
+    (void)s;
+    assert_int_equal(scrubbed, 0);
+    assert_int_equal(vm_populate(&vm, MiB(4) + 5), OK);
+    assert_int_equal(vm_populate(&vm, MiB(6) - 1), OK);
+    assert_true(scrubbed == MiB(2));
+    assert_true(ept_lookup(&vm.ept, MiB(4), NULL) && !ept_lookup(&vm.ept, MiB(6), NULL));
+    assert_int_equal(vm_populate(&vm, MiB(10) + 5), OK); /* half a piece */
+    assert_true(scrubbed == MiB(3));
+    assert_int_equal(vm_populate(&vm, MEMORY), ERR_RANGE);
+    assert_int_equal(vm_populate(&vm, 0xa0000), ERR_RANGE);
+    assert_int_equal(read_word(MEMORY - 8, &value), OK);
+    assert_int_equal(read_word(MEMORY - 4, &value), ERR_RANGE);
+    assert_int_equal(read_word(0xa0000 - 4, &value), ERR_RANGE);
+    assert_int_equal(read_word(-VM_BASE, &value), ERR_RANGE);
+    assert_int_equal(read_word(~0ull - 3, &value), ERR_RANGE);
+}
+
+static void test_across_pieces(void **s)
+{
+    static u8 text[MiB(5)], back[MiB(5)];
+
+    (void)s;
+    for (u32 i = 0; i < sizeof(text); i++)
+        text[i] = (u8)(i % 253);
+    assert_int_equal(guest_write(&vm, MiB(3) + 7, text, sizeof(text)), OK);
+    assert_int_equal(guest_read(&vm, MiB(3) + 7, back, sizeof(back)), OK);
+    assert_memory_equal(text, back, sizeof(text));
+    assert_true(scrubbed == MiB(8));
+}
+
+static void take(struct vm_extent *piece, bool put_back)
+{
+    paddr_t tables;
+    u64 value, free_before = frames_available();
+
+    assert_int_equal(vm_memory_take(&vm, piece, &tables), OK);
+    assert_true(frames_available() == free_before); /* not before it is settled */
+    assert_false(ept_lookup(&vm.ept, piece->gpa, NULL));
+    assert_int_equal(read_word(piece->gpa, &value), ERR_RANGE);
+    assert_int_equal(vm_populate(&vm, piece->gpa + piece->size - 1), ERR_RANGE);
+    vm_memory_settle(&vm, piece, tables, put_back);
+    assert_true(frames_available() == free_before + (put_back ? 0 : piece->size));
+}
+
+static void test_release(void **s)
+{
+    struct vm_extent piece = {.gpa = MiB(4), .size = MiB(4)};
+    u64 value = 1;
+    paddr_t tables;
+
+    (void)s;
+    assert_int_equal(guest_write(&vm, MiB(4), &value, 8), OK); /* the other piece is not mapped */
+    assert_int_equal(guest_write(&vm, MiB(4) - 8, &value, 8), OK);
+    assert_int_equal(guest_write(&vm, MiB(8), &value, 8), OK);
+    take(&piece, false);
+    assert_true(piece.size == MiB(4));
+    assert_int_equal(read_word(MiB(4) - 8, &value), OK);
+    assert_int_equal(read_word(MiB(4) - 4, &value), ERR_RANGE);
+    assert_int_equal(read_word(MiB(8), &value), OK);
+    piece = (struct vm_extent){.gpa = MiB(4), .size = MiB(2)};
+    assert_int_equal(vm_memory_take(&vm, &piece, &tables), ERR_RANGE);
+    assert_int_equal(vm_memory_add(&vm, MiB(2), MiB(4)), ERR_EXIST);
+    assert_int_equal(vm_memory_add(&vm, MiB(6), MiB(4)), ERR_EXIST);
+    assert_int_equal(vm_memory_add(&vm, MiB(4), MiB(4)), OK);
+    scrubbed = 0;
+    assert_int_equal(read_word(MiB(4), &value), OK);
+    assert_true(scrubbed == MiB(2));
+    assert_int_equal(vm.ram.nr, 1); /* the same frames, as nobody took them */
+}
+
+static void test_put_back(void **s)
+{
+    struct vm_extent piece = {.gpa = MiB(2), .size = MiB(2)};
+    u64 value;
+
+    (void)s;
+    assert_int_equal(vm_populate(&vm, MiB(2)), OK);
+    take(&piece, true);
+    assert_int_equal(vm.ram.nr, 1);
+    scrubbed = 0;
+    assert_int_equal(read_word(MiB(2), &value), OK);
+    assert_true(scrubbed == MiB(2));
+}
+
+/* What is there of it is given back. */
+static void test_no_memory(void **s)
+{
+    struct vm_extent piece = {.gpa = MiB(2), .size = MiB(8)};
+    struct frame_owner others = {.name = "others"};
+    static paddr_t taken[MACHINE / PAGE_SIZE];
+    u64 free_before;
+    u32 n = 0;
+
+    (void)s;
+    take(&piece, false);
+    while (frames_available() > MiB(4))
+        taken[n++] = frames_alloc(&others, PAGE_SIZE, PAGE_SIZE, 0);
+    free_before = frames_available();
+    assert_int_equal(vm_memory_add(&vm, MiB(2), MiB(8)), ERR_NOMEM);
+    assert_true(frames_available() == free_before);
+    assert_int_equal(vm_populate(&vm, MiB(2)), ERR_RANGE);
+    assert_int_equal(vm_memory_add(&vm, MiB(8), MiB(2)), OK);
+    assert_int_equal(vm_populate(&vm, MiB(8)), OK);
+    while (n)
+        assert_int_equal(frames_free(&others, taken[--n], PAGE_SIZE), OK);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_places),
+        cmocka_unit_test_setup_teardown(test_populate, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_across_pieces, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_release, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_put_back, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
