@@ -9,7 +9,6 @@
 #include "arch/x86/layout.h"
 #include "arch/x86/paging.h"
 #include "arch/x86/trap.h"
-#include "arch/x86/user.h"
 #include "arch/x86/vmx.h"
 #include "lib/string.h"
 #include "vmm/vmm.h"

@@ -51,6 +51,9 @@ int user_copy(void *to, const void *from, u64 n);
 /* size: 4 or 8. ERR_BUSY: *p is not old. */
 int user_cmpxchg(void *p, u32 size, u64 old, u64 new);
 
+/* One aligned word of guest memory, with SMAP lifted (user.h). false: nothing is mapped there. CR2 stays. */
+bool store_fixed(u64 *to, u64 value);
+
 struct or_word {
     u64 offset, bits;
 };

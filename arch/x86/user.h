@@ -18,7 +18,4 @@ static inline void user_end(void)
         clac();
 }
 
-/* In between; false: nothing is mapped there after all. CR2 stays. */
-bool store_fixed(u64 *to, u64 value);
-
 #endif

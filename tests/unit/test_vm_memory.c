@@ -157,6 +157,18 @@ int user_or_words(void *to, const void *base, const struct or_word *words, u32 n
     return ERR_FAULT;
 }
 
+bool store_fixed(u64 *to, u64 value)
+{
+    u64 before = cr2;
+
+    if (touch(to, sizeof(value))) {
+        cr2 = before;
+        return false;
+    }
+    *to = value;
+    return true;
+}
+
 static int setup(void **s)
 {
     (void)s;
@@ -335,6 +347,22 @@ static void test_no_memory(void **s)
         assert_int_equal(frames_free(&others, taken[--n], PAGE_SIZE), OK);
 }
 
+/* Where RAM has been touched, and nowhere else. */
+static void test_quick_writes(void **state)
+{
+    u64 value = 0;
+
+    (void)state;
+    assert_false(guest_write_quickly(MiB(4), 7));
+    assert_int_equal(vm_populate(&vm, MiB(4)), OK);
+    assert_true(guest_write_quickly(MiB(4) + 8, 7));
+    assert_int_equal(guest_read(&vm, MiB(4) + 8, &value, 8), OK);
+    assert_int_equal(value, 7);
+    assert_false(guest_write_quickly(MiB(4) + 4, 7));
+    assert_false(guest_write_quickly(VM_LIMIT - VM_BASE, 7));
+    assert_false(guest_write_quickly(~7ull, 7));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -344,6 +372,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_release, setup, teardown),
         cmocka_unit_test_setup_teardown(test_put_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_quick_writes, setup, teardown),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
