@@ -29,8 +29,9 @@ static u64 time_loop(void)
 
     for (u32 i = 0; i < CALLS; i++) {
         s64 result = NIDUS_CALL(NIDUS_OP_NOP);
+        u64 b = 0, c = 0, d = 0, si = 0;
 
-        asm volatile("" : "+a"(result) : "b"(0), "c"(0), "d"(0), "S"(0) : "memory");
+        asm volatile("" : "+a"(result), "+b"(b), "+c"(c), "+d"(d), "+S"(si) : : "memory");
     }
     return rdtsc() - start;
 }

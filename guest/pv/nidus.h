@@ -33,7 +33,12 @@
 #define NIDUS_MSR_AREA           (NIDUS_MSR_FIRST + 1) /* the vCPU's: the same, of a struct nidus_area */
 #define NIDUS_MSR_ENABLE         1u
 
-/* --- hypercalls: VMCALL with RAX = NIDUS_CALL(operation), arguments in RBX, RCX, RDX, RSI; result in RAX ---
+/* --- hypercalls --- */
+
+/*
+ * VMCALL with RAX = NIDUS_CALL(operation), arguments in RBX, RCX, RDX, RSI. The result is in RAX. An
+ * operation that takes long is interrupted, and goes on with the same instruction and what is left to do in
+ * the registers: those of its arguments are not what they were afterwards. All others are.
  */
 
 #define NIDUS_CALL(op) (0x4e490000u + (op))
@@ -160,7 +165,7 @@ static inline int64_t nidus_call(uint32_t op, uint64_t a, uint64_t b, uint64_t c
 {
     int64_t result = NIDUS_CALL(op);
 
-    __asm__ volatile("vmcall" : "+a"(result) : "b"(a), "c"(b), "d"(c), "S"(d) : "memory", "cc");
+    __asm__ volatile("vmcall" : "+a"(result), "+b"(a), "+c"(b), "+d"(c), "+S"(d) : : "memory", "cc");
     return result;
 }
 
@@ -170,7 +175,10 @@ static inline int64_t nidus_call_page(const void *page, uint32_t op, uint64_t a,
 {
     int64_t result = NIDUS_CALL(op);
 
-    __asm__ volatile("call *%1" : "+a"(result) : "r"(page), "b"(a), "c"(b), "d"(c), "S"(d) : "memory", "cc");
+    __asm__ volatile("call *%5"
+                     : "+a"(result), "+b"(a), "+c"(b), "+d"(c), "+S"(d)
+                     : "r"(page)
+                     : "memory", "cc");
     return result;
 }
 
