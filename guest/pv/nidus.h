@@ -161,6 +161,7 @@ struct nidus_queue {
     uint32_t batch; /* nidus_batch_begin() without its end, how often */
 };
 
+/* Registers of arguments may come back changed: POPULATE and RELEASE say by them how far they are. */
 static inline int64_t nidus_call(uint32_t op, uint64_t a, uint64_t b, uint64_t c, uint64_t d)
 {
     int64_t result = NIDUS_CALL(op);

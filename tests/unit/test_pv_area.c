@@ -22,7 +22,6 @@ static unsigned char ram[0x8000] __attribute__((aligned(4096)));
 
 bool have_smap;
 u64 tsc_hz = 50000000;
-u32 pv_poll_cpu;
 
 static struct vm vm;
 static struct vcpu vcpus[2];
@@ -93,7 +92,7 @@ static int start(void **state)
     memset(field, 0, sizeof(field));
     memset(ram, 0xa5, sizeof(ram));
     vm.nr_vcpus = 2;
-    pv_poll_cpu = CPU_NONE;
+    vm.cpuid.nidus[1].eax = 0;
     for (u32 i = 0; i < 2; i++) {
         vm.vcpus[i] = &vcpus[i];
         vcpus[i].vm = &vm;
@@ -245,7 +244,7 @@ static void test_pins(void **state)
 static void test_polled(void **state)
 {
     (void)state;
-    pv_poll_cpu = 1;
+    vm.cpuid.nidus[1].eax = NIDUS_HAS_POLL;
     assert_int_equal(write_area(0, 0x3000 | ON), OK);
     assert_int_equal(area_at(0x3000)->polled, 1);
 }

@@ -148,7 +148,7 @@ static void add_area(struct vcpu *v, u64 value)
     v->pv.clock[PV_CLOCK_AREA] = gpa + offsetof(struct nidus_area, clock);
     set_area(v, a);
     pv_area_store_crs(v);
-    if (pv_poll_cpu != CPU_NONE) {
+    if (v->vm->cpuid.nidus[1].eax & NIDUS_HAS_POLL) {
         user_begin();
         a->polled = 1;
         user_end();
