@@ -228,7 +228,6 @@ void guest_main(void)
     tests_run(queue_tests);
     tests_run(operation_tests);
     tests_run(memory_tests);
-    tests_run(balloon_tests);
     tests_run(channel_tests);
     tests_run(many_tests);
     tests_run(bad_tests);

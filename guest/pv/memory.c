@@ -171,10 +171,84 @@ static void test_balloon(void)
     expect_result(call(NIDUS_OP_POPULATE, MEMORY, PIECE, 0, 0), 0, "and back");
 }
 
+static u32 stop_using;
+static volatile u64 rounds[MAX_CPUS], last[MAX_CPUS];
+
+/* On the other CPUs: what is there is what was written, zero, or nothing. */
+static void use(u32 cpu)
+{
+    volatile u64 *mine = (u64 *)MEMORY + 8 * cpu;
+
+    while (!__atomic_load_n(&stop_using, __ATOMIC_ACQUIRE)) {
+        u64 value = *mine;
+
+        if (value && value != ~0ull && value != cpu)
+            __atomic_fetch_add(&wrong, 1, __ATOMIC_RELAXED);
+        last[cpu] = value;
+        *mine = cpu;
+        rounds[cpu]++;
+    }
+}
+
+/* In a round that they begin from now on. */
+static void others_find_nothing(void)
+{
+    for (u32 i = 1; i < nr_cpus; i++) {
+        u64 until = rounds[i] + 2, start = rdtsc();
+
+        while (rounds[i] < until && rdtsc() - start < WAIT_TICKS)
+            cpu_pause();
+        expect_equal(last[i], ~0ull, "what another CPU finds");
+    }
+}
+
+/* While others have its translations at hand, and make no exits. */
+static void test_balloon_in_use(void)
+{
+    if (!need(NIDUS_HAS_MEMORY) || !need_cpus(2))
+        return;
+    stop_using = wrong = 0;
+    memset((void *)MEMORY, 0, PIECE);
+    for (u32 i = 1; i < nr_cpus; i++)
+        start_on(i, use);
+    for (u32 i = 0; i < 10 && !test_over(); i++) {
+        expect_result(call(NIDUS_OP_RELEASE, MEMORY, PIECE, 0, 0), 0, "release");
+        others_find_nothing();
+        expect_result(call(NIDUS_OP_POPULATE, MEMORY, PIECE, 0, 0), 0, "populate");
+        expect_equal(*(volatile u64 *)MEMORY, 0, "new memory");
+    }
+    stop_using = 1;
+    for (u32 i = 1; i < nr_cpus; i++)
+        finish(i);
+    expect_equal(wrong, 0, "foreign values");
+}
+
+static void come_and_go(u32 cpu)
+{
+    volatile u64 *mine = (u64 *)(MEMORY + cpu * PIECE);
+
+    for (u32 i = 0; i < 10; i++) {
+        *mine = cpu + 1;
+        expect_result(call(NIDUS_OP_RELEASE, (u64)mine, PIECE, 0, 0), 0, "release");
+        expect_equal(*mine, ~0ull, "released");
+        expect_result(call(NIDUS_OP_POPULATE, (u64)mine, PIECE, 0, 0), 0, "populate");
+        expect_equal(*mine, 0, "populated");
+    }
+}
+
+/* All at once, each with a piece of its own. */
+static void test_balloon_by_all(void)
+{
+    if (need(NIDUS_HAS_MEMORY))
+        on_all(come_and_go);
+}
+
 const struct test memory_tests[] = {
     {"op-write-entry", test_write_entry},
     {"op-write-entries", test_write_entries},
     {"op-console", test_console},
     {"op-balloon", test_balloon},
+    {"op-balloon-in-use", test_balloon_in_use},
+    {"op-balloon-by-all", test_balloon_by_all},
     {NULL, NULL},
 };
