@@ -14,8 +14,8 @@
 /* IA32_MISC_ENABLE: fast strings; no branch trace storage, no PEBS. */
 #define MISC_ENABLE_RESET (BIT(0) | BIT(11) | BIT(12))
 
-/* Null: there is no such MSR in this VM. */
-static const struct msr_row *find(const struct vcpu *v, u32 msr)
+/* Null: no row names it. */
+static const struct msr_row *search(u32 msr)
 {
     u32 low = 0, high = msr_nr_rows;
 
@@ -28,9 +28,24 @@ static const struct msr_row *find(const struct vcpu *v, u32 msr)
         else if (msr > row->last)
             low = middle + 1;
         else
-            return msr_row_exists(row, v->cpuid) ? row : NULL;
+            return row;
     }
     return NULL;
+}
+
+/* Null: there is no such MSR in this VM. Most often it is the row of before: the x2APIC's. */
+static const struct msr_row *find(const struct vcpu *v, u32 msr)
+{
+    static const struct msr_row *before = msr_rows;
+    const struct msr_row *row = __atomic_load_n(&before, __ATOMIC_RELAXED);
+
+    if (unlikely(msr - row->first > row->last - row->first)) {
+        row = search(msr);
+        if (!row)
+            return NULL;
+        __atomic_store_n(&before, row, __ATOMIC_RELAXED);
+    }
+    return msr_row_exists(row, v->cpuid) ? row : NULL;
 }
 
 /* The instruction gets #GP: said once per MSR and VM. */

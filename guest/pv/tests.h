@@ -67,8 +67,8 @@ static run_fn *const both[] = {call, queued};
         expect(got_ == wanted_, "%s: %lld, not %lld", what, (long long)got_, (long long)wanted_); \
     } while (0)
 
-extern const struct test queue_tests[], operation_tests[], memory_tests[], channel_tests[],
-    many_tests[], bad_tests[];
+extern const struct test queue_tests[], operation_tests[], memory_tests[], channel_tests[], many_tests[],
+    bad_tests[];
 void figures(void);
 /* VM number me, 0 or 1, of two that share channel 0. */
 void channel_turns(u32 me);

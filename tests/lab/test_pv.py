@@ -15,7 +15,7 @@ ALONE = dict.fromkeys(["op-flush-tlb", "op-balloon-in-use", "many-moved", "many-
 # Instructions, with one decimal; see docs/figures.md. KVM takes 959 for a hypercall.
 LIMITS = {"call": 110, "page_call": 112, "queue_bulk": 25, "queue_single": 65, "queue_lazy": 55}
 # How many times a storm of page-table entries has to be faster than by single calls.
-STORMS = {"storm_queue": 2.5, "storm_lists": 5}
+STORMS = {"storm_queue": 2, "storm_lists": 4}
 
 
 def pv(name="one", options="", **others):

@@ -42,7 +42,12 @@ static s64 write_list(struct vm *vm, const struct nidus_write *list, u64 n)
 
 s64 pv_write_entry(struct pv_call *c)
 {
-    return write_list(c->v->vm, &(struct nidus_write){c->arg[0], c->arg[1]}, 1);
+    bool done;
+
+    user_begin();
+    done = guest_write_quickly(c->arg[0], c->arg[1]);
+    user_end();
+    return likely(done) ? 0 : write_anew(c->v->vm, &(struct nidus_write){c->arg[0], c->arg[1]});
 }
 
 /* The list is the guest's, which may change it at any time: each of its words is read once. */
