@@ -280,7 +280,7 @@ static void test_across_pieces(void **s)
 
 static void take(struct vm_extent *piece, bool put_back)
 {
-    paddr_t tables;
+    paddr_t tables = 0;
     u64 value, free_before = frames_available();
 
     assert_int_equal(vm_memory_take(&vm, piece, &tables), OK);
@@ -296,7 +296,7 @@ static void test_release(void **s)
 {
     struct vm_extent piece = {.gpa = MiB(4), .size = MiB(4)};
     u64 value = 1;
-    paddr_t tables;
+    paddr_t tables = 0;
 
     (void)s;
     assert_int_equal(guest_write(&vm, MiB(4), &value, 8), OK); /* the other piece is not mapped */

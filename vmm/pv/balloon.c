@@ -43,7 +43,7 @@ static void forget_everywhere(struct vcpu *v)
 static int release(struct vcpu *v, struct vm_extent *piece)
 {
     struct vm *vm = v->vm;
-    paddr_t tables;
+    paddr_t tables = 0;
     bool busy;
     int r = ERR_BUSY;
 
