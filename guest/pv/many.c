@@ -151,7 +151,7 @@ static void flush_all(u32 cpu)
 {
     timer_start();
     for (u32 i = 0; i < 50; i++) {
-        if (call(NIDUS_OP_FLUSH_TLB, ~0ull >> (64 - nr_cpus), 0, MiB(1), i & 1))
+        if (call(NIDUS_OP_FLUSH_TLB, (nr_cpus < 64 ? BIT(nr_cpus) : 0) - 1, 0, MiB(1), i & 1))
             __atomic_fetch_add(&wrong, 1, __ATOMIC_RELAXED);
         if (call(NIDUS_OP_SEND_IPI, 1, (cpu + i) % nr_cpus, COUNT_VECTOR, 0) != 1)
             __atomic_fetch_add(&wrong, 1, __ATOMIC_RELAXED);

@@ -188,10 +188,10 @@ static inline struct nidus_slot *nidus_slot(const struct nidus_queue *q, uint32_
     return &q->area->slot[index % NIDUS_SLOTS];
 }
 
-/* The slots of n entries (1 to NIDUS_SLOTS) as bits. */
+/* The slots of n entries (to NIDUS_SLOTS) as bits. */
 static inline uint64_t nidus_bits(uint32_t index, uint32_t n)
 {
-    uint64_t ones = ~0ull >> (64 - n);
+    uint64_t ones = n ? ~0ull >> (64 - n) : 0;
 
     index %= NIDUS_SLOTS;
     return ones << index | ones >> (-index % NIDUS_SLOTS);

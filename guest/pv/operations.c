@@ -217,14 +217,14 @@ static void test_targets(void)
 
 static u64 everyone(void)
 {
-    return ~0ull >> (64 - nr_cpus);
+    return (nr_cpus < 64 ? BIT(nr_cpus) : 0) - 1;
 }
 
 static void test_send_ipi(void)
 {
     FOR_BOTH(run)
     {
-        u32 before[MAX_CPUS];
+        u32 before[MAX_CPUS] = {0};
 
         for (u32 i = 0; i < nr_cpus; i++)
             before[i] = __atomic_load_n(&counted[i], __ATOMIC_ACQUIRE);
