@@ -151,14 +151,6 @@ int user_copy(void *to, const void *from, u64 n)
     return OK;
 }
 
-int user_store(u64 *p, u64 value)
-{
-    if (touch(p, sizeof(value)))
-        return ERR_FAULT;
-    *p = value;
-    return OK;
-}
-
 int user_or_words(void *to, const void *base, const struct or_word *words, u32 n)
 {
     (void)to, (void)base, (void)words, (void)n;
@@ -318,23 +310,6 @@ static void test_release(void **s)
     assert_int_equal(vm.ram.nr, 1); /* the same frames, as nobody took them */
 }
 
-static void test_store(void **s)
-{
-    struct vm_extent piece = {.gpa = MiB(4), .size = MiB(2)};
-    u64 value;
-
-    (void)s;
-    assert_int_equal(guest_store(&vm, MiB(4) - 8, 5), OK);
-    assert_int_equal(read_word(MiB(4) - 8, &value), OK);
-    assert_int_equal(value, 5);
-    take(&piece, false);
-    assert_int_equal(guest_store(&vm, MiB(4), 5), ERR_RANGE);
-    assert_int_equal(guest_store(&vm, MEMORY, 5), ERR_RANGE);
-    assert_int_equal(guest_store(&vm, 0xa0000, 5), ERR_RANGE);
-    assert_int_equal(guest_store(&vm, VM_LIMIT - VM_BASE, 5), ERR_RANGE);
-    assert_int_equal(guest_store(&vm, ~0ull - 7, 5), ERR_RANGE);
-}
-
 static void test_put_back(void **s)
 {
     struct vm_extent piece = {.gpa = MiB(2), .size = MiB(2)};
@@ -395,7 +370,6 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_populate, setup, teardown),
         cmocka_unit_test_setup_teardown(test_across_pieces, setup, teardown),
         cmocka_unit_test_setup_teardown(test_release, setup, teardown),
-        cmocka_unit_test_setup_teardown(test_store, setup, teardown),
         cmocka_unit_test_setup_teardown(test_put_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
         cmocka_unit_test_setup_teardown(test_quick_writes, setup, teardown),
