@@ -10,7 +10,7 @@ all: kernel efi guests ## build everything
 .DEFAULT_GOAL := all
 
 gcc_only = $(if $(findstring clang,$(CC)),,$1)
-optimize := -Oz
+optimize := $(if $(findstring clang,$(CC)),-Os,-Oz)
 cflags = -std=gnu11 $(optimize) -g -Wall -Wextra -Werror -I. -MMD -MP \
 	-ffreestanding -fno-stack-protector -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
 	-fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fno-strict-aliasing -fcf-protection=none -ffunction-sections -fdata-sections \
