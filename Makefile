@@ -13,7 +13,7 @@ gcc_only = $(if $(findstring clang,$(CC)),,$1)
 optimize := $(if $(findstring clang,$(CC)),-Os,-Oz)
 cflags = -std=gnu11 $(optimize) -g -Wall -Wextra -Werror -I. -MMD -MP \
 	-ffreestanding -fno-stack-protector -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
-	-fno-omit-frame-pointer -fno-asynchronous-unwind-tables -fno-strict-aliasing -fcf-protection=none -ffunction-sections -fdata-sections \
+	-fomit-frame-pointer -fno-asynchronous-unwind-tables -fno-strict-aliasing -fcf-protection=none -ffunction-sections -fdata-sections \
 	$(call gcc_only,-malign-data=abi)
 # No file offset has to be the address modulo the size of a page: nobody maps the file.
 ldflags := --gc-sections -nostdlib -static -z max-page-size=64 -z noexecstack --no-warn-rwx-segments -T linker.ld

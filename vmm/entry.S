@@ -84,7 +84,6 @@ failed:
     mov %r15, R(15)(%rdi)
     popq RDI(%rdi)
     movq $1, LAUNCHED(%rdi)
-    xor %ebp, %ebp                  /* the end of backtraces */
     call \handler
     mov (%rsp), %rdi
     test %al, %al

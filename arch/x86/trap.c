@@ -2,14 +2,13 @@
 #include "arch/x86/trap.h"
 #include "arch/x86/apic.h"
 #include "arch/x86/asm.h"
+#include "arch/x86/backtrace.h"
 #include "arch/x86/cpu.h"
 #include "arch/x86/trap_stubs.h"
 #include "lib/format.h"
 #include "lib/log.h"
-#include "lib/symbols.h"
 
 #define GATE_INTERRUPT 0x8e
-#define MAX_FRAMES     24
 
 struct gate {
     u16 offset0, selector;
@@ -22,7 +21,7 @@ struct ex_entry {
     u64 insn, fixup;
 };
 
-extern u8 trap_stubs[], _image_start[], _text_end[];
+extern u8 trap_stubs[];
 extern const struct ex_entry _ex_table[], _ex_table_end[];
 int copy_fixed(void *to, const void *from, u64 n);
 int cmpxchg_fixed(void *p, u64 old, u64 new, u64 is64);
@@ -116,37 +115,6 @@ void nmi_dispatch(void)
         nmi_handler();
 }
 
-static bool in_text(u64 addr)
-{
-    return addr >= (u64)_image_start && addr < (u64)_text_end;
-}
-
-static void print_frame(u64 rip)
-{
-    char name[SYMBOL_NAME_SIZE];
-    u64 offset;
-
-    if (symbol_name(rip, name, &offset))
-        log_error("  %016lx %s+0x%lx", rip, name, offset);
-    else
-        log_error("  %016lx", rip);
-}
-
-void backtrace(u64 rip, u64 rbp)
-{
-    u64 frame[2];
-
-    log_error("backtrace:");
-    if (rip)
-        print_frame(rip);
-    for (u32 i = 0; i < MAX_FRAMES && rbp && IS_ALIGNED(rbp, 8); i++) {
-        if (copy_fixed(frame, (void *)rbp, sizeof(frame)) || !in_text(frame[1]) || frame[0] <= rbp)
-            break;
-        print_frame(frame[1] - 1); /* within the call: what follows may be another function */
-        rbp = frame[0];
-    }
-}
-
 static bool fix_up(struct trap_frame *f)
 {
     for (const struct ex_entry *e = _ex_table; e < _ex_table_end; e++) {
@@ -192,7 +160,7 @@ void __noreturn panic(const char *fmt, ...)
     va_end(args);
     panic_begin();
     log_panic("%s (cpu %u)", text, this_cpu()->id);
-    backtrace(0, (u64)__builtin_frame_address(0));
+    backtrace((u64)panic, (u64)__builtin_frame_address(0));
     stop_machine();
 }
 
@@ -209,7 +177,7 @@ static void __noreturn die(struct trap_frame *f)
     log_error("r9  %016lx r10 %016lx r11 %016lx r12 %016lx", f->r9, f->r10, f->r11, f->r12);
     log_error("r13 %016lx r14 %016lx r15 %016lx", f->r13, f->r14, f->r15);
     log_error("cr0 %08lx cr2 %016lx cr3 %016lx cr4 %08lx", read_cr0(), read_cr2(), read_cr3(), read_cr4());
-    backtrace(f->rip, f->rbp);
+    backtrace(f->rip, f->rsp);
     stop_machine();
 }
 

@@ -41,7 +41,6 @@ void idle_halt(void);
 
 /* Prints the message, a backtrace with symbol names, and stops every CPU. */
 void __noreturn panic(const char *fmt, ...) __printf(1, 2);
-void backtrace(u64 rip, u64 rbp);
 
 /*
  * Reads and writes that may fault, without harm. ERR_FAULT when they did. user_copy also lifts SMAP for the
