@@ -233,6 +233,7 @@ u32 config_parse(struct config *c, const char *file_name, const char *text, size
     str_copy(c->console, "com1", sizeof(c->console));
     c->loglevel = LOG_INFO;
     c->poll = CONFIG_PIN_ANY;
+    c->halt_poll = CONFIG_HALT_POLL;
 
     if (size >= 3 && !memcmp(text, "\xef\xbb\xbf", 3))
         at = 3; /* the mark that some editors put before UTF-8 text */

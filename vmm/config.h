@@ -18,6 +18,7 @@
 #define CONFIG_MAX_NETS     4
 #define CONFIG_MAX_CHANNELS 4
 #define CONFIG_PIN_ANY      (-1)
+#define CONFIG_HALT_POLL    200
 #define CONFIG_APIC_ID_MAX  0x7fff /* what messages with extended destination ids reach */
 
 enum config_restart {
@@ -73,6 +74,7 @@ struct config {
     enum log_level loglevel; /* LOG_INFO by default */
     s32 poll;                /* the CPU that serves paravirtual queues; CONFIG_PIN_ANY: none */
     u32 poll_line;
+    u32 halt_poll; /* us; CONFIG_HALT_POLL by default */
     u32 nr_vms;
     struct config_vm vms[CONFIG_MAX_VMS];
 };

@@ -4,10 +4,11 @@
 #include "lib/text.h"
 #include "vmm/config_parser.h"
 
-#define MEMORY_MIN MiB(1)
-#define MEMORY_MAX (GiB(1) << 16) /* 64 TiB */
-#define CPU_MAX    1023
-#define APIC_ALL   0xff /* is not an id: it addresses all */
+#define MEMORY_MIN    MiB(1)
+#define MEMORY_MAX    (GiB(1) << 16) /* 64 TiB */
+#define CPU_MAX       1023
+#define HALT_POLL_MAX 10000
+#define APIC_ALL      0xff /* is not an id: it addresses all */
 
 static void set_console(struct parser *p, char *value)
 {
@@ -41,6 +42,17 @@ static void set_poll(struct parser *p, char *value)
     }
     p->config->poll = (s32)cpu;
     p->config->poll_line = p->line;
+}
+
+static void set_halt_poll(struct parser *p, char *value)
+{
+    const char *at = value;
+    u64 us;
+
+    if (!text_take_number(&at, &us) || *at || us > HALT_POLL_MAX)
+        config_problem(p, p->line, "haltpoll is '%.60s'; write microseconds, 0 to %d", value, HALT_POLL_MAX);
+    else
+        p->config->halt_poll = (u32)us;
 }
 
 /* File names are told apart from their arguments, here and by boot loaders, by white space. */
@@ -321,6 +333,7 @@ const struct config_option config_options[NR_OPTIONS] = {
     [OPTION_CONSOLE] = {"console", SECTION_NIDUS, set_console, 0},
     [OPTION_LOGLEVEL] = {"loglevel", SECTION_NIDUS, set_loglevel, 0},
     [OPTION_POLL] = {"poll", SECTION_NIDUS, set_poll, 0},
+    [OPTION_HALT_POLL] = {"haltpoll", SECTION_NIDUS, set_halt_poll, 0},
     [OPTION_KERNEL] = {"kernel", SECTION_VM, set_kernel, 0},
     [OPTION_MODULE] = {"module", SECTION_VM, set_module, REPEATABLE | FREE_TEXT},
     [OPTION_INITRD] = {"initrd", SECTION_VM, set_initrd, 0},
@@ -340,7 +353,7 @@ const struct config_option config_options[NR_OPTIONS] = {
 };
 
 const char *const config_known_options[] = {
-    [SECTION_NIDUS] = "console, loglevel, poll",
+    [SECTION_NIDUS] = "console, loglevel, poll, haltpoll",
     [SECTION_VM] = "kernel, module, initrd, cmdline, memory, vcpus, pin, apicid, nested, hide, "
                    "restart, disk, net, channel, rng, vconsole",
 };

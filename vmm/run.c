@@ -75,13 +75,25 @@ static void take_requests(struct vcpu *v)
     }
 }
 
+#define HALT_POLL_FIRST_US 10
+
+static void halt_ended(struct vcpu *v)
+{
+    v->activity = VCPU_ACTIVE;
+    if (!v->halted_since)
+        return;
+    halt_poll_learn(&v->halt, rdtsc() - v->halted_since, us_to_ticks(HALT_POLL_FIRST_US),
+                    us_to_ticks(vmm_halt_poll_us));
+    v->halted_since = 0;
+}
+
 /* With the device lock held: is there anything that ends a halt? */
 static bool is_ready(struct vcpu *v)
 {
     if (v->activity == VCPU_ACTIVE)
         return true;
     if (v->activity == VCPU_HALTED && (vcpu_wakes(v) || pv_kvm_kicked(v))) {
-        v->activity = VCPU_ACTIVE;
+        halt_ended(v);
         return true;
     }
     return false;
@@ -183,8 +195,28 @@ static bool moves(const struct vcpu *v)
     return v->pin == CONFIG_PIN_ANY && nr_cpus > 1;
 }
 
+/* Looks for a while, if that has paid before and nobody else wants the CPU. True: there is something for v.
+ */
+static bool halt_ends_soon(struct vmm_cpu *c, struct vcpu *v)
+{
+    u64 now = rdtsc(), end = MIN(now + v->halt.window, sched_wake_due(c, now));
+
+    if (!v->halted_since)
+        v->halted_since = now;
+    for (; now < end && !sched_contended(c); now = rdtsc()) {
+        if (__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & REQ_KICK || v->deadline <= now) {
+            v->polled++;
+            return true;
+        }
+        cpu_pause();
+    }
+    return false;
+}
+
 static bool block(struct vmm_cpu *c, struct vcpu *v)
 {
+    if (v->activity == VCPU_HALTED && halt_ends_soon(c, v))
+        return false;
     pv_kvm_leaves(v);
     vcpu_step_out(v);
     vm_console_idle(v->vm, v);

@@ -15,6 +15,7 @@
 #include "vmm/dev/host.h"
 #include "vmm/ept.h"
 #include "vmm/event.h"
+#include "vmm/halt_poll.h"
 #include "vmm/extents.h"
 #include "vmm/load.h"
 #include "vmm/mmio_fast.h"
@@ -106,7 +107,10 @@ struct vcpu {
     struct bus own_pio, own_mmio; /* devices that only this vCPU sees */
     struct bus_view pio, mmio;    /* its accesses, to these and to the VM's */
 
-    u64 turn; /* odd: its guest may be running, and has not seen requests that came meanwhile */
+    struct halt_poll halt;
+    u64 halted_since; /* host TSC; 0: it is not halted, or has not blocked yet */
+    u64 polled;       /* halts that ended while its CPU looked */
+    u64 turn;         /* odd: its guest may be running, and has not seen requests that came meanwhile */
     struct pv_vcpu pv;
 };
 

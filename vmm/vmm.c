@@ -11,6 +11,7 @@
 #include "vmm/vmcs_setup.h"
 
 u64 vmm_flush_wanted = 1;
+u32 vmm_halt_poll_us;
 bool vmm_refuse_entry;
 void (*vmm_all_ended)(u32 status);
 
@@ -107,6 +108,7 @@ void vmm_start(const struct config *config, u32 problems, const struct vmm_file 
     utc_at_start = utc;
     tsc_at_start = rdtsc();
     nr_vms = config->nr_vms;
+    vmm_halt_poll_us = config->halt_poll;
     spare_cpu(config);
     if (problems)
         raise_status(2);

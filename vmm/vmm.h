@@ -38,6 +38,9 @@ extern u64 vmm_flush_wanted;
 /* with this. A CPU that uses a VM's memory without entering it calls it whenever nobody waits for it. */
 void vmm_flush_if_wanted(void);
 
+/* The longest time that a CPU looks for the end of a halt, in us: halt_poll.h. */
+extern u32 vmm_halt_poll_us;
+
 /* For the test of what is printed then: the first VM entry of each VM is refused by the CPU. */
 extern bool vmm_refuse_entry;
 

@@ -58,6 +58,7 @@ static void defaults(void **state)
     assert_string_equal(config.console, "com1");
     assert_int_equal(config.loglevel, LOG_INFO);
     assert_int_equal(config.poll, CONFIG_PIN_ANY);
+    assert_int_equal(config.halt_poll, CONFIG_HALT_POLL);
 
     assert_int_equal(parse(VM), 0);
     assert_int_equal(config.nr_vms, 1);
@@ -349,8 +350,11 @@ static const struct {
      "a.conf:3: unknown option ''; known here: kernel, module, initrd, cmdline, memory, vcpus, pin, apicid, "
      "nested, hide, restart, disk, net, channel, rng, vconsole\n"},
     {VM "nested\n", "a.conf:3: no '=' in 'nested'; write OPTION = VALUE\n"},
-    {"[nidus]\nkernel = k\n", "a.conf:2: unknown option 'kernel'; known here: console, loglevel, poll\n"},
+    {"[nidus]\nkernel = k\n",
+     "a.conf:2: unknown option 'kernel'; known here: console, loglevel, poll, haltpoll\n"},
     {"[nidus]\nconsole = com5\n", "a.conf:2: unknown console 'com5'; use com1, com2, com3 or com4\n"},
+    {"[nidus]\nhaltpoll = 10001\n", "a.conf:2: haltpoll is '10001'; write microseconds, 0 to 10000\n"},
+    {"[nidus]\nhaltpoll = 5us\n", "a.conf:2: haltpoll is '5us'; write microseconds, 0 to 10000\n"},
     {"[nidus]\npoll = x\n", "a.conf:2: poll is 'x'; write a physical CPU's number, 0 to 1023\n"},
     {"[nidus]\npoll = 1024\n", "a.conf:2: poll is '1024'; write a physical CPU's number, 0 to 1023\n"},
     {"[nidus]\nloglevel = 3\n", "a.conf:2: unknown loglevel '3'; use error, warn, info or debug\n"},
