@@ -36,7 +36,8 @@ NEEDS = {
     "lab-tests": ("for the lab tests", {
         "python3-pytest": "/usr/lib/python3/dist-packages/pytest/__init__.py",
         "python3-pytest-xdist": "/usr/lib/python3/dist-packages/xdist/__init__.py",
-        "python3-pexpect": "/usr/lib/python3/dist-packages/pexpect/__init__.py", "e2fsprogs": "/sbin/mke2fs"}),
+        "python3-pexpect": "/usr/lib/python3/dist-packages/pexpect/__init__.py", "e2fsprogs": "/sbin/mke2fs",
+        "spin": "/usr/bin/spin"}),
 }
 
 
