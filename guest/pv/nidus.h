@@ -70,7 +70,7 @@ enum nidus_op {
      * with the same address: another vector or vCPU; with another one: EEXIST.
      */
     NIDUS_OP_CHANNEL_OPEN = 11,
-    NIDUS_OP_CHANNEL_SIGNAL = 12, /* channel; result: how many other members have been told */
+    NIDUS_OP_CHANNEL_SIGNAL = 12, /* channel; result: how many others that have it open were told */
     NIDUS_OP_CONSOLE = 13,        /* physical address of text, bytes (to NIDUS_MAX_TEXT) */
     NIDUS_OP_YIELD = 14,          /* vCPU that should run, or NIDUS_ANY_VCPU */
     NIDUS_OP_NESTED = 15, /* serve the L2 of the current VMCS: 0 or 1, physical address of its area or 0 */
@@ -99,9 +99,8 @@ struct nidus_write {
 
 /* --- the area: a page of each vCPU's --- */
 
-/* As KVM's pvclock: time = system_time + ((TSC - tsc_timestamp) shifted left by tsc_shift) *
- * tsc_to_system_mul
- * >> 32, if version was even and the same before and after. */
+/* As KVM's pvclock: time = system_time + (((TSC - tsc_timestamp) << tsc_shift) * tsc_to_system_mul >> 32),
+ * if version was even and the same before and after. */
 struct nidus_clock {
     uint32_t version, pad0;
     uint64_t tsc_timestamp;
@@ -260,7 +259,8 @@ static inline int64_t nidus_flush(void)
     return nidus_call(NIDUS_OP_FLUSH_QUEUE, 0, 0, 0, 0);
 }
 
-/* The same, without an exit where a CPU of Nidus's polls the queue. */
+/* The same, without an exit where a CPU of Nidus's polls the queue: that one is waited for, and after long
+ * the queue is flushed. So it goes on there behind an error with NIDUS_STOP_ON_ERROR. */
 int64_t nidus_drain(struct nidus_queue *q);
 
 /* Between them nidus_do() only queues. They nest, and an interrupt handler may have its own pairs inside. */
@@ -279,7 +279,8 @@ static inline int64_t nidus_batch_end(struct nidus_queue *q)
 int64_t nidus_do_slowly(struct nidus_queue *q, uint32_t op, uint64_t a, uint64_t b, uint64_t c, uint64_t d);
 
 /* Outside of a batch the operation itself, and its result. In one it is queued, and the result lost: 0, or
- * -NIDUS_EBUSY if the queue is full and cannot be flushed, because who is interrupted has not published. */
+ * -NIDUS_EBUSY if the next slot cannot be had after a flush either: who is interrupted has not published it,
+ * or not gathered its result. */
 static inline int64_t nidus_do(struct nidus_queue *q, uint32_t op, uint64_t a, uint64_t b, uint64_t c,
                                uint64_t d)
 {
@@ -339,7 +340,8 @@ int64_t nidus_put(struct nidus_queue *q, const struct nidus_slot *entries, uint3
 /* How many of them are not done yet. 0: flags and results are in entries, and the slots are free. */
 uint32_t nidus_gather(struct nidus_queue *q, uint32_t index, struct nidus_slot *entries, uint32_t n);
 
-/* Control register 0, 3 or 4, by nidus_do(). area->cr0, cr3 and cr4 are what it was last set to. */
+/* Control register 0, 3 or 4, by nidus_do(). area->cr0, cr3 and cr4 are what it was last set to; in a batch
+ * also if that fails later. */
 int64_t nidus_set_cr(struct nidus_queue *q, uint32_t number, uint64_t value);
 
 #endif
