@@ -282,6 +282,12 @@ static void set_net(struct parser *p, char *value)
 
 static void set_channel(struct parser *p, char *value)
 {
+    for (u32 i = 0; i < p->vm->nr_channels; i++) {
+        if (!strcmp(p->vm->channels[i], value)) {
+            config_problem(p, p->line, "channel '%s' is named twice; remove one", value);
+            return;
+        }
+    }
     add_name(p, value, "channel", "channels", p->vm->channels, &p->vm->nr_channels, CONFIG_MAX_CHANNELS);
 }
 

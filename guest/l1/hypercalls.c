@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /* Hypercalls of L2 to the hypervisor below, Nidus, by L1's leave: NIDUS_OP_NESTED. */
+#include "guest/common/apic.h"
 #include "guest/common/cpu.h"
 #include "guest/l1/l1.h"
 #include "guest/pv/nidus.h"
 #include "lib/string.h"
 
 #define OWN_NUMBER 0x1234 /* of L1's own interface */
+#define VECTOR     0x95
 
 static struct nidus_area area __aligned(4096);
 
@@ -112,7 +114,11 @@ static void test_queue(void)
     put(4, NIDUS_OP_NOP, 0);
     area.slot[4].flags = 0;
     area.tail = 5;
+    area.notify_vector = VECTOR;
+    area.slot[0].flags |= NIDUS_NOTIFY;
+    apic_enable(false, false);
     expect_served(NIDUS_OP_FLUSH_QUEUE, 1, "one is not ready");
+    expect_equal(apic_read(APIC_IRR + VECTOR / 32 * 16) >> VECTOR % 32 & 1, 0, "an interrupt of L1's");
     area.slot[4].flags = NIDUS_READY;
     expect_served(NIDUS_OP_FLUSH_QUEUE, 0, "all done");
     expect_equal(area.head, 5, "head");

@@ -47,7 +47,7 @@ int nidus_discover(struct nidus_info *info)
     info->slots = l.eax;
     info->operations = l.ebx;
     info->tsc_khz = l.ecx;
-    return info->version == NIDUS_ABI_VERSION && info->slots == NIDUS_SLOTS;
+    return info->version >= NIDUS_ABI_VERSION && info->slots == NIDUS_SLOTS;
 }
 
 int64_t nidus_register_area(const struct nidus_info *info, struct nidus_queue *q, struct nidus_area *mapped,
@@ -87,6 +87,8 @@ int64_t nidus_drain(struct nidus_queue *q)
     if (!__atomic_load_n(&a->polled, __ATOMIC_RELAXED))
         return nidus_flush();
     for (uint32_t i = 0; i < MAX_LOOKS; i++) {
+        if (__atomic_load_n(&a->polled, __ATOMIC_ACQUIRE) == NIDUS_STOPPED)
+            return (int64_t)(uint32_t)(tail - a->head);
         /* An interrupt handler may have gone beyond it. */
         if ((int32_t)(tail - __atomic_load_n(&a->head, __ATOMIC_ACQUIRE)) <= 0)
             return 0;

@@ -125,6 +125,11 @@ struct nidus_slot {
     int64_t result;
 };
 
+#define NIDUS_POLLED 1u /* a CPU looks at the queue */
+#define NIDUS_STOPPED                                                                    \
+    2u /* it would, but for an error with NIDUS_STOP_ON_ERROR, or indices: until a flush \
+        */
+
 struct nidus_area {
     struct nidus_clock clock; /* Nidus writes it */
     uint64_t cr0, cr3, cr4;   /* as last set through Nidus, or by the guest itself here */
@@ -136,7 +141,7 @@ struct nidus_area {
     uint32_t notify_vector;
     /* Written by Nidus: */
     uint32_t head __attribute__((aligned(64))); /* entries done, ever */
-    uint32_t polled;                            /* a CPU looks at this queue */
+    uint32_t polled; /* NIDUS_POLLED, NIDUS_STOPPED; 0: no CPU looks at this queue */
     uint8_t pad1[1024 - 2 * 64 - 8];
     struct nidus_slot slot[NIDUS_SLOTS];
 };
@@ -260,7 +265,7 @@ static inline int64_t nidus_flush(void)
 }
 
 /* The same, without an exit where a CPU of Nidus's polls the queue: that one is waited for, and after long
- * the queue is flushed. So it goes on there behind an error with NIDUS_STOP_ON_ERROR. */
+ * the queue is flushed. */
 int64_t nidus_drain(struct nidus_queue *q);
 
 /* Between them nidus_do() only queues. They nest, and an interrupt handler may have its own pairs inside. */

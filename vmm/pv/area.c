@@ -150,7 +150,7 @@ static void add_area(struct vcpu *v, u64 value)
     pv_area_store_crs(v);
     if (v->vm->cpuid.nidus[1].eax & NIDUS_HAS_POLL) {
         user_begin();
-        a->polled = 1;
+        a->polled = NIDUS_POLLED;
         user_end();
     }
     pv_clocks_publish(v->vm);

@@ -32,7 +32,8 @@ static s64 run_flush_queue(struct pv_call *c)
     }
     end = pv_queue_serve(q, c->v, c->by);
     left = end == PV_QUEUE_BAD ? -NIDUS_ERANGE : (s64)pv_queue_left(q);
-    q->stopped = q->asked = false;
+    pv_queue_stop(q, false);
+    q->asked = false;
     spin_unlock(&q->lock);
     return end == PV_QUEUE_AGAIN && left ? PV_AGAIN : left;
 }

@@ -38,6 +38,17 @@ s64 pv_release(struct pv_call *c);
 s64 pv_channel_open(struct pv_call *c);
 s64 pv_channel_signal(struct pv_call *c);
 
+/* The CPU that polls leaves the queue alone, or no longer. The queue's lock is held. */
+static inline void pv_queue_stop(struct pv_queue *q, bool stop)
+{
+    if (q->stopped == stop)
+        return;
+    q->stopped = stop;
+    user_begin();
+    __atomic_store_n(&q->area->polled, stop ? NIDUS_STOPPED : NIDUS_POLLED, __ATOMIC_RELEASE);
+    user_end();
+}
+
 /* Entries that are queued and not done. The queue's lock is held. */
 static inline u32 pv_queue_left(const struct pv_queue *q)
 {

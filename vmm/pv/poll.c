@@ -17,7 +17,7 @@ static void serve(struct pv_queue *q, struct vcpu *v)
         break;
     case PV_QUEUE_STOPPED:
     case PV_QUEUE_BAD:
-        q->stopped = true;
+        pv_queue_stop(q, true);
         break;
     default:
         break;
@@ -80,6 +80,7 @@ void pv_queue_asked(struct vcpu *v)
     for (u32 i = 0; q->area && end == PV_QUEUE_AGAIN && i < NIDUS_SLOTS; i++)
         end = pv_queue_serve(q, v, PV_BY_SELF);
     q->asked = end == PV_QUEUE_AGAIN && q->area;
-    q->stopped = end == PV_QUEUE_STOPPED || end == PV_QUEUE_BAD;
+    if (q->area)
+        pv_queue_stop(q, end == PV_QUEUE_STOPPED || end == PV_QUEUE_BAD);
     spin_unlock(&q->lock);
 }

@@ -72,7 +72,8 @@ static enum pv_queue_end serve_one(struct pv_queue *q, struct vcpu *v, enum pv_b
     slot->result = result;
     WRITE(slot->flags, (flags & ~NIDUS_READY) | NIDUS_DONE);
     WRITE(q->area->head, ++q->head);
-    if (unlikely(flags & NIDUS_NOTIFY))
+    /* The interrupt would be L1's. */
+    if (unlikely(flags & NIDUS_NOTIFY) && by != PV_BY_L2)
         pv_queue_notify(v, READ(q->area->notify_vector));
     if (unlikely(result < 0) && flags & NIDUS_STOP_ON_ERROR)
         return PV_QUEUE_STOPPED;
