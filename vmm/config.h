@@ -17,6 +17,8 @@
 #define CONFIG_MAX_DISKS    4
 #define CONFIG_MAX_NETS     4
 #define CONFIG_MAX_CHANNELS 4
+#define CONFIG_MAX_GIVEN    8 /* of each kind */
+#define CONFIG_IRQ_MAX      23
 #define CONFIG_PIN_ANY      (-1)
 #define CONFIG_HALT_POLL    200
 #define CONFIG_APIC_ID_MAX  0x7fff /* what messages with extended destination ids reach */
@@ -35,6 +37,14 @@ struct config_module {
 
 struct config_disk {
     char file[CONFIG_FILE_MAX];
+    u32 line;
+};
+
+/* What of the physical machine can be a VM's own: inputs of its I/O APICs, ports, memory that is no RAM. */
+enum config_given { GIVEN_IRQ, GIVEN_PORT, GIVEN_MMIO, NR_GIVEN };
+
+struct config_range {
+    u64 first, last; /* of memory: whole pages */
     u32 line;
 };
 
@@ -67,6 +77,8 @@ struct config_vm {
     u32 nr_channels;
     char channels[CONFIG_MAX_CHANNELS][CONFIG_NAME_MAX];
     bool rng, vconsole;
+    u32 nr_given[NR_GIVEN];
+    struct config_range given[NR_GIVEN][CONFIG_MAX_GIVEN]; /* none of them overlap, in all VMs */
 };
 
 struct config {

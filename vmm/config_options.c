@@ -291,6 +291,109 @@ static void set_channel(struct parser *p, char *value)
     add_name(p, value, "channel", "channels", p->vm->channels, &p->vm->nr_channels, CONFIG_MAX_CHANNELS);
 }
 
+/* Decimal, or hexadecimal after 0x. */
+static bool take_address(const char **at, u64 *value)
+{
+    const char *s = *at, *first;
+
+    if (s[0] != '0' || s[1] != 'x')
+        return text_take_number(at, value);
+    *value = 0;
+    for (first = s += 2; *s; s++) {
+        char c = *s | 0x20; /* small letters; digits have the bit */
+        u32 digit = c >= '0' && c <= '9' ? (u32)(c - '0') : c >= 'a' && c <= 'f' ? (u32)(c - 'a') + 10 : 16;
+
+        if (digit > 15)
+            break;
+        if (*value >> 60)
+            return false;
+        *value = *value << 4 | digit;
+    }
+    *at = s;
+    return s > first;
+}
+
+/* A, or A-B. */
+static bool take_range(const char *value, struct config_range *r)
+{
+    const char *at = value;
+
+    if (!take_address(&at, &r->first))
+        return false;
+    r->last = r->first;
+    if (*at == '-') {
+        at++;
+        if (!take_address(&at, &r->last))
+            return false;
+    }
+    return !*at && r->first <= r->last;
+}
+
+/* Whoever has a part of r already, this VM or another one; null: nobody. */
+static const struct config_range *find_given(const struct config *c, enum config_given kind,
+                                             const struct config_range *r)
+{
+    for (u32 i = 0; i < c->nr_vms; i++) {
+        const struct config_vm *vm = &c->vms[i];
+
+        for (u32 j = 0; j < vm->nr_given[kind]; j++) {
+            const struct config_range *other = &vm->given[kind][j];
+
+            if (r->first <= other->last && other->first <= r->last)
+                return other;
+        }
+    }
+    return NULL;
+}
+
+static const struct {
+    u64 max, align;
+    const char *what;
+} given_kinds[] = {
+    [GIVEN_IRQ] = {CONFIG_IRQ_MAX, 1, "an interrupt line; write a number from 0 to 23"},
+    [GIVEN_PORT] = {0xffff, 1, "a range of ports; write FIRST-LAST, as in 0x2f8-0x2ff"},
+    [GIVEN_MMIO] = {BIT(48) - 1, PAGE_SIZE,
+                    "a range of whole pages; write FIRST-LAST, as in 0xfe000000-0xfe000fff"},
+};
+
+static void add_given(struct parser *p, enum config_given kind, const char *value)
+{
+    struct config_vm *vm = p->vm;
+    struct config_range r = {.line = p->line};
+    u64 align = given_kinds[kind].align;
+    const struct config_range *other;
+
+    if (!take_range(value, &r) || r.last > given_kinds[kind].max || !IS_ALIGNED(r.first, align) ||
+        !IS_ALIGNED(r.last + 1, align) || (kind == GIVEN_IRQ && r.first != r.last)) {
+        config_problem(p, p->line, "'%.60s' is not %s", value, given_kinds[kind].what);
+        return;
+    }
+    other = find_given(p->config, kind, &r);
+    if (other)
+        config_problem(p, p->line, "'%.60s', or a part of it, is given away in line %u already; remove one",
+                       value, other->line);
+    else if (vm->nr_given[kind] == CONFIG_MAX_GIVEN)
+        config_problem(p, p->line, "'%.60s' is one too many in [vm %s]; use at most %d", value, vm->name,
+                       CONFIG_MAX_GIVEN);
+    else
+        vm->given[kind][vm->nr_given[kind]++] = r;
+}
+
+static void set_irq(struct parser *p, char *value)
+{
+    add_given(p, GIVEN_IRQ, value);
+}
+
+static void set_port(struct parser *p, char *value)
+{
+    add_given(p, GIVEN_PORT, value);
+}
+
+static void set_mmio(struct parser *p, char *value)
+{
+    add_given(p, GIVEN_MMIO, value);
+}
+
 static void add_hidden(struct parser *p, const char *name)
 {
     struct config_vm *vm = p->vm;
@@ -356,12 +459,15 @@ const struct config_option config_options[NR_OPTIONS] = {
     [OPTION_CHANNEL] = {"channel", SECTION_VM, set_channel, REPEATABLE},
     [OPTION_RNG] = {"rng", SECTION_VM, set_rng, 0},
     [OPTION_VCONSOLE] = {"vconsole", SECTION_VM, set_vconsole, 0},
+    [OPTION_IRQ] = {"irq", SECTION_VM, set_irq, REPEATABLE},
+    [OPTION_PORT] = {"port", SECTION_VM, set_port, REPEATABLE},
+    [OPTION_MMIO] = {"mmio", SECTION_VM, set_mmio, REPEATABLE},
 };
 
 const char *const config_known_options[] = {
     [SECTION_NIDUS] = "console, loglevel, poll, haltpoll",
     [SECTION_VM] = "kernel, module, initrd, cmdline, memory, vcpus, pin, apicid, nested, hide, "
-                   "restart, disk, net, channel, rng, vconsole",
+                   "restart, disk, net, channel, rng, vconsole, irq, port, mmio",
 };
 
 void config_check_vm(struct parser *p, struct config_vm *vm)

@@ -28,6 +28,9 @@ enum option_id {
     OPTION_CHANNEL,
     OPTION_RNG,
     OPTION_VCONSOLE,
+    OPTION_IRQ,
+    OPTION_PORT,
+    OPTION_MMIO,
     NR_OPTIONS
 };
 

@@ -43,6 +43,11 @@ static void check_vm(const struct config *c, const struct config_vm *vm)
         fine = fine && vm->hide[i][0] && is_feature(vm->hide[i]);
     for (u32 i = 0; i < vm->nr_modules; i++)
         fine = fine && vm->modules[i].file[0] && vm->modules[i].line;
+    for (u32 kind = 0; kind < NR_GIVEN; kind++) {
+        fine = fine && vm->nr_given[kind] <= CONFIG_MAX_GIVEN;
+        for (u32 i = 0; i < vm->nr_given[kind]; i++)
+            fine = fine && vm->given[kind][i].first <= vm->given[kind][i].last && vm->given[kind][i].line;
+    }
     for (const struct config_vm *other = c->vms; other < vm; other++)
         fine = fine && strcmp(other->name, vm->name) != 0;
     if (!fine)

@@ -343,13 +343,52 @@ static const struct {
      "a.conf:3: 'a b' is not a channel's name; use 1 to 31 letters, digits, '-' and '_'\n"},
     {VM "channel = a\nchannel = e\nchannel = b\nchannel = c\nchannel = d\n",
      "a.conf:7: too many channels in [vm one]; use at most 4\n"},
+    {VM "irq = 24\n", "a.conf:3: '24' is not an interrupt line; write a number from 0 to 23\n"},
+    {VM "irq = x\n", "a.conf:3: 'x' is not an interrupt line; write a number from 0 to 23\n"},
+    {VM "irq = 3-4\n", "a.conf:3: '3-4' is not an interrupt line; write a number from 0 to 23\n"},
+    {VM "irq = -1\n", "a.conf:3: '-1' is not an interrupt line; write a number from 0 to 23\n"},
+    {VM "irq = 0x\n", "a.conf:3: '0x' is not an interrupt line; write a number from 0 to 23\n"},
+    {VM "irq = 18446744073709551619\n",
+     "a.conf:3: '18446744073709551619' is not an interrupt line; write a number from 0 to 23\n"},
+    {VM "port = 0x10000\n",
+     "a.conf:3: '0x10000' is not a range of ports; write FIRST-LAST, as in 0x2f8-0x2ff\n"},
+    {VM "port = 0x2f8 - 0x2ff\n",
+     "a.conf:3: '0x2f8 - 0x2ff' is not a range of ports; write FIRST-LAST, as in 0x2f8-0x2ff\n"},
+    {VM "port = 0x2ff-0x2f8\n",
+     "a.conf:3: '0x2ff-0x2f8' is not a range of ports; write FIRST-LAST, as in 0x2f8-0x2ff\n"},
+    {VM "port = 2f8\n", "a.conf:3: '2f8' is not a range of ports; write FIRST-LAST, as in 0x2f8-0x2ff\n"},
+    {VM "port = 0x2f8-\n",
+     "a.conf:3: '0x2f8-' is not a range of ports; write FIRST-LAST, as in 0x2f8-0x2ff\n"},
+    {VM "port = 0x2f8-0x2ffg\n",
+     "a.conf:3: '0x2f8-0x2ffg' is not a range of ports; write FIRST-LAST, as in 0x2f8-0x2ff\n"},
+    {VM "port = 0x100000000000002f8\n",
+     "a.conf:3: '0x100000000000002f8' is not a range of ports; write FIRST-LAST, as in 0x2f8-0x2ff\n"},
+    {VM "mmio = 0xa0001-0xa0fff\n",
+     "a.conf:3: '0xa0001-0xa0fff' is not a range of whole pages; write FIRST-LAST, as in 0xfe000000-0xfe000fff\n"},
+    {VM "mmio = 0xa0000-0xa0ffe\n",
+     "a.conf:3: '0xa0000-0xa0ffe' is not a range of whole pages; write FIRST-LAST, as in 0xfe000000-0xfe000fff\n"},
+    {VM "mmio = 0xa0000\n",
+     "a.conf:3: '0xa0000' is not a range of whole pages; write FIRST-LAST, as in 0xfe000000-0xfe000fff\n"},
+    {VM "mmio = 0xa0000-0x1000000000fff\n",
+     "a.conf:3: '0xa0000-0x1000000000fff' is not a range of whole pages; write FIRST-LAST, as in 0xfe000000-0xfe000fff\n"},
+    {VM "mmio = 0-0xffffffffffffffff\n",
+     "a.conf:3: '0-0xffffffffffffffff' is not a range of whole pages; write FIRST-LAST, as in 0xfe000000-0xfe000fff\n"},
+    {VM "port = 0x2f8-0x2ff\nport = 767\n",
+     "a.conf:4: '767', or a part of it, is given away in line 3 already; remove one\n"},
+    {VM "irq = 3\n[vm two]\nkernel = k\nirq = 4\nirq = 0x3\n",
+     "a.conf:7: '0x3', or a part of it, is given away in line 3 already; remove one\n"},
+    {VM "mmio = 0xa0000-0xbffff\n[vm two]\nkernel = k\nmmio = 0x9f000-0xa0fff\nport = 0xa0000\n",
+     "a.conf:6: '0x9f000-0xa0fff', or a part of it, is given away in line 3 already; remove one\n"
+     "a.conf:7: '0xa0000' is not a range of ports; write FIRST-LAST, as in 0x2f8-0x2ff\n"},
+    {VM "port=1\nport=2\nport=3\nport=4\nport=5\nport=6\nport=7\nport=8\nport=9\n",
+     "a.conf:11: '9' is one too many in [vm one]; use at most 8\n"},
     {VM "restart = always\n", "a.conf:3: unknown restart 'always'; use never, reset or crash\n"},
     {VM "Memory = 1G\n",
      "a.conf:3: unknown option 'Memory'; known here: kernel, module, initrd, cmdline, memory, vcpus, pin, apicid, "
-     "nested, hide, restart, disk, net, channel, rng, vconsole\n"},
+     "nested, hide, restart, disk, net, channel, rng, vconsole, irq, port, mmio\n"},
     {VM "= 1G\n",
      "a.conf:3: unknown option ''; known here: kernel, module, initrd, cmdline, memory, vcpus, pin, apicid, "
-     "nested, hide, restart, disk, net, channel, rng, vconsole\n"},
+     "nested, hide, restart, disk, net, channel, rng, vconsole, irq, port, mmio\n"},
     {VM "nested\n", "a.conf:3: no '=' in 'nested'; write OPTION = VALUE\n"},
     {"[nidus]\nkernel = k\n",
      "a.conf:2: unknown option 'kernel'; known here: console, loglevel, poll, haltpoll\n"},
@@ -467,6 +506,36 @@ static void limits(void **state)
     assert_int_equal(vm->pin[63], 63);
 }
 
+static void check_range(const struct config_range *r, u64 first, u64 last, u32 line)
+{
+    assert_int_equal(r->first, first);
+    assert_int_equal(r->last, last);
+    assert_int_equal(r->line, line);
+}
+
+static void physical_devices(void **state)
+{
+    const struct config_vm *vm = &config.vms[0];
+
+    (void)state;
+    assert_int_equal(parse(VM "irq = 3\nirq = 0X17 ; not a number\n"), 1);
+    assert_int_equal(
+        parse(VM "irq = 3\nirq=0x17\nport = 0x2f8-0x2FF\nport = 120-127 ; a comment\nport = 65535\n"
+                 "mmio = 0xfe000000-0xfe000fff\nmmio = 0-4095\nmmio = 0xfffffffff000-0xffffffffffff\n"),
+        0);
+    assert_int_equal(vm->nr_given[GIVEN_IRQ], 2);
+    check_range(&vm->given[GIVEN_IRQ][0], 3, 3, 3);
+    check_range(&vm->given[GIVEN_IRQ][1], 23, 23, 4);
+    assert_int_equal(vm->nr_given[GIVEN_PORT], 3);
+    check_range(&vm->given[GIVEN_PORT][0], 0x2f8, 0x2ff, 5);
+    check_range(&vm->given[GIVEN_PORT][1], 120, 127, 6);
+    check_range(&vm->given[GIVEN_PORT][2], 65535, 65535, 7);
+    assert_int_equal(vm->nr_given[GIVEN_MMIO], 3);
+    check_range(&vm->given[GIVEN_MMIO][0], 0xfe000000, 0xfe000fff, 8);
+    check_range(&vm->given[GIVEN_MMIO][1], 0, 4095, 9);
+    check_range(&vm->given[GIVEN_MMIO][2], 0xfffffffff000, 0xffffffffffff, 10);
+}
+
 /* Without a list of features any name passes; a file's long name is cut in messages. */
 static void no_feature_list(void **state)
 {
@@ -500,10 +569,12 @@ static void damaged(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(defaults),         cmocka_unit_test(everything),   cmocka_unit_test(windows_text),
-        cmocka_unit_test(memory_sizes),     cmocka_unit_test(each_message), cmocka_unit_test(nul_bytes),
-        cmocka_unit_test(the_others_start), cmocka_unit_test(limits),       cmocka_unit_test(no_feature_list),
-        cmocka_unit_test(damaged),
+        cmocka_unit_test(defaults),         cmocka_unit_test(everything),
+        cmocka_unit_test(windows_text),     cmocka_unit_test(memory_sizes),
+        cmocka_unit_test(each_message),     cmocka_unit_test(nul_bytes),
+        cmocka_unit_test(the_others_start), cmocka_unit_test(limits),
+        cmocka_unit_test(no_feature_list),  cmocka_unit_test(damaged),
+        cmocka_unit_test(physical_devices),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
