@@ -165,7 +165,8 @@ static void main_on_stack(void)
     nmi_set_handler(stop_if_asked);
     irq_set_handler(VECTOR_TIMER, timer_interrupt);
     irq_set_handler(VECTOR_KICK, timer_interrupt);
-    irq_set_handler(VECTOR_SPURIOUS, timer_interrupt);
+    irq_set_handler(VECTOR_SPURIOUS, apic_count);
+    irq_set_handler(VECTOR_ERROR, apic_count);
     apic_init_cpu();
     if (machine_init_time())
         panic("no timer to measure the TSC against (HPET, ACPI PM timer or PIT)");

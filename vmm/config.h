@@ -40,8 +40,9 @@ struct config_disk {
     u32 line;
 };
 
-/* What of the physical machine can be a VM's own: inputs of its I/O APICs, ports, memory that is no RAM. */
-enum config_given { GIVEN_IRQ, GIVEN_PORT, GIVEN_MMIO, NR_GIVEN };
+/* What of the physical machine can be a VM's own: ports, memory that is no RAM, interrupt lines (last: they
+ * come from then on). */
+enum config_given { GIVEN_PORT, GIVEN_MMIO, GIVEN_IRQ, NR_GIVEN };
 
 struct config_range {
     u64 first, last; /* of memory: whole pages */

@@ -179,6 +179,28 @@ int vm_populate(struct vm *vm, gpa_t gpa)
     return r;
 }
 
+static bool overlap(u64 a, u64 a_end, u64 b, u64 b_end)
+{
+    return a < b_end && b < a_end;
+}
+
+const char *vm_map_device(struct vm *vm, paddr_t pa, u64 size)
+{
+    u64 end = pa + size, low = MIN(vm->memory, GUEST_PCI_HOLE);
+
+    if (pa < NOT_RAM || overlap(pa, end, NOT_RAM_END, low) ||
+        overlap(pa, end, HIGH_START, HIGH_START + vm->memory - low))
+        return "the VM has RAM there";
+    switch (ept_map(&vm->ept, pa, pa, size, EPT_RW, EPT_UC)) {
+    case OK:
+        return NULL;
+    case ERR_NOMEM:
+        return "no memory";
+    default:
+        return "it is beyond the machine's physical addresses";
+    }
+}
+
 int vm_memory_take(struct vm *vm, struct vm_extent *piece, paddr_t *tables)
 {
     int r;

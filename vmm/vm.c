@@ -12,6 +12,7 @@
 #include "vmm/dev/lapic.h"
 #include "vmm/dev/platform.h"
 #include "vmm/audit.h"
+#include "vmm/given.h"
 #include "vmm/guest_acpi.h"
 #include "vmm/vmcs_setup.h"
 #include "vmm/vmm.h"
@@ -142,6 +143,7 @@ static void destroy(struct vm *vm)
     struct frame_owner *owner = &vm->owner;
     u64 held = owner->pages;
 
+    given_leave(vm);
     if (vm->platform)
         platform_leave(vm->platform);
     /* Before the frames of its tables can be another's. */
@@ -157,6 +159,7 @@ static void destroy(struct vm *vm)
     }
     vm_memory_free(vm);
     pool_free(owner, vm->msr_bitmap, 1);
+    pool_free(owner, vm->io_bitmaps, IO_BITMAP_PAGES);
     /* What is left of its account is the object itself, which takes the account with it. */
     if (owner->pages != VM_PAGES)
         log_error("%s: %lu pages were not returned", owner->name, owner->pages - (u64)VM_PAGES);
@@ -434,7 +437,7 @@ bool vm_start(const struct config_vm *config, u32 index, u32 restarts)
     vm->start_tsc = rdtsc();
     bus_domain_init(&vm->buses, vm, &vm->dev_lock);
     vm->pio.domain = vm->mmio.domain = &vm->buses;
-    if (!build(vm) || !add_devices(vm) || !load(vm, &start)) {
+    if (!build(vm) || !add_devices(vm) || !given_start(vm) || !load(vm, &start)) {
         destroy(vm);
         return false;
     }

@@ -165,6 +165,7 @@ struct vm {
     size_t arena_left;
     struct arena_run *runs;
 
+    u8 *io_bitmaps; /* null: all ports exit */
     u8 *msr_bitmap;
     u32 nr_msr_words; /* 64-bit words of it that let something through */
     struct or_word msr_words[VM_MSR_WORDS];
@@ -215,6 +216,8 @@ void vm_memory_settle(struct vm *vm, const struct vm_extent *piece, paddr_t tabl
 int vm_memory_add(struct vm *vm, gpa_t gpa, u64 size);
 /* Zeroes frames that are to be a guest's. */
 void vm_scrub(paddr_t pa, u64 size);
+/* The VM's own device, at the same address; mapped for the guest only. Null, or why that cannot be. */
+const char *vm_map_device(struct vm *vm, paddr_t pa, u64 size);
 /* Makes this CPU see vm's memory at VM_BASE (null: no VM's). */
 void vm_use_space(struct vm *vm);
 

@@ -6,8 +6,6 @@
 #include "lib/string.h"
 #include "vmm/vmm.h"
 
-#define IO_BITMAP_PAGES 2
-
 extern u8 vmx_exit_entry[];
 
 static u8 *io_bitmaps;
@@ -23,14 +21,18 @@ int vmcs_setup_init(void)
 
 static u64 io_bitmap_a(struct vcpu *v)
 {
-    (void)v;
-    return pool_pa(io_bitmaps);
+    return pool_pa(v->vm->io_bitmaps ? v->vm->io_bitmaps : io_bitmaps);
 }
 
 static u64 io_bitmap_b(struct vcpu *v)
 {
-    (void)v;
-    return pool_pa(io_bitmaps + PAGE_SIZE);
+    return io_bitmap_a(v) + PAGE_SIZE;
+}
+
+void vmcs_all_ports_exit(void)
+{
+    vmwrite(IO_BITMAP_A, pool_pa(io_bitmaps));
+    vmwrite(IO_BITMAP_B, pool_pa(io_bitmaps + PAGE_SIZE));
 }
 
 static u64 msr_bitmap_pa(struct vcpu *v)

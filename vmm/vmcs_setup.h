@@ -5,10 +5,14 @@
 
 #include "vmm/vm.h"
 
-/* The I/O bitmaps that all VMs share. ERR_NOMEM. */
+#define IO_BITMAP_PAGES 2
+
+/* The I/O bitmaps of all VMs that have none of their own, and of every L2. ERR_NOMEM. */
 int vmcs_setup_init(void);
 /* Fills the current VMCS with all that does not depend on the physical CPU or on the start state. */
 void vmcs_setup(struct vcpu *v);
+/* No port is let through, whatever the VM has been given. */
+void vmcs_all_ports_exit(void);
 /* The fields that depend on the physical CPU. */
 void vmcs_set_cpu(void);
 

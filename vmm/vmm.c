@@ -70,7 +70,9 @@ static void log_idle(void)
         const struct vmm_cpu *c = cpus[i]->vmm;
         u64 since = c->idle_since, idle = c->idle_ticks + (since ? now - MAX(since, tsc_at_start) : 0);
 
-        log_debug("cpu %u: idle for %lu %% of the time", i, MIN(idle, ran) * 100 / (ran + 1));
+        log_debug("cpu %u: idle for %lu %% of the time; %u NMIs, %u spurious interrupts, %u APIC errors", i,
+                  MIN(idle, ran) * 100 / (ran + 1), cpus[i]->nmi_count, cpus[i]->nr_spurious,
+                  cpus[i]->nr_apic_errors);
     }
 }
 

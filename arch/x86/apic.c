@@ -130,6 +130,18 @@ void apic_eoi(void)
     reg_write(REG_EOI, 0);
 }
 
+void apic_count(u8 vector)
+{
+    struct cpu *c = this_cpu();
+
+    if (vector == VECTOR_SPURIOUS) {
+        c->nr_spurious++;
+        return;
+    }
+    c->nr_apic_errors++;
+    reg_write(REG_ESR, 0); /* else no further error interrupts */
+}
+
 static void icr_write(u32 dest, u32 low)
 {
     if (x2apic) {

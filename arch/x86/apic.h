@@ -13,6 +13,8 @@ void apic_init_cpu(void);
 u32 apic_id(void);
 bool apic_is_x2apic(void);
 void apic_eoi(void);
+/* Handles VECTOR_SPURIOUS and VECTOR_ERROR: counts them. */
+void apic_count(u8 vector);
 
 void apic_send_ipi(u32 apic_id, u8 vector);
 void apic_send_init(u32 apic_id);

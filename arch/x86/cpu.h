@@ -25,7 +25,7 @@ struct cpu {
     u32 id;           /* 0 is the boot CPU, then in the order of their start */
     u32 apic_id;
     u32 online;
-    u32 nmi_count;
+    u32 nmi_count, nr_spurious, nr_apic_errors;
     u64 stack_top; /* of the main stack */
     void *vmm;     /* the VMM's own per-CPU state */
     u64 gdt[5];

@@ -100,12 +100,12 @@ void nmi_set_handler(void (*fn)(void))
 
 void irq_dispatch(u8 vector)
 {
-    if (vector != VECTOR_SPURIOUS)
-        apic_eoi();
     if (irq_handler[vector])
         irq_handler[vector](vector);
     else
         log_debug("cpu %u: interrupt with no handler, vector 0x%x", this_cpu()->id, vector);
+    if (vector != VECTOR_SPURIOUS)
+        apic_eoi();
 }
 
 void nmi_dispatch(void)

@@ -24,7 +24,8 @@ struct trap_frame {
 void idt_init(void);
 void idt_load(void);
 
-/* fn runs with interrupts off; the end of interrupt has been signalled. */
+/* fn runs with interrupts off, before the end of interrupt: a level-triggered line that it masks is not sent
+ * again. */
 void irq_set_handler(u8 vector, void (*fn)(u8 vector));
 /* An interrupt arrived, by the IDT or as a VM exit that acknowledged it. */
 void irq_dispatch(u8 vector);

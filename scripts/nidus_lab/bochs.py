@@ -137,7 +137,7 @@ def machine(bochs, setup, image, serial, log):
         f"vgaromimage: file={bochs.share}/{VGA_BIOS}",
         'display_library: rfb, options="timeout=0"',
         "ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14", disk, boot,
-        f"com1: enabled=1, {serial}",
+        f"com1: enabled=1, {serial}", "com2: enabled=1, mode=null",
         "sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy", "speaker: enabled=1, mode=none",
         f"log: {log}", "panic: action=fatal", "error: action=report", "info: action=ignore", "debug: action=ignore",
         "clock: sync=none, time0=utc", ""))

@@ -22,6 +22,8 @@ struct ioapic {
     struct vm *vm;
     u32 select, id;
     u32 high; /* inputs, one bit each */
+    u32 told; /* inputs whose EOI goes to served() */
+    void (*served)(struct vm *vm, u32 pin);
     u64 entry[IOAPIC_PINS];
 };
 
@@ -67,6 +69,12 @@ void ioapic_set_pin(struct ioapic *io, u32 pin, bool high)
         send(io, pin);
 }
 
+void ioapic_on_eoi(struct ioapic *io, u32 pin, void (*served)(struct vm *vm, u32 pin))
+{
+    io->told |= (u32)BIT(pin);
+    io->served = served;
+}
+
 void ioapic_eoi(struct ioapic *io, u8 vector)
 {
     for (u32 pin = 0; pin < IOAPIC_PINS; pin++) {
@@ -74,6 +82,8 @@ void ioapic_eoi(struct ioapic *io, u8 vector)
 
         if ((*e & ENTRY_REMOTE_IRR) && (u8)*e == vector) {
             *e &= ~ENTRY_REMOTE_IRR;
+            if (io->told >> pin & 1)
+                io->served(io->vm, pin);
             look(io, pin);
         }
     }

@@ -15,6 +15,9 @@ struct ioapic;
 struct ioapic *ioapic_create(struct vm *vm);
 /* The state of an input (0 to 23; anything above is ignored). */
 void ioapic_set_pin(struct ioapic *io, u32 pin, bool high);
+/* served() follows each EOI of a level-triggered interrupt of that input, before the input is looked at anew.
+ */
+void ioapic_on_eoi(struct ioapic *io, u32 pin, void (*served)(struct vm *vm, u32 pin));
 /* A local APIC has ended a level-triggered interrupt: the EOI message to all I/O APICs. */
 void ioapic_eoi(struct ioapic *io, u8 vector);
 

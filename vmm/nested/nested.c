@@ -88,6 +88,7 @@ static void exchange(struct vcpu *v)
 static void make_vmcs02(struct vcpu *v)
 {
     vmcs_setup(v);
+    vmcs_all_ports_exit(); /* what is L1's is L2's only if L1 says so: nested_port_exits() */
     vmwrite(HOST_RIP, (u64)nested_exit_entry);
     vmwrite(MSR_BITMAPS, pool_pa(v->nested->msr_bitmap));
     vmwrite(VPID, nested_vpid02(v));

@@ -243,23 +243,24 @@ static bool find_stand_in(struct vcpu *v, gpa_t gpa1, struct ept_leaf *out)
     *out = (struct ept_leaf){.gpa = ALIGN_DOWN(gpa1, PAGE_SIZE),
                              .pa = pool_pa(n->none),
                              .size = PAGE_SIZE,
-                             .entry = EPT_RWX,
+                             .entry = EPT_RWX | EPT_WB << EPT_TYPE_SHIFT,
                              .level = 1};
     return true;
 }
 
-/* The page behind L1's memory. ERR_RANGE: there is no RAM; ERR_NOMEM. */
+/* The page behind L1's memory. ERR_RANGE: there is neither RAM nor a device of its own; ERR_NOMEM. */
 static int find_page(struct vcpu *v, gpa_t gpa1, struct ept_leaf *out)
 {
     struct vm *vm = v->vm;
     int r = vm_populate(vm, gpa1);
 
-    if (r)
-        return r == ERR_RANGE && find_stand_in(v, gpa1, out) ? OK : r;
+    if (r && r != ERR_RANGE)
+        return r;
+    /* Where there is no RAM there may be a device that was given to the VM. */
     spin_lock(&vm->mem_lock);
     r = ept_lookup(&vm->ept, gpa1, out) ? OK : ERR_RANGE;
     spin_unlock(&vm->mem_lock);
-    return r;
+    return r && find_stand_in(v, gpa1, out) ? OK : r;
 }
 
 /* From gpa2 to the page behind it. ept12_walk()'s result is r. */
@@ -297,22 +298,28 @@ static u64 rights_of_both(const struct ept12_result *t, const struct ept_leaf *p
 /*
  * L1's type and IPAT hold as they are. The VM's own EPT gives its RAM WB and leaves the rest to the guest's
  * PAT, so L1 has the choice of type already, and on a machine of its own L2 would see just L1's EPT combined
- * with its PAT; MTRRs have no say with EPT.
+ * with its PAT; MTRRs have no say with EPT. A physical device stays uncached.
  */
+static u32 type_of_both(const struct ept12_result *t, const struct ept_leaf *page)
+{
+    return page->entry & EPT_WB << EPT_TYPE_SHIFT ? t->type : EPT_UC;
+}
+
 static int map(struct root *root, gpa_t gpa2, const struct ept12_result *t, const struct ept_leaf *page)
 {
     u64 size = MIN(t->page_size, page->size), rights = rights_of_both(t, page);
+    u32 type = type_of_both(t, page);
     gpa_t start = ALIGN_DOWN(gpa2, size);
     paddr_t pa = ALIGN_DOWN(page->pa, size);
     int r;
 
     if (!t->dirty)
         rights &= ~EPT_WRITE; /* the first write must come here, to set the flag */
-    r = ept_map(&root->ept, start, pa, size, rights, t->type);
+    r = ept_map(&root->ept, start, pa, size, rights, type);
     if (r != ERR_EXIST)
         return r;
     r = ept_unmap(&root->ept, start, size);
-    return r ? r : ept_map(&root->ept, start, pa, size, rights, t->type);
+    return r ? r : ept_map(&root->ept, start, pa, size, rights, type);
 }
 
 static int install(struct root *root, gpa_t gpa2, const struct ept12_result *t, const struct ept_leaf *page)

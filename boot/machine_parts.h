@@ -1,0 +1,32 @@
+/* SPDX-License-Identifier: MIT */
+/* What machine.c has found, for the others that bring the machine and the VMM together. */
+#ifndef BOOT_MACHINE_PARTS_H
+#define BOOT_MACHINE_PARTS_H
+
+#include "boot/boot_info.h"
+#include "drivers/acpi.h"
+#include "drivers/ioapic.h"
+#include "drivers/uart16550.h"
+
+struct machine {
+    const struct boot_info *boot;
+    struct acpi acpi;
+    struct acpi_madt madt;
+    struct acpi_fadt fadt;
+    bool have_acpi, have_madt, have_fadt;
+    struct ioapic ioapics[ACPI_MAX_IOAPICS]; /* without regs: does not answer */
+    struct uart16550 *console;
+};
+
+extern struct machine machine;
+
+/* Where an ISA line (0 to 15) or an input of the I/O APICs arrives. */
+struct acpi_irq machine_irq(u32 irq);
+/* It interrupts that CPU, unmasked. An error of ioapic_route(), ERR_RANGE where no I/O APIC has it. */
+int machine_route(u32 irq, u8 vector, u32 apic_id, bool *level);
+/* ISA line of the console. */
+u32 machine_console_irq(void);
+
+extern const struct given_machine machine_given;
+
+#endif
