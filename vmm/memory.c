@@ -179,9 +179,10 @@ int vm_populate(struct vm *vm, gpa_t gpa)
     return r;
 }
 
+/* b may be empty. */
 static bool overlap(u64 a, u64 a_end, u64 b, u64 b_end)
 {
-    return a < b_end && b < a_end;
+    return b < b_end && a < b_end && b < a_end;
 }
 
 const char *vm_map_device(struct vm *vm, paddr_t pa, u64 size)

@@ -39,6 +39,11 @@ static inline void outw(u16 port, u16 v)
     fake_out(port, 2, v);
 }
 
+static inline void outl(u16 port, u32 v)
+{
+    fake_out(port, 4, v);
+}
+
 static inline u64 rdtsc(void)
 {
     return fake_tsc();

@@ -116,6 +116,42 @@ static void test_level(void **state)
     assert_int_equal(read_io(0x22), 0x61 | LEVEL);
 }
 
+static u32 nr_served, last_served;
+
+/* As a physical line does: low, and still asking perhaps. */
+static void serve_line(struct vm *of, u32 pin)
+{
+    assert_ptr_equal(of, vm);
+    nr_served++;
+    last_served = pin;
+    ioapic_set_pin(io, pin, false);
+    assert_int_equal(pending(1), -1);
+}
+
+static void test_told_of_eoi(void **state)
+{
+    (void)state;
+    nr_served = 0;
+    ioapic_on_eoi(io, 11, serve_line);
+    ioapic_on_eoi(io, 23, serve_line);
+    route(11, 0x61 | LEVEL, 1);
+    route(10, 0x62 | LEVEL, 1);
+    ioapic_set_pin(io, 11, true);
+    lapic_ack(vm->vcpu[1].lapic, pending(1));
+    set_of(1, EOI, 0);
+    assert_int_equal(nr_served, 0); /* the message comes by the VM: */
+    ioapic_eoi(io, 0x61);
+    assert_int_equal(nr_served, 1);
+    assert_int_equal(last_served, 11);
+    assert_int_equal(pending(1), -1);
+    ioapic_eoi(io, 0x61); /* nothing was in service */
+    ioapic_set_pin(io, 10, true);
+    lapic_ack(vm->vcpu[1].lapic, pending(1));
+    ioapic_set_pin(io, 10, false);
+    ioapic_eoi(io, 0x62); /* an input of no interest */
+    assert_int_equal(nr_served, 1);
+}
+
 static void test_edge_sends_no_eoi(void **state)
 {
     (void)state;
@@ -279,6 +315,7 @@ int main(void)
         T(test_edge),
         T(test_level),
         T(test_edge_sends_no_eoi),
+        T(test_told_of_eoi),
         T(test_level_unmasked_while_high),
         T(test_destinations),
         T(test_nmi_and_init_are_edges),

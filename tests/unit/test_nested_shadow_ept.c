@@ -60,6 +60,26 @@ static void test_sizes(void **state)
     }
 }
 
+/* A physical device of the VM's: uncached whatever L1 says, and never executable. */
+static void test_device(void **state)
+{
+    struct ept_leaf leaf;
+
+    (void)state;
+    begin();
+    assert_int_equal(ept_map(&vm.ept, RAM + 0x3000, RAM + 0x3000, 2 * PAGE_SIZE, EPT_RW, EPT_UC), OK);
+    l1_map(EPTP(1), 0x5000, 1, RAM + 0x3000, EPT_RWX);
+    assert_int_equal(fill(0x5000, WRITE), SHADOW_OK);
+    assert_true(ept_lookup(&nested.shadow->current->ept, 0x5000, &leaf));
+    assert_int_equal(leaf.pa, RAM + 0x3000);
+    assert_int_equal(leaf.size, PAGE_SIZE);
+    assert_int_equal(leaf.entry & (EPT_RWX | 7 << EPT_TYPE_SHIFT), EPT_RW | EPT_UC << EPT_TYPE_SHIFT);
+    assert_int_equal(fill(0x5000, FETCH), SHADOW_DEVICE);
+    l1_map(EPTP(1), 0x6000, 1, RAM + 0x5000, EPT_RWX); /* behind it there is nothing */
+    assert_int_equal(fill(0x6000, READ), SHADOW_DEVICE);
+    end();
+}
+
 static void test_rights(void **state)
 {
     static const u64 kind[] = {READ, WRITE, FETCH};
@@ -610,6 +630,7 @@ int main(void)
         cmocka_unit_test(test_create),
         cmocka_unit_test(test_sizes),
         cmocka_unit_test(test_rights),
+        cmocka_unit_test(test_device),
         cmocka_unit_test(test_types),
         cmocka_unit_test(test_upgrade),
         cmocka_unit_test(test_other_size),

@@ -257,6 +257,41 @@ static void test_populate(void **s)
     assert_int_equal(read_word(~0ull - 3, &value), ERR_RANGE);
 }
 
+static void test_device(void **s)
+{
+    static const struct {
+        u64 pa, size;
+        const char *why; /* null: none */
+    } row[] = {
+        {0xa0000, 0x20000, NULL},
+        {MEMORY, PAGE_SIZE, NULL},
+        {GiB(4) - PAGE_SIZE, 2 * PAGE_SIZE, NULL}, /* this VM has nothing above */
+        {0x9f000, 0x1000, "the VM has RAM there"},
+        {0, 0x100000, "the VM has RAM there"},
+        {0xbf000, 0x2000, "the VM has RAM there"},
+        {MEMORY - PAGE_SIZE, 2 * PAGE_SIZE, "the VM has RAM there"},
+        {BIT(46) - PAGE_SIZE, 2 * PAGE_SIZE, "it is beyond the machine's physical addresses"},
+    };
+    struct ept_leaf leaf;
+
+    (void)s;
+    for (u32 i = 0; i < ARRAY_SIZE(row); i++) {
+        const char *why = vm_map_device(&vm, row[i].pa, row[i].size);
+
+        if (row[i].why) {
+            assert_string_equal(why ? why : "nothing", row[i].why);
+            continue;
+        }
+        assert_null(why);
+        for (u64 at = row[i].pa; at < row[i].pa + row[i].size; at += PAGE_SIZE) {
+            assert_true(ept_lookup(&vm.ept, at, &leaf));
+            assert_int_equal(leaf.pa, at);
+            assert_int_equal(leaf.entry & (EPT_RWX | 7 << EPT_TYPE_SHIFT), EPT_RW | EPT_UC << EPT_TYPE_SHIFT);
+            assert_int_equal(vm_populate(&vm, at), ERR_RANGE); /* to Nidus it is no memory */
+        }
+    }
+}
+
 static void test_across_pieces(void **s)
 {
     static u8 text[MiB(5)], back[MiB(5)];
@@ -369,6 +404,7 @@ int main(void)
         cmocka_unit_test(test_places),
         cmocka_unit_test_setup_teardown(test_populate, setup, teardown),
         cmocka_unit_test_setup_teardown(test_across_pieces, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_device, setup, teardown),
         cmocka_unit_test_setup_teardown(test_release, setup, teardown),
         cmocka_unit_test_setup_teardown(test_put_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
