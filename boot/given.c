@@ -48,15 +48,17 @@ static void mask(u32 irq, bool masked)
     spin_unlock(&ioapics_lock);
 }
 
+static const char needed[] = "Nidus needs it";
+static const char console_has_it[] = "Nidus's serial port has it";
+static const char configures_pci[] = "it configures PCI devices";
+
 static const char *irq_taken(u32 irq)
 {
-    if (irq == 0 || irq == 2)
-        return "the PIT and the PICs have it";
     if (machine.console && irq == machine_console_irq())
-        return "Nidus's serial port has it";
-    if (machine.have_fadt && irq == machine.fadt.sci_irq)
-        return "ACPI has it";
-    for (u32 i = 0; irq >= ISA_LINES && i < machine.madt.nr_overrides; i++) {
+        return console_has_it;
+    if (irq < ISA_LINES)
+        return machine.have_fadt && irq == machine.fadt.sci_irq ? needed : NULL;
+    for (u32 i = 0; i < machine.madt.nr_overrides; i++) {
         if (machine.madt.overrides[i].gsi == irq)
             return "an ISA line arrives there";
     }
@@ -88,27 +90,25 @@ static const char *port_taken(u64 first, u64 last)
 {
     static const struct {
         u16 at, size;
-        const char *what;
-    } fixed[] = {
-        {0x20, 2, "the PICs are there"},
-        {0xa0, 2, "the PICs are there"},
-        {0x4d0, 2, "the PICs are there"},
-        {0x40, 4, "the PIT is there"},
-        {0x60, 5, "the keyboard controller is there"},
-        {0x70, 2, "the clock is there"},
-        {0x80, 1, "Nidus waits by port 0x80"},
-        {0x92, 1, "it resets the machine"},
-        {0xcf8, 8, "PCI's configuration is there"},
-        {0x8900, 1, "it switches the machine off"},
+    } own[] = {
+        {0x20, 2},   {0xa0, 2}, {0x4d0, 2}, /* PICs */
+        {0x40, 4},                          /* PIT */
+        {0x60, 5},                          /* keyboard controller, and what belongs to the PIT */
+        {0x70, 2},                          /* clock */
+        {0x80, 1},                          /* waiting */
+        {0x92, 1},                          /* reset */
+        {0x8900, 1},                        /* power off */
     };
 
-    for (u32 i = 0; i < ARRAY_SIZE(fixed); i++) {
-        if (overlap(first, last, fixed[i].at, fixed[i].size))
-            return fixed[i].what;
+    for (u32 i = 0; i < ARRAY_SIZE(own); i++) {
+        if (overlap(first, last, own[i].at, own[i].size))
+            return needed;
     }
+    if (overlap(first, last, 0xcf8, 8))
+        return configures_pci;
     if (machine.console && overlap(first, last, machine.console->port, 8))
-        return "Nidus's serial port is there";
-    return machine.have_fadt && is_acpi(first, last) ? "ACPI's registers are there" : NULL;
+        return console_has_it;
+    return machine.have_fadt && is_acpi(first, last) ? needed : NULL;
 }
 
 /* --- memory --- */
@@ -139,15 +139,15 @@ static const char *mmio_taken(u64 first, u64 last)
     }
     for (u32 i = 0; i < machine.madt.nr_ioapics; i++) {
         if (overlap(first, last, machine.madt.ioapics[i].address, PAGE_SIZE))
-            return "an I/O APIC is there";
+            return needed;
     }
     if (overlap(first, last, LOCAL_APICS, LOCAL_APICS_END - LOCAL_APICS + 1))
-        return "the local APICs are there";
+        return needed;
     if (hpet && overlap(first, last, hpet, PAGE_SIZE))
-        return "the HPET is there";
+        return needed;
     if (fb->type != BOOT_FB_NONE && overlap(first, last, fb->base, (u64)fb->pitch * fb->height))
         return "Nidus's screen is there";
-    return machine.have_acpi && is_ecam(first, last) ? "PCI's configuration is there" : NULL;
+    return machine.have_acpi && is_ecam(first, last) ? configures_pci : NULL;
 }
 
 static const char *taken(enum config_given kind, u64 first, u64 last)

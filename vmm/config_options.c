@@ -350,10 +350,9 @@ static const struct {
     u64 max, align;
     const char *what;
 } given_kinds[] = {
-    [GIVEN_IRQ] = {CONFIG_IRQ_MAX, 1, "an interrupt line; write a number from 0 to 23"},
-    [GIVEN_PORT] = {0xffff, 1, "a range of ports; write FIRST-LAST, as in 0x2f8-0x2ff"},
-    [GIVEN_MMIO] = {BIT(48) - 1, PAGE_SIZE,
-                    "a range of whole pages; write FIRST-LAST, as in 0xfe000000-0xfe000fff"},
+    [GIVEN_IRQ] = {CONFIG_IRQ_MAX, 1, "an interrupt line; use 0 to 23"},
+    [GIVEN_PORT] = {0xffff, 1, "a range of ports, as in 0x2f8-0x2ff"},
+    [GIVEN_MMIO] = {BIT(48) - 1, PAGE_SIZE, "a range of whole pages, as in 0xfe000000-0xfe000fff"},
 };
 
 static void add_given(struct parser *p, enum config_given kind, const char *value)

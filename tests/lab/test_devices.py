@@ -56,21 +56,21 @@ def test_restart(boot):
 
 
 @pytest.mark.parametrize("option, message", [
-    ("port = 0x3f8-0x3ff", "port cannot be given: Nidus's serial port is there"),
-    ("port = 0x3e8-0x3f8", "port cannot be given: Nidus's serial port is there"),
-    ("port = 0x20-0x21", "port cannot be given: the PICs are there"),
-    ("port = 0xcf8-0xcff", "port cannot be given: PCI's configuration is there"),
-    ("port = 0xb000-0xb0ff", "port cannot be given: ACPI's registers are there"),
+    ("port = 0x3f8-0x3ff", "port cannot be given: Nidus's serial port has it"),
+    ("port = 0x3e8-0x3f8", "port cannot be given: Nidus's serial port has it"),
+    ("port = 0x20-0x21", "port cannot be given: Nidus needs it"),
+    ("port = 0xcf8-0xcff", "port cannot be given: it configures PCI devices"),
+    ("port = 0xb000-0xb0ff", "port cannot be given: Nidus needs it"),
     ("port = 0xf4", "port cannot be given: a virtual device of the VM's is there"),
     ("mmio = 0x100000-0x1fffff", "mmio cannot be given: the machine has memory there"),
     ("mmio = 0x50000000-0x50000fff", None),
     ("mmio = 0xb8000-0xbffff", "mmio cannot be given: Nidus's screen is there"),
-    ("mmio = 0xfec00000-0xfec00fff", "mmio cannot be given: an I/O APIC is there"),
-    ("mmio = 0xfee00000-0xfee00fff", "mmio cannot be given: the local APICs are there"),
+    ("mmio = 0xfec00000-0xfec00fff", "mmio cannot be given: Nidus needs it"),
+    ("mmio = 0xfee00000-0xfee00fff", "mmio cannot be given: Nidus needs it"),
     ("mmio = 0xf0000-0xfffff", "mmio cannot be given: the VM has RAM there"),
     ("irq = 4", "irq cannot be given: Nidus's serial port has it"),
     ("irq = 8", "irq cannot be given: a virtual device of the VM's uses it"),
-    ("irq = 24", "'24' is not an interrupt line; write a number from 0 to 23"),
+    ("irq = 24", "'24' is not an interrupt line; use 0 to 23"),
 ])
 def test_refused(boot, option, message):
     result = boot(f"[vm one]\nkernel = hello.elf\nmemory = 16M\n{option}\n")
