@@ -19,6 +19,7 @@
 #define WRITE_LOW     2048
 #define WRITE_HIGH    3072
 #define NOWHERE       GiB(3) /* neither RAM nor a device */
+#define COM2_SCRATCH  0x2ff
 #define LAST          511ull /* entry of the PML4 */
 
 extern u64 boot_pml4[512];
@@ -29,6 +30,7 @@ L2_CODE(in_word, "inw %dx, %ax");
 L2_CODE(in_dword, "inl %dx, %eax");
 L2_CODE(out_string, "rep outsb");
 L2_CODE(in_string, "insl");
+L2_CODE(exchange, "xchg %eax, (%rsi)");
 L2_CODE(code_rdmsr, "rdmsr");
 L2_CODE(code_wrmsr, "wrmsr");
 
@@ -124,6 +126,37 @@ static void test_io_unconditional(void)
     check_io("unconditional", out_dx, 0x80, true, BYTES(1));
 }
 
+/*
+ * With the option 'given': L1 has got physical devices, COM2 and memory from 0xb9000 on. L2 gets at them
+ * where L1 lets it, and is not asked otherwise.
+ */
+static void test_given_device(void)
+{
+    volatile u32 *memory = (volatile u32 *)0xb9000ul;
+
+    if (!option("given")) {
+        test_skip("no physical device");
+        return;
+    }
+    outb(COM2_SCRATCH, 0x11);
+    l2_new(out_dx);
+    l2.gpr[REG_RAX] = 0x5a;
+    check_io("its port", out_dx, COM2_SCRATCH, false, 0);
+    expect_equal(inb(COM2_SCRATCH), 0x5a, "what L2 wrote to the port");
+    l2_new(out_dx);
+    l2.gpr[REG_RAX] = 0xa5;
+    set_port(COM2_SCRATCH);
+    check_io("its port, not for L2", out_dx, COM2_SCRATCH, true, BYTES(1));
+    expect_equal(inb(COM2_SCRATCH), 0x5a, "what L2 may not write to the port");
+    *memory = 0x12345678;
+    l2_new(exchange);
+    l2.gpr[REG_RSI] = (u64)memory;
+    l2.gpr[REG_RAX] = 0x9abcdef0;
+    l2_expect(EXIT_REASON_VMCALL, "its memory");
+    expect_equal(l2.gpr[REG_RAX], 0x12345678, "what L2 read");
+    expect_equal(*memory, 0x9abcdef0, "what L2 wrote");
+}
+
 static void check_msr(const char *what, bool write, u32 msr, bool exits)
 {
     const u8 *code = write ? code_wrmsr : code_rdmsr;
@@ -196,7 +229,11 @@ static void test_msr_direct(void)
 }
 
 const struct test bitmap_tests[] = {
-    {"exit-io-bitmaps", test_io_bitmaps}, {"exit-io-unconditional", test_io_unconditional},
-    {"exit-io-nowhere", test_io_nowhere}, {"exit-msr-bitmap", test_msr_bitmap},
-    {"exit-msr-direct", test_msr_direct}, {NULL, NULL},
+    {"exit-io-bitmaps", test_io_bitmaps},
+    {"exit-io-unconditional", test_io_unconditional},
+    {"exit-io-nowhere", test_io_nowhere},
+    {"exit-msr-bitmap", test_msr_bitmap},
+    {"exit-msr-direct", test_msr_direct},
+    {"exit-io-given", test_given_device},
+    {NULL, NULL},
 };

@@ -55,6 +55,14 @@ def test_restart(boot):
     assert result.lines.count("device: memory was 0x1d2a5c3e, ok") >= 2
 
 
+@pytest.mark.parametrize("words", ["", "ept=off "])
+def test_nested(boot, words):
+    """A guest of the VM's gets at them if the VM lets it."""
+    result = boot(f"[vm one]\nkernel = l1.elf\nmemory = 64M\nnested = on\ncmdline = {words}given only=exit-io\n{COM2}{SCREEN}")
+    assert result.status == 0
+    assert "ok exit-io-given" in result.lines
+
+
 @pytest.mark.parametrize("option, message", [
     ("port = 0x3f8-0x3ff", "port cannot be given: Nidus's serial port has it"),
     ("port = 0x3e8-0x3f8", "port cannot be given: Nidus's serial port has it"),

@@ -11,8 +11,8 @@ from sections import vm
 MODELS = {"corei7_skylake_x": 138, "corei7_ivy_bridge_3770k": 126, "corei5_arrandale_m520": 124, "tigerlake": 138}
 BARE_MODELS = ("core2_penryn_t9600", "corei5_arrandale_m520", "corei7_haswell_4770", "corei7_icelake_u", "tigerlake")
 # A test that skips itself says why; only these reasons are good ones.
-UNDER_NIDUS = ("a hypercall to the hypervisor below, as on KVM", "there is one CPU")
-BARE = ("there is one CPU", "a full log ends accesses that set no flag too", "Nidus is not below, or does not serve L2")
+UNDER_NIDUS = ("a hypercall to the hypervisor below, as on KVM", "there is one CPU", "no physical device")
+BARE = ("there is one CPU", "no physical device", "a full log ends accesses that set no flag too", "Nidus is not below, or does not serve L2")
 NO_EPT = ("no EPT", "no unrestricted guest", "the CPU has not got EPTP switching",
           "the CPU has not got accessed and dirty flags for EPT")
 OLD_CPU = ("no XSAVE", "no CR3-target values", "no descriptor-table exiting", "no execute-only pages",
