@@ -90,6 +90,7 @@
 #define MSR_IA32_X2APIC_FIRST      0x800
 #define MSR_IA32_X2APIC_TPR        0x808
 #define MSR_IA32_X2APIC_EOI        0x80b
+#define MSR_IA32_X2APIC_ICR        0x830
 #define MSR_IA32_X2APIC_SELF_IPI   0x83f
 #define MSR_IA32_X2APIC_LAST       0x8ff
 #define MSR_IA32_XSS               0xda0

@@ -97,5 +97,6 @@ void bench_run(void)
     measure("l2_cpuid", l2_cpuids, 4);
     if (!option("bare"))
         measure_served();
+    ipiv_bench();
     printf("bench: end\n");
 }

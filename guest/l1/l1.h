@@ -93,6 +93,8 @@ extern const struct test pml_tests[];
 extern const struct test mode_based_tests[];
 extern const struct test apicv_tests[];
 extern const struct test hypercall_tests[];
+extern const struct test ipiv_tests[];
+void ipiv_bench(void);
 void bench_run(void);
 /* count VMCSs from number from on, of the series of that seed. */
 void verdicts_run(u64 seed, u64 from, u64 count);

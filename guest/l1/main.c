@@ -16,11 +16,11 @@ bool lab_lacks(const char *how)
 
 static void run_tests(void)
 {
-    const struct test *const groups[] = {instruction_tests, entry_tests,   guest_state_tests, exit_tests,
-                                         bitmap_tests,      control_tests, exception_tests,   event_tests,
-                                         injection_tests,   msr_tests,     apic_tests,        ept_tests,
-                                         mode_tests,        again_tests,   feature_tests,     pml_tests,
-                                         mode_based_tests,  apicv_tests,   hypercall_tests};
+    const struct test *const groups[] = {
+        instruction_tests, entry_tests, guest_state_tests, exit_tests, bitmap_tests,     control_tests,
+        exception_tests,   event_tests, injection_tests,   msr_tests,  apic_tests,       ept_tests,
+        mode_tests,        again_tests, feature_tests,     pml_tests,  mode_based_tests, apicv_tests,
+        hypercall_tests,   ipiv_tests /* leaves L1's APIC in x2APIC mode */};
 
     for (u32 i = 0; i < ARRAY_SIZE(groups); i++)
         tests_run(groups[i]);

@@ -56,6 +56,8 @@ static void read_caps(void)
     }
     if (caps.may[VMX_WORD_PROC] & PROC_ACTIVATE_SECONDARY)
         caps.may[VMX_WORD_PROC2] = (u32)(rdmsr(MSR_IA32_VMX_PROCBASED_CTLS2) >> CONTROL_OFFSET);
+    if (caps.may[VMX_WORD_PROC] & PROC_ACTIVATE_TERTIARY)
+        caps.may[VMX_WORD_PROC3] = (u32)rdmsr(MSR_IA32_VMX_PROCBASED_CTLS3);
     if (caps.may[VMX_WORD_PROC2] & (PROC2_ENABLE_EPT | PROC2_ENABLE_VPID))
         caps.ept_vpid = rdmsr(MSR_IA32_VMX_EPT_VPID_CAP);
 }
@@ -115,9 +117,9 @@ bool vmx_can(enum vmx_word word, u64 controls)
 static u64 field_of(enum vmx_word word)
 {
     static const u64 fields[VMX_NR_WORDS] = {
-        [VMX_WORD_PIN] = PIN_BASED_CONTROLS,   [VMX_WORD_PROC] = PRIMARY_CONTROLS,
-        [VMX_WORD_PROC2] = SECONDARY_CONTROLS, [VMX_WORD_EXIT] = PRIMARY_EXIT_CONTROLS,
-        [VMX_WORD_ENTRY] = ENTRY_CONTROLS,
+        [VMX_WORD_PIN] = PIN_BASED_CONTROLS,     [VMX_WORD_PROC] = PRIMARY_CONTROLS,
+        [VMX_WORD_PROC2] = SECONDARY_CONTROLS,   [VMX_WORD_PROC3] = TERTIARY_CONTROLS,
+        [VMX_WORD_EXIT] = PRIMARY_EXIT_CONTROLS, [VMX_WORD_ENTRY] = ENTRY_CONTROLS,
     };
 
     return fields[word];

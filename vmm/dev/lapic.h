@@ -64,6 +64,10 @@ void lapic_ack_extint(struct lapic *l);
  */
 void lapic_message(struct vm *vm, u32 low, u32 destination);
 
+/* Carries out a command: icr as ICR's low half, destination in the format of the APIC's mode.
+ * With a fixed interrupt it is safe without the device lock. */
+void lapic_send(struct lapic *l, u32 icr, u32 destination);
+
 u32 lapic_id(const struct lapic *l);
 u8 lapic_tpr(const struct lapic *l); /* CR8 is bits 7:4 */
 void lapic_set_tpr(struct lapic *l, u8 tpr);

@@ -77,9 +77,6 @@ int lapic_place(struct lapic *l);
 /* Does what an LVT entry says, unless it is masked. */
 void lapic_deliver_lvt(struct lapic *l, enum lvt entry);
 
-/* Carries out a command: icr as ICR's low half, destination in the format of the APIC's mode. */
-void lapic_send(struct lapic *l, u32 icr, u32 destination);
-
 void lapic_timer_init(struct lapic *l);
 void lapic_timer_stop(struct lapic *l);
 u32 lapic_timer_current(struct lapic *l);

@@ -320,6 +320,16 @@ void nested_correct_vectoring(struct vcpu *v);
  * and they are in L2's virtual APIC now. */
 bool nested_posted_interrupt(struct vcpu *v, u32 vector);
 
+/* --- ipi.c: IPIs of L2 that are no exits to L1 --- */
+
+/* Does vmcs12 say so? */
+bool nested_virtualizes_ipis(struct vcpu *v);
+/* After an APIC-write VM exit. true: it was L2's ICR, and the IPI is sent. */
+bool nested_ipi_written(struct vcpu *v);
+/* L2 is at a WRMSR to IA32_X2APIC_ICR that is no exit of L1's. true: it is L2's own ICR, and the instruction
+ * is done. */
+bool nested_ipi_msr(struct vcpu *v);
+
 /* --- cr.c: L2's accesses to control registers, for route.c --- */
 
 bool nested_wants_cr(struct vcpu *v);

@@ -8,28 +8,20 @@
 #include "arch/x86/vmx.h"
 #include "vmm/dev/lapic.h"
 #include "vmm/mmio_host.h"
-#include "vmm/nested/nested.h"
+#include "vmm/nested/posted.h"
 #include "vmm/vm.h"
 
 #define V12(v, field) VMCS(&(v)->nested->vmcs12.image, field)
 
-/* The descriptor: a bit for each vector (PIR), then the word that has the outstanding-notification bit. */
-#define PIR_WORDS   4
-#define NOTIFY_AT   32
-#define OUTSTANDING BIT(0)
+#define PIR_WORDS 4
 
 #define VIRR      0x200   /* of the virtual-APIC page: 32 bits in every 16 bytes */
 #define RVI       0xffull /* of the guest interrupt status */
 #define NO_VECTOR (-1)
 
-/* Each time that another CPU was first, at least one of 64 bits has changed. More often than this L1 only
- * plays with it. */
-#define TRIES 64
-
-/* A word of L1's memory, atomically: (old & keep) | set, and what it was. size: 4 or 8. */
-static u64 exchange(struct vcpu *v, gpa_t at, u32 size, u64 keep, u64 set)
+u64 nested_exchange(struct vcpu *v, gpa_t at, u32 size, u64 keep, u64 set)
 {
-    for (u32 i = 0; i < TRIES; i++) {
+    for (u32 i = 0; i < POSTED_TRIES; i++) {
         u64 old = 0, new;
 
         if (guest_read(v->vm, at, &old, size))
@@ -48,13 +40,13 @@ static int move_requests(struct vcpu *v)
     int highest = NO_VECTOR;
 
     for (u32 i = 0; i < PIR_WORDS; i++) {
-        u64 posted = exchange(v, pir + 8 * i, 8, 0, 0);
+        u64 posted = nested_exchange(v, pir + 8 * i, 8, 0, 0);
 
         if (posted)
             highest = (int)(64 * i) + 63 - __builtin_clzll(posted);
         for (u32 half = 0; half < 2; half++, posted >>= 32)
             if ((u32)posted)
-                exchange(v, virr + 16 * (2 * i + half), 4, ~0ull, (u32)posted);
+                nested_exchange(v, virr + 16 * (2 * i + half), 4, ~0ull, (u32)posted);
     }
     return highest;
 }
@@ -66,7 +58,7 @@ bool nested_posted_interrupt(struct vcpu *v, u32 vector)
 
     if (!(V12(v, PIN_BASED_CONTROLS) & PIN_POSTED_INTERRUPTS) || vector != V12(v, POSTED_INT_VECTOR))
         return false;
-    exchange(v, V12(v, POSTED_INT_DESC_ADDRESS) + NOTIFY_AT, 8, ~OUTSTANDING, 0);
+    nested_exchange(v, V12(v, POSTED_INT_DESC_ADDRESS) + POSTED_NOTIFY, 8, ~POSTED_ON, 0);
     lapic_eoi(v->lapic);
     highest = move_requests(v);
     status = vmread(GUEST_INTERRUPT_STATUS);

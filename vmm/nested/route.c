@@ -66,12 +66,27 @@ static bool wants_pause(struct vcpu *v)
     return V12(v, PRIMARY_CONTROLS) & PROC_PAUSE_EXITING || secondary12(v) & PROC2_PAUSE_LOOP_EXITING;
 }
 
+static bool wants_apic_write(struct vcpu *v)
+{
+    return !nested_ipi_written(v);
+}
+
 /* --- exits that Nidus makes something else of --- */
+
+/* What it was asked for is done. */
+static bool own_done(struct vcpu *v)
+{
+    return vcpu_can_resume(v);
+}
 
 static bool own_wrmsr(struct vcpu *v)
 {
     u32 msr = (u32)v->gpr[REG_RCX];
-    bool resume = vmx_exit_handle(v, EXIT_REASON_WRMSR);
+    bool resume;
+
+    if (msr == MSR_IA32_X2APIC_ICR && nested_ipi_msr(v))
+        return own_done(v);
+    resume = vmx_exit_handle(v, EXIT_REASON_WRMSR);
 
     if (msr == MSR_IA32_TSC || msr == MSR_IA32_TSC_ADJUST)
         vmcs02_follow_tsc(v);
@@ -250,7 +265,7 @@ static const struct route routes[VMX_NR_EXIT_REASONS] = {
     [EXIT_REASON_INVVPID] = L1,
     [EXIT_REASON_WBINVD] = ASK(wants_wbinvd),
     [EXIT_REASON_XSETBV] = ASK(wants_xsetbv),
-    [EXIT_REASON_APIC_WRITE] = L1,
+    [EXIT_REASON_APIC_WRITE] = ASK_OWN(wants_apic_write, own_done),
     [EXIT_REASON_RDRAND] = L1,
     [EXIT_REASON_INVPCID] = L1,
     [EXIT_REASON_VMFUNC] = ASK_OWN(never, nested_vmfunc),
@@ -289,13 +304,14 @@ static bool own(struct vcpu *v, const struct route *r, u32 reason)
     return r->own ? r->own(v) : vmx_exit_handle(v, reason);
 }
 
-/* An instruction that Nidus has carried out is one that L1's monitor trap flag counts. */
+/* An instruction that Nidus has carried out, or the CPU before the exit, is one that L1's monitor trap flag
+ * counts. */
 static bool own_stepped(struct vcpu *v, const struct route *r, u32 reason)
 {
     u64 rip = vmread(GUEST_RIP);
     bool resume = own(v, r, reason);
 
-    v->nested->mtf = vmread(GUEST_RIP) != rip;
+    v->nested->mtf = vmread(GUEST_RIP) != rip || reason == EXIT_REASON_APIC_WRITE;
     return resume && !v->nested->mtf;
 }
 
@@ -311,6 +327,8 @@ void nested_prepare_routes(struct vcpu *v)
     }
     if (!v->nested->serves_l2)
         all |= BIT(EXIT_REASON_VMCALL);
+    if (!nested_virtualizes_ipis(v))
+        all |= BIT(EXIT_REASON_APIC_WRITE);
     v->nested->always_l1 = all;
 }
 
