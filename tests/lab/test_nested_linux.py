@@ -40,7 +40,8 @@ def check_under_nidus(boot, files, without, l1, l2, cpus=1):
     result = boot(conf, files, memory=1024, cpus=cpus, timeout=300)
     assert result.status == 0
     check(result, without, l2)
-    assert f"L1: kvm_intel.enable_apicv={'N' if 'enable_apicv=0' in WITHOUT[without] else 'Y'}" in result.lines
+    for option in "enable_apicv", "enable_ipiv":
+        assert f"L1: kvm_intel.{option}={'N' if 'enable_apicv=0' in WITHOUT[without] else 'Y'}" in result.lines
     result.find(r"l1: powered off: ACPI soft-off$")
 
 

@@ -43,7 +43,7 @@ static u64 high(u64 msr)
 #define OFFERED_PIN                                                                               \
     (PIN_EXTERNAL_INTERRUPT_EXITING | PIN_NMI_EXITING | PIN_VIRTUAL_NMIS | PIN_PREEMPTION_TIMER | \
      PIN_POSTED_INTERRUPTS)
-#define OFFERED_PROC (0xfff99e8cu & ~BIT(26)) /* all but activate tertiary controls, and reserved bits */
+#define OFFERED_PROC (0xfffb9e8cu & ~BIT(26)) /* all but reserved bits */
 #define OFFERED_PROC2                                                                            \
     (BITS(10, 0) | PROC2_ENABLE_VM_FUNCTIONS | PROC2_VMCS_SHADOWING | PROC2_PAUSE_LOOP_EXITING | \
      PROC2_RDRAND_EXITING | PROC2_ENABLE_INVPCID | PROC2_RDSEED_EXITING | PROC2_ENABLE_PML |     \
@@ -68,8 +68,9 @@ static void test_full_cpu(void **state)
     assert_int_equal(caps.ept_vpid, OFFERED_EPT | OFFERED_VPID);
     assert_int_equal(caps.misc, 5 | BIT(5) | BIT(6) | BIT(8) | 4 << 16 | BIT(29) | BIT(30));
     assert_int_equal(caps.vmfunc, VMFUNC_EPTP_SWITCHING);
-    assert_int_equal(caps.proc3 | caps.exit2, 0);
-    assert_int_equal(caps.vmcs_enum, 0x32); /* TSC multiplier */
+    assert_int_equal(caps.proc3, PROC3_IPI_VIRTUALIZATION);
+    assert_int_equal(caps.exit2, 0);
+    assert_int_equal(caps.vmcs_enum, 0x42); /* PID-pointer table address */
 }
 
 /* 'VM-Execution Controls' and so on in the appendix: what each MSR says of the default1 class. */
@@ -134,7 +135,7 @@ static void test_each_control_missing(void **state)
     } words[] = {
         {offsetof(struct vmx_caps, true_pin), offsetof(struct vmx_caps, pin),
          PIN_PREEMPTION_TIMER | PIN_POSTED_INTERRUPTS},
-        {offsetof(struct vmx_caps, true_proc), offsetof(struct vmx_caps, proc), 0},
+        {offsetof(struct vmx_caps, true_proc), offsetof(struct vmx_caps, proc), PROC_ACTIVATE_TERTIARY},
         {offsetof(struct vmx_caps, proc2), offsetof(struct vmx_caps, proc2),
          PROC2_ENABLE_PML | PROC2_VMCS_SHADOWING},
         {offsetof(struct vmx_caps, true_exit), offsetof(struct vmx_caps, exit),
@@ -238,12 +239,40 @@ static void test_hide(void **state)
     hide(VX_PREEMPTION_TIMER);
     assert_int_equal(high(caps.pin) & PIN_PREEMPTION_TIMER, 0);
     assert_int_equal(high(caps.exit) & EXITCTL_SAVE_PREEMPTION_TIMER, 0);
-    hide(VX_TSC_SCALING);
+    cpuid.nested_hidden = BIT(VX_TSC_SCALING) | BIT(VX_IPI_VIRTUALIZATION);
+    build();
     assert_int_equal(caps.vmcs_enum, 0x2e); /* VMX-preemption timer value */
     hide(VX_HLT_ACTIVITY);
     assert_int_equal(caps.misc & VMX_MISC_ACTIVITY_HLT, 0);
     hide(VX_WAIT_FOR_SIPI_ACTIVITY);
     assert_int_equal(caps.misc & VMX_MISC_ACTIVITY_SIPI, 0);
+}
+
+/* IPI virtualization and the tertiary controls: neither comes without the other, or without posted
+ * interrupts.
+ */
+static void test_ipi_virtualization(void **state)
+{
+    static const u8 names[] = {VX_IPI_VIRTUALIZATION, VX_TERTIARY_CONTROLS, VX_POSTED_INTERRUPTS,
+                               VX_VIRTUAL_INTERRUPT_DELIVERY, VX_TPR_SHADOW};
+
+    (void)state;
+    host.true_proc &= ~((u64)PROC_ACTIVATE_TERTIARY << 32);
+    host.proc3 = 0;
+    build();
+    assert_true(high(caps.proc) & PROC_ACTIVATE_TERTIARY);
+    assert_int_equal(caps.proc3, PROC3_IPI_VIRTUALIZATION);
+    assert_true(vmcs_field_exists(&caps, VI_PID_POINTER_TABLE) &&
+                vmcs_field_exists(&caps, VI_LAST_PID_POINTER_INDEX) &&
+                vmcs_field_exists(&caps, VI_TERTIARY_CONTROLS));
+    for (u32 i = 0; i < ARRAY_SIZE(names); i++) {
+        hide(names[i]);
+        assert_int_equal(high(caps.proc) & PROC_ACTIVATE_TERTIARY, 0);
+        assert_int_equal(caps.proc3, 0);
+        assert_false(vmcs_field_exists(&caps, VI_PID_POINTER_TABLE) ||
+                     vmcs_field_exists(&caps, VI_LAST_PID_POINTER_INDEX) ||
+                     vmcs_field_exists(&caps, VI_TERTIARY_CONTROLS));
+    }
 }
 
 static void test_hide_true_controls(void **state)
@@ -326,6 +355,7 @@ int main(void)
         cmocka_unit_test_setup(test_each_control_missing, start),
         cmocka_unit_test_setup(test_names_are_whole, start),
         cmocka_unit_test_setup(test_hide, start),
+        cmocka_unit_test_setup(test_ipi_virtualization, start),
         cmocka_unit_test_setup(test_hide_true_controls, start),
         cmocka_unit_test_setup(test_mode_based_without_advanced_information, start),
         cmocka_unit_test_setup(test_hide_each, start),

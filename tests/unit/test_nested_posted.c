@@ -175,7 +175,7 @@ static void hostile(void **state)
     post(0x31);
     ever_changing = true;
     assert_true(nested_posted_interrupt(&vcpu, NOTIFICATION));
-    assert_true(updates <= 2 * TRIES);
+    assert_true(updates <= 2 * POSTED_TRIES);
     assert_false(requested(0x31));
     for (u64 size = DESCRIPTOR; size < APIC; size += 8) {
         start(state);

@@ -76,6 +76,27 @@ bool nested_msr_exits(struct vcpu *v, u32 msr, bool write)
     return exits;
 }
 
+static bool ipis, sends; /* L1 has IPI virtualization; the write is one that sends an IPI */
+
+bool nested_virtualizes_ipis(struct vcpu *v)
+{
+    assert_ptr_equal(v, &vcpu);
+    return ipis;
+}
+
+bool nested_ipi_written(struct vcpu *v)
+{
+    assert_ptr_equal(v, &vcpu);
+    return ipis && sends;
+}
+
+bool nested_ipi_msr(struct vcpu *v)
+{
+    assert_int_equal((u32)v->gpr[REG_RCX], 0x830);
+    vmcs02[GUEST_RIP] += ipis;
+    return ipis;
+}
+
 bool nested_port_exits(struct vcpu *v, u16 port, u32 size)
 {
     assert_ptr_equal(v, &vcpu);
@@ -233,7 +254,7 @@ static void start(u32 reason)
     got = NOBODYS;
     handled = ~0u;
     requeued = crashes = followed = syncs = 0;
-    moves_rip = exits = false;
+    moves_rip = exits = ipis = sends = false;
     resumes = true;
     vmcs02[EXIT_REASON] = reason;
     vmcs02[EXIT_QUALIFICATION] = reason == EXIT_REASON_IO_INSTRUCTION ? 0xcf8 << 16 | 3 : 0;
@@ -435,6 +456,34 @@ static void writes_of_the_tsc(void **state)
         exits = i & 1;
         assert_int_equal(whose(), exits ? L1S : NIDUSES);
         assert_int_equal(followed, !exits && i / 2 < 2);
+    }
+}
+
+static void ipis_in_x2apic_mode(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < 8; i++) {
+        start(EXIT_REASON_WRMSR);
+        vcpu.gpr[REG_RCX] = MSR_IA32_X2APIC_ICR;
+        exits = i & 1;
+        ipis = i & 2;
+        set(&L1_SAYS(PRIMARY_CONTROLS), PROC_MONITOR_TRAP_FLAG, i & 4);
+        assert_int_equal(whose(), exits ? L1S : ipis ? NOBODYS : NIDUSES);
+        assert_int_equal(nested.mtf, i == 6);
+    }
+}
+
+static void ipis_in_xapic_mode(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < 8; i++) {
+        start(EXIT_REASON_APIC_WRITE);
+        ipis = i & 1;
+        sends = i & 2;
+        set(&L1_SAYS(PRIMARY_CONTROLS), PROC_MONITOR_TRAP_FLAG, i & 4);
+        nested_prepare_routes(&vcpu);
+        assert_int_equal(whose(), (i & 3) == 3 ? NOBODYS : L1S);
+        assert_int_equal(nested.mtf, i == 7);
     }
 }
 
@@ -655,6 +704,8 @@ int main(void)
         cmocka_unit_test(exceptions),
         cmocka_unit_test(bitmaps),
         cmocka_unit_test(writes_of_the_tsc),
+        cmocka_unit_test(ipis_in_x2apic_mode),
+        cmocka_unit_test(ipis_in_xapic_mode),
         cmocka_unit_test(control_registers),
         cmocka_unit_test(shadow_vmcs),
         cmocka_unit_test(wbinvd),
