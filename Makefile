@@ -10,7 +10,8 @@ all: kernel efi guests ## build everything
 .DEFAULT_GOAL := all
 
 gcc_only = $(if $(findstring clang,$(CC)),,$1)
-optimize := $(if $(findstring clang,$(CC)),-Os,-Oz)
+# For size, beyond what gcc takes that to mean; clang's -Oz calls functions of libgcc.
+optimize := $(if $(findstring clang,$(CC)),-Os,-Oz -fno-jump-tables -fno-ipa-cp -fno-ipa-sra -fno-caller-saves)
 cflags = -std=gnu11 $(optimize) -g -Wall -Wextra -Werror -I. -MMD -MP \
 	-ffreestanding -fno-stack-protector -fno-pic -fno-pie -mcmodel=kernel -mno-red-zone -mgeneral-regs-only \
 	-fomit-frame-pointer -fno-asynchronous-unwind-tables -fno-strict-aliasing -fcf-protection=none -ffunction-sections -fdata-sections \
