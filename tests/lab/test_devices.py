@@ -33,8 +33,8 @@ def test_alone(boot):
     result.find(r"cpu 0: idle for \d+ % of the time; 0 NMIs, 0 spurious interrupts, 0 APIC errors")
 
 
-def test_by_ioapic(boot):
-    """On another CPU than the one that the VM runs on; the interrupts are not lost."""
+def test_pinned(boot):
+    """Each VM has a CPU; the line arrives at that of its VM."""
     result = boot(vm("one", "ioapic", COM2, "pin = 1\n") + vm("two", "absent", "pin = 0\n"), cpus=2)
     assert result.status == 0
     assert "device: 200 bytes by interrupts, ok" in result.vm("one")
@@ -61,6 +61,14 @@ def test_nested(boot, words):
     result = boot(f"[vm one]\nkernel = l1.elf\nmemory = 64M\nnested = on\ncmdline = {words}given only=exit-io\n{COM2}{SCREEN}")
     assert result.status == 0
     assert "ok exit-io-given" in result.lines
+
+
+def test_no_execution(boot):
+    """A device's memory holds no instructions, for the guest and for Nidus."""
+    result = boot(f"[vm one]\nkernel = hostile.elf\nmemory = 16M\ncmdline = do=nowhere at=0xb9000\n{SCREEN}")
+    assert result.status == 0
+    assert "hostile: nowhere survived" in result.lines
+    result.find(r"error: one.0: cannot emulate the instruction at 0xb9000 .*it is not in RAM")
 
 
 @pytest.mark.parametrize("option, message", [
