@@ -199,6 +199,7 @@ static void test_hide(void **state)
     hide(VX_SECONDARY_CONTROLS);
     assert_int_equal(high(caps.proc) & PROC_ACTIVATE_SECONDARY, 0);
     assert_int_equal(caps.proc2 | caps.ept_vpid, 0);
+    assert_int_equal(high(caps.pin) & PIN_POSTED_INTERRUPTS, 0);
     hide(VX_TPR_SHADOW);
     assert_int_equal(high(caps.proc) & PROC_USE_TPR_SHADOW, 0);
     assert_int_equal(high(caps.proc2) & PROC2_VIRTUALIZE_X2APIC, 0);
@@ -253,8 +254,8 @@ static void test_hide(void **state)
  */
 static void test_ipi_virtualization(void **state)
 {
-    static const u8 names[] = {VX_IPI_VIRTUALIZATION, VX_TERTIARY_CONTROLS, VX_POSTED_INTERRUPTS,
-                               VX_VIRTUAL_INTERRUPT_DELIVERY, VX_TPR_SHADOW};
+    static const u8 names[] = {VX_IPI_VIRTUALIZATION,         VX_TERTIARY_CONTROLS, VX_POSTED_INTERRUPTS,
+                               VX_VIRTUAL_INTERRUPT_DELIVERY, VX_TPR_SHADOW,        VX_SECONDARY_CONTROLS};
 
     (void)state;
     host.true_proc &= ~((u64)PROC_ACTIVATE_TERTIARY << 32);
