@@ -279,6 +279,9 @@ void vcpu_step_back_in(struct vcpu *v)
 {
     vcpu_step_in(v);
     vmm_flush_if_wanted();
+    /* Its requests may have been looked at already, and nobody kicks who has stepped out. */
+    if (__atomic_fetch_and(&v->requests, ~(u64)REQ_FLUSH, __ATOMIC_ACQ_REL) & REQ_FLUSH)
+        vcpu_flush_own_tlb(v);
     __atomic_or_fetch(&v->requests, REQ_KICK, __ATOMIC_ACQ_REL);
 }
 
