@@ -45,6 +45,7 @@ static void enqueue(struct vmm_cpu *c, struct vcpu *v)
 {
     v->sched = SCHED_QUEUED;
     v->ready_since = rdtsc();
+    v->slice_end = 0;
     list_del(&v->node);
     list_push_back(&c->queue, &v->node);
 }
@@ -199,7 +200,8 @@ struct vcpu *sched_pick(struct vmm_cpu *c)
         u64 now = rdtsc();
 
         v->waited += now - v->ready_since;
-        v->slice_end = now + us_to_ticks(SCHED_SLICE_US);
+        if (!v->slice_end)
+            v->slice_end = now + us_to_ticks(SCHED_SLICE_US);
     }
     return v;
 }
@@ -236,11 +238,13 @@ void sched_retire(struct vmm_cpu *c, struct vcpu *v)
     __atomic_sub_fetch(&c->nr_home, 1, __ATOMIC_RELAXED);
 }
 
-/* If v waits for this CPU, it is the next to have it. */
-static void prefer(struct vmm_cpu *c, struct vcpu *v)
+/* If v waits for this CPU, it is the next to have it: for what is left of a slice, or two that prefer each
+ * other would keep it from all others. */
+static void prefer(struct vmm_cpu *c, struct vcpu *v, u64 slice_end)
 {
     spin_lock(&c->lock);
-    if (v->sched == SCHED_QUEUED && cpu_state(v->home) == c) {
+    if (v->sched == SCHED_QUEUED && cpu_state(v->home) == c && rdtsc() < slice_end) {
+        v->slice_end = slice_end;
         list_del(&v->node);
         list_push_front(&c->queue, &v->node);
     }
@@ -252,7 +256,7 @@ bool sched_give_way(struct vcpu *v, struct vcpu *to)
     struct vmm_cpu *c = this_vmm_cpu();
 
     if (to)
-        prefer(c, to);
+        prefer(c, to, v->slice_end);
     if (!sched_contended(c))
         return false;
     v->slice_end = v->until = 0;
