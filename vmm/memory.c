@@ -212,8 +212,9 @@ int vm_memory_take(struct vm *vm, struct vm_extent *piece, paddr_t *tables)
         r = ept_unmap(&vm->ept, piece->gpa, piece->size);
         if (r)
             extents_add(&vm->ram, *piece);
-        else
-            paging_unmap(vm->space, VM_BASE + piece->gpa, piece->size);
+    }
+    if (r == OK) {
+        paging_unmap(vm->space, VM_BASE + piece->gpa, piece->size);
         *tables = ept_take_garbage(&vm->ept);
     }
     spin_unlock(&vm->mem_lock);
@@ -231,11 +232,11 @@ void vm_memory_settle(struct vm *vm, const struct vm_extent *piece, paddr_t tabl
     spin_unlock(&vm->mem_lock);
 }
 
-/* None of it has been mapped. */
+/* None of it has been mapped, and its end is not there: from behind no extent becomes two. */
 static void drop_range(struct vm *vm, gpa_t gpa, u64 size)
 {
-    for (u64 at = 0; at < size; at += PIECE) {
-        struct vm_extent piece = {.gpa = gpa + at, .size = PIECE};
+    for (u64 at = size; at; at -= PIECE) {
+        struct vm_extent piece = {.gpa = gpa + at - PIECE, .size = PIECE};
 
         if (extents_cut(&vm->ram, &piece) == OK)
             frames_free(&vm->owner, piece.pa, piece.size);

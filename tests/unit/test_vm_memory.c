@@ -61,6 +61,7 @@ static struct vm vm;
 static void *metadata;
 static bool mapped[MEMORY / PAGE_SIZE]; /* in the host's space */
 static u64 scrubbed;
+static u32 tables_left; /* that there is memory for */
 
 static struct cpu *this_cpu(void)
 {
@@ -69,9 +70,13 @@ static struct cpu *this_cpu(void)
 
 void *pool_alloc(struct frame_owner *owner, u32 pages)
 {
-    void *p = aligned_alloc(PAGE_SIZE, pages * PAGE_SIZE);
+    void *p;
 
     (void)owner;
+    if (!tables_left)
+        return NULL;
+    tables_left--;
+    p = aligned_alloc(PAGE_SIZE, pages * PAGE_SIZE);
     return memset(p, 0, pages * PAGE_SIZE);
 }
 
@@ -181,6 +186,7 @@ static int setup(void **s)
     memset(mapped, 0, sizeof(mapped));
     vm.memory = MEMORY;
     scrubbed = 0;
+    tables_left = ~0u;
     state.space = NULL;
     cr2 = 0x77;
     assert_int_equal(vm_memory_init(&vm), OK);
@@ -382,6 +388,69 @@ static void test_no_memory(void **s)
         assert_int_equal(frames_free(&others, taken[--n], PAGE_SIZE), OK);
 }
 
+/* Neither what could not be unmapped is lost, nor the tables that were made in vain. */
+static void test_no_memory_for_tables(void **s)
+{
+    struct vm_extent piece = {.gpa = MiB(4), .size = MiB(4)};
+    paddr_t tables = 0;
+    u64 before, value = 5, back = 0;
+
+    (void)s;
+    vm.ept.caps = 0; /* pages of 4 KiB, which are merged and cut */
+    assert_int_equal(guest_write(&vm, MiB(4), &value, 8), OK);
+    assert_int_equal(guest_write(&vm, MiB(6), &value, 8), OK);
+    vm.ept.caps = vmx_caps.ept_vpid;
+    assert_int_equal(ept_protect(&vm.ept, MiB(4), MiB(4), EPT_RWX), OK);
+    piece = (struct vm_extent){.gpa = MiB(4) + PAGE_SIZE, .size = MiB(2)};
+    before = vm.ept.nr_tables;
+    for (u32 i = 0; i < 5; i++) {
+        struct vm_extent attempt = piece;
+
+        ept_reclaim(&vm.ept);
+        tables_left = 1;
+        assert_int_equal(vm_memory_take(&vm, &attempt, &tables), ERR_NOMEM);
+        assert_int_equal(tables, 0);
+    }
+    ept_reclaim(&vm.ept);
+    assert_true(vm.ept.nr_tables <= before);
+    assert_int_equal(guest_read(&vm, MiB(4), &back, 8), OK);
+    assert_int_equal(back, value);
+    assert_int_equal(vm.ram.nr, 1);
+}
+
+/* What was put behind memory that lies before it, with all the extents that there may be. */
+static void test_no_memory_beside_extents(void **s)
+{
+    struct vm_extent piece = {.gpa = MiB(4), .size = MiB(6)};
+    struct frame_owner others = {.name = "others"};
+    static paddr_t taken[MACHINE / PAGE_SIZE];
+    paddr_t pa = vm.ram.at[0].pa + MiB(4);
+    struct extents before;
+    u32 n = 0;
+
+    (void)s;
+    take(&piece, false);
+    /* All that is free is where it was: two pieces. */
+    while ((taken[n] = frames_alloc(&others, PAGE_SIZE, PAGE_SIZE, 0)) != FRAME_NONE)
+        n++;
+    for (u32 i = 0; i < n; i++) {
+        if (taken[i] - pa < MiB(4)) {
+            assert_int_equal(frames_free(&others, taken[i], PAGE_SIZE), OK);
+            taken[i--] = taken[--n];
+        }
+    }
+    before = vm.ram;
+    for (u64 i = 0; vm.ram.nr < VM_MAX_EXTENTS; i++)
+        assert_int_equal(extents_add(&vm.ram, (struct vm_extent){GiB(8) + 2 * i * PIECE, GiB(9), PIECE}), OK);
+    assert_int_equal(vm_memory_add(&vm, MiB(4), MiB(6)), ERR_NOMEM);
+    assert_null(extents_find(&vm.ram, MiB(4)));
+    assert_null(extents_find(&vm.ram, MiB(6)));
+    assert_true(frames_available() == MiB(4));
+    vm.ram = before;
+    while (n)
+        assert_int_equal(frames_free(&others, taken[--n], PAGE_SIZE), OK);
+}
+
 /* Where RAM has been touched, and nowhere else. */
 static void test_quick_writes(void **state)
 {
@@ -408,6 +477,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_release, setup, teardown),
         cmocka_unit_test_setup_teardown(test_put_back, setup, teardown),
         cmocka_unit_test_setup_teardown(test_no_memory, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_memory_for_tables, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_no_memory_beside_extents, setup, teardown),
         cmocka_unit_test_setup_teardown(test_quick_writes, setup, teardown),
     };
 
