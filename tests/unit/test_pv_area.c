@@ -92,7 +92,7 @@ static int start(void **state)
     memset(field, 0, sizeof(field));
     memset(ram, 0xa5, sizeof(ram));
     vm.nr_vcpus = 2;
-    vm.cpuid.nidus[1].eax = 0;
+    vm.cpuid.nidus[1].eax = NIDUS_HAS_CLOCK;
     for (u32 i = 0; i < 2; i++) {
         vm.vcpus[i] = &vcpus[i];
         vcpus[i].vm = &vm;
@@ -241,6 +241,19 @@ static void test_pins(void **state)
     assert_false(pv_pins(&vm, 0x6000, 0x2000));
 }
 
+/* hide = PV_CLOCK: nothing is written there. */
+static void test_hidden_clock(void **state)
+{
+    static const struct nidus_clock none;
+
+    (void)state;
+    vm.cpuid.nidus[1].eax = 0;
+    vm.start_tsc = 1000;
+    assert_int_equal(write_area(0, 0x3000 | ON), OK);
+    pv_clocks_publish(&vm);
+    assert_memory_equal(&area_at(0x3000)->clock, &none, sizeof(none));
+}
+
 static void test_polled(void **state)
 {
     (void)state;
@@ -314,7 +327,7 @@ int main(void)
         cmocka_unit_test_setup(test_area, start),           cmocka_unit_test_setup(test_area_twice, start),
         cmocka_unit_test_setup(test_init, start),           cmocka_unit_test_setup(test_pins, start),
         cmocka_unit_test_setup(test_polled, start),         cmocka_unit_test(test_scale),
-        cmocka_unit_test_setup(test_clock, start),
+        cmocka_unit_test_setup(test_clock, start),          cmocka_unit_test_setup(test_hidden_clock, start),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -145,7 +145,8 @@ static void add_area(struct vcpu *v, u64 value)
     struct nidus_area *a = pv_area_at(v->vm, gpa, v->id);
 
     v->pv.area = value;
-    v->pv.clock[PV_CLOCK_AREA] = gpa + offsetof(struct nidus_area, clock);
+    if (v->vm->cpuid.nidus[1].eax & NIDUS_HAS_CLOCK)
+        v->pv.clock[PV_CLOCK_AREA] = gpa + offsetof(struct nidus_area, clock);
     set_area(v, a);
     pv_area_store_crs(v);
     if (v->vm->cpuid.nidus[1].eax & NIDUS_HAS_POLL) {
