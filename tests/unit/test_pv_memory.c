@@ -16,12 +16,14 @@ static struct vm vm;
 static struct vcpu vcpu = {.vm = &vm};
 static u8 ram[RAM] __attribute__((aligned(8)));
 static bool no_memory, locked, touched;
-static u32 reads, read_bytes;
+static u32 reads, read_bytes, populated;
 static char console[NIDUS_MAX_TEXT];
 static size_t console_size;
 
 static int check(gpa_t gpa, u64 n)
 {
+    if (!n)
+        return OK;
     if (no_memory)
         return ERR_NOMEM;
     return gpa >= RAM || n > RAM - gpa ? ERR_RANGE : OK;
@@ -55,6 +57,7 @@ int vm_populate(struct vm *m, gpa_t gpa)
 {
     assert_ptr_equal(m, &vm);
     touched = true;
+    populated++;
     return check(gpa, 1);
 }
 
@@ -80,11 +83,21 @@ void vm_console_put(struct vm *m, const char *text, size_t n)
     console_size += n;
 }
 
+/* As often as it wants; each time it does one thing that takes long. */
 static s64 call(s64 (*op)(struct pv_call *), u64 a, u64 b)
 {
     struct pv_call c = {.v = &vcpu, .arg = {a, b}};
+    s64 r;
 
-    return op(&c);
+    do {
+        size_t before = console_size;
+
+        populated = 0;
+        r = op(&c);
+        assert_in_range(populated, 0, 1);
+        assert_in_range(console_size - before, 0, TEXT_PIECE);
+    } while (r == PV_AGAIN);
+    return r;
 }
 
 static int setup(void **state)
@@ -161,6 +174,25 @@ static void test_list_that_changes(void **state)
     assert_true(word(0x10) == 5);
 }
 
+/* A list with memory in it that has not been touched is done in steps, and not from the beginning. */
+static void test_untouched(void **state)
+{
+    struct pv_call c = {.v = &vcpu, .arg = {LIST, 40}};
+
+    (void)state;
+    for (u32 i = 0; i < 40; i++)
+        put(i, 8 * i, i == 20 || i == 21 ? 0 : i + 1);
+    assert_int_equal(pv_write_entries(&c), PV_AGAIN);
+    assert_int_equal(c.arg[0], LIST + 21 * sizeof(struct nidus_write));
+    assert_int_equal(c.arg[1], 19);
+    assert_true(word(8 * 19) == 20 && word(8 * 22) == 0);
+    assert_int_equal(pv_write_entries(&c), PV_AGAIN);
+    assert_int_equal(pv_write_entries(&c), 0);
+    assert_true(word(8 * 39) == 40);
+    /* The last one: there is nothing left. */
+    assert_int_equal(call(pv_write_entries, LIST + 20 * sizeof(struct nidus_write), 1), 0);
+}
+
 static void test_list_outside(void **state)
 {
     (void)state;
@@ -194,6 +226,7 @@ int main(void)
         cmocka_unit_test_setup(test_write_entries, setup),
         cmocka_unit_test_setup(test_first_bad_entry, setup),
         cmocka_unit_test_setup(test_list_that_changes, setup),
+        cmocka_unit_test_setup(test_untouched, setup),
         cmocka_unit_test_setup(test_list_outside, setup),
         cmocka_unit_test_setup(test_console, setup),
     };

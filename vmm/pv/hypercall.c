@@ -52,7 +52,7 @@ static const struct pv_op ops[NIDUS_NR_OPS] = {
     [NIDUS_OP_RELEASE] = {2, NIDUS_HAS_MEMORY, QUEUED, pv_release},
     [NIDUS_OP_CHANNEL_OPEN] = {3, NIDUS_HAS_CHANNEL, QUEUED, pv_channel_open},
     [NIDUS_OP_CHANNEL_SIGNAL] = {1, NIDUS_HAS_CHANNEL, QUEUED | POLLED, pv_channel_signal},
-    [NIDUS_OP_CONSOLE] = {2, NIDUS_HAS_CALLS, QUEUED | POLLED, pv_console},
+    [NIDUS_OP_CONSOLE] = {2, NIDUS_HAS_CALLS, QUEUED, pv_console},
     [NIDUS_OP_NESTED] = {2, NIDUS_HAS_NESTED, 0, pv_nested},
     [NIDUS_OP_YIELD] = {1, NIDUS_HAS_CALLS, QUEUED, pv_yield},
 };

@@ -28,18 +28,6 @@ static s64 write_anew(struct vm *vm, const struct nidus_write *w)
     return r == OK && !write_quickly(w, 1) ? -NIDUS_EFAULT : pv_result(r);
 }
 
-/* Each word is written at once, as a CPU's own walk wants it. */
-static s64 write_list(struct vm *vm, const struct nidus_write *list, u64 n)
-{
-    for (u64 done = write_quickly(list, n); done < n; done += write_quickly(list + done, n - done)) {
-        s64 r = write_anew(vm, &list[done++]);
-
-        if (r)
-            return r;
-    }
-    return 0;
-}
-
 s64 pv_write_entry(struct pv_call *c)
 {
     bool done;
@@ -50,43 +38,51 @@ s64 pv_write_entry(struct pv_call *c)
     return likely(done) ? 0 : write_anew(c->v->vm, &(struct nidus_write){c->arg[0], c->arg[1]});
 }
 
-/* The list is the guest's, which may change it at any time: each of its words is read once. */
+/* The list is the guest's, which may change it at any time: each of its words is used as it was read. Memory
+ * that has not been touched takes long to prepare. */
 s64 pv_write_entries(struct pv_call *c)
 {
     struct vm *vm = c->v->vm;
     struct nidus_write list[LIST_PIECE];
-    u64 n = c->arg[1];
-    s64 r = 0;
+    bool anew = false;
 
-    if (n > NIDUS_MAX_WRITES)
+    if (c->arg[1] > NIDUS_MAX_WRITES)
         return -NIDUS_ERANGE;
-    for (u64 done = 0, piece; done < n && !r; done += piece) {
-        piece = MIN(n - done, LIST_PIECE);
-        r = pv_result(guest_read(vm, c->arg[0] + done * sizeof(list[0]), list, piece * sizeof(list[0])));
-        if (!r)
-            r = write_list(vm, list, piece);
+    while (c->arg[1] && !anew) {
+        u64 n = MIN(c->arg[1], LIST_PIECE), done;
+        s64 r = pv_result(guest_read(vm, c->arg[0], list, n * sizeof(list[0])));
+
+        if (r)
+            return r;
+        done = write_quickly(list, n);
+        anew = done < n;
+        if (anew)
+            r = write_anew(vm, &list[done++]);
+        if (r)
+            return r;
+        c->arg[0] += done * sizeof(list[0]);
+        c->arg[1] -= done;
     }
-    return r;
+    return c->arg[1] ? PV_AGAIN : 0;
 }
 
+/* Lines that are slow take long. */
 s64 pv_console(struct pv_call *c)
 {
     struct vm *vm = c->v->vm;
-    u64 n = c->arg[1];
+    u64 n = MIN(c->arg[1], TEXT_PIECE);
     char piece[TEXT_PIECE];
+    s64 r;
 
-    if (n > NIDUS_MAX_TEXT)
+    if (c->arg[1] > NIDUS_MAX_TEXT)
         return -NIDUS_ERANGE;
-    for (u64 done = 0, step; done < n; done += step) {
-        s64 r;
-
-        step = MIN(n - done, sizeof(piece));
-        r = pv_result(guest_read(vm, c->arg[0] + done, piece, step));
-        if (r)
-            return r;
-        vm_lock(vm);
-        vm_console_put(vm, piece, step);
-        vm_unlock(vm);
-    }
-    return 0;
+    r = pv_result(guest_read(vm, c->arg[0], piece, n));
+    if (r)
+        return r;
+    vm_lock(vm);
+    vm_console_put(vm, piece, n);
+    vm_unlock(vm);
+    c->arg[0] += n;
+    c->arg[1] -= n;
+    return c->arg[1] ? PV_AGAIN : 0;
 }
