@@ -35,6 +35,12 @@ static inline bool spin_trylock(struct spinlock *l)
                                        __ATOMIC_RELAXED);
 }
 
+/* With the lock held: somebody waits for it. */
+static inline bool spin_contended(const struct spinlock *l)
+{
+    return __atomic_load_n(&l->next, __ATOMIC_RELAXED) - l->owner > 1;
+}
+
 static inline void spin_unlock(struct spinlock *l)
 {
     __atomic_store_n(&l->owner, l->owner + 1, __ATOMIC_RELEASE);

@@ -15,7 +15,8 @@ struct step {
     u32 value;
 };
 
-static struct vcpu vcpu;
+static struct vm vm;
+static struct vcpu vcpu = {.vm = &vm};
 static struct pv_queue queue;
 static struct nidus_area *area;
 static const struct step *steps, *last_step;

@@ -14,7 +14,8 @@ bool have_smap;
 
 #define OP NIDUS_OP_SEND_IPI /* one that does something */
 
-static struct vcpu vcpu;
+static struct vm vm;
+static struct vcpu vcpu = {.vm = &vm};
 static struct nidus_area area;
 static struct pv_queue queue;
 static struct {
@@ -326,6 +327,34 @@ static void test_poller(void **state)
     expect_done(s, 0);
 }
 
+/* Whoever waits for the VM has it after this entry. */
+static void test_poller_gives_way(void **state)
+{
+    (void)state;
+    put(OP, NIDUS_READY);
+    put(OP, NIDUS_READY);
+    spin_lock(&vm.held);
+    vm.held.next++;
+    assert_int_equal(pv_queue_serve(&queue, &vcpu, PV_BY_POLLER), PV_QUEUE_AGAIN);
+    assert_int_equal(fake.runs, 1);
+    vm.held.next--;
+    assert_int_equal(pv_queue_serve(&queue, &vcpu, PV_BY_POLLER), PV_QUEUE_EMPTY);
+    assert_int_equal(fake.runs, 2);
+    spin_unlock(&vm.held);
+}
+
+/* The vCPU's interrupts are L1's: L2 cannot make one. */
+static void test_l2_notifies_nobody(void **state)
+{
+    struct nidus_slot *s = put(NIDUS_OP_NOP, NIDUS_READY | NIDUS_NOTIFY);
+
+    (void)state;
+    area.notify_vector = 0x55;
+    assert_int_equal(pv_queue_serve(&queue, &vcpu, PV_BY_L2), PV_QUEUE_EMPTY);
+    expect_done(s, 0);
+    assert_int_equal(fake.notified, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -341,6 +370,8 @@ int main(void)
         cmocka_unit_test_setup(test_spoiled_meanwhile, start),
         cmocka_unit_test_setup(test_bad_indices, start),
         cmocka_unit_test_setup(test_poller, start),
+        cmocka_unit_test_setup(test_poller_gives_way, start),
+        cmocka_unit_test_setup(test_l2_notifies_nobody, start),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -45,6 +45,12 @@ static void take_arguments(struct pv_queue *q, const struct nidus_slot *slot)
     q->call.arg[3] = READ(slot->arg[3]);
 }
 
+/* Who wants the VM for itself wants to release its memory, or to destroy it. */
+static bool may_go_on(const struct vcpu *v, enum pv_by by)
+{
+    return by == PV_BY_POLLER ? !spin_contended(&v->vm->held) : vcpu_can_resume(v);
+}
+
 /* Runs the entry at q->head. PV_QUEUE_EMPTY: done, and the next one may be. */
 static enum pv_queue_end serve_one(struct pv_queue *q, struct vcpu *v, enum pv_by by)
 {
@@ -72,12 +78,11 @@ static enum pv_queue_end serve_one(struct pv_queue *q, struct vcpu *v, enum pv_b
     slot->result = result;
     WRITE(slot->flags, (flags & ~NIDUS_READY) | NIDUS_DONE);
     WRITE(q->area->head, ++q->head);
-    /* The interrupt would be L1's. */
-    if (unlikely(flags & NIDUS_NOTIFY) && by != PV_BY_L2)
+    if (unlikely(flags & NIDUS_NOTIFY) && by != PV_BY_L2) /* whose interrupts are L1's to give */
         pv_queue_notify(v, READ(q->area->notify_vector));
     if (unlikely(result < 0) && flags & NIDUS_STOP_ON_ERROR)
         return PV_QUEUE_STOPPED;
-    return by == PV_BY_POLLER || likely(vcpu_can_resume(v)) ? PV_QUEUE_EMPTY : PV_QUEUE_AGAIN;
+    return likely(may_go_on(v, by)) ? PV_QUEUE_EMPTY : PV_QUEUE_AGAIN;
 }
 
 /* Quick ones, as far as they stand in a row before tail. */
