@@ -215,23 +215,29 @@ static bool halt_ends_soon(struct vmm_cpu *c, struct vcpu *v)
     return false;
 }
 
+/* Whoever has it next may be the last of the VM, whose tables must not be in use here then. */
+static void unload(struct vcpu *v)
+{
+    vcpu_unload(v);
+    vm_use_space(NULL);
+}
+
 static bool block(struct vmm_cpu *c, struct vcpu *v)
 {
-    if (v->activity == VCPU_HALTED && halt_ends_soon(c, v))
-        return false;
     pv_kvm_leaves(v);
     vcpu_step_out(v);
+    if (v->activity == VCPU_HALTED && halt_ends_soon(c, v))
+        return false;
     vm_console_idle(v->vm, v);
     if (moves(v))
-        vcpu_unload(v);
+        unload(v);
     return sched_block(c, v);
 }
 
 static void end(struct vmm_cpu *c, struct vcpu *v)
 {
     vcpu_step_out(v);
-    vcpu_unload(v);
-    vm_use_space(NULL); /* whoever is the last frees its tables */
+    unload(v);
     sched_retire(c, v);
     vm_vcpu_left(v->vm);
 }
@@ -271,7 +277,7 @@ static void run(struct vmm_cpu *c, struct vcpu *v)
             pv_kvm_leaves(v);
             vcpu_step_out(v);
             if (moves(v))
-                vcpu_unload(v);
+                unload(v);
             sched_yield(c, v);
             return;
         case END:

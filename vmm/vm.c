@@ -190,6 +190,16 @@ static void log_exits(const struct vm *vm)
     log_debug("%s: %lu exits: %s", vm->config->name, total, n ? line : "none");
 }
 
+static void log_polled(const struct vm *vm)
+{
+    u64 polled = 0;
+
+    for (u32 i = 0; i < vm->nr_vcpus; i++)
+        polled += vm->vcpus[i]->polled;
+    if (polled)
+        log_debug("%s: %lu halts ended while their CPU looked", vm->config->name, polled);
+}
+
 static void log_end(const struct vm *vm)
 {
     static const char *const text[] = {"powered off", "reset", "crashed"};
@@ -197,6 +207,7 @@ static void log_end(const struct vm *vm)
     log_msg(vm->how == VM_END_CRASH ? LOG_ERROR : LOG_INFO, "%s: %s: %s", vm->config->name, text[vm->how],
             vm->why);
     log_exits(vm);
+    log_polled(vm);
     pv_kvm_log(vm);
 }
 
