@@ -3,7 +3,8 @@
  * Does an interrupt that is posted to a vCPU always reach it? The protocol between who posts (request() in
  * vmm/sched.c) and the CPU that the vCPU is at home with (vmm/run.c, sched_block() and sched_idle()), with the
  * atomic steps that these have. The vCPU is halted whenever it has nothing to do, or runs and is not looked at
- * before an IPI makes it exit. Checked by spin for all orders of steps; see tests/lab/test_models.py.
+ * before an IPI makes it exit. Posters leave out what they may: the IPI to a CPU that polls, and all where a request
+ * is there already; the code, which is more careful, does it all the same. Checked by spin for all orders of steps; see tests/lab/test_models.py.
  *
  * With one of these defined a step is left out, and the check has to fail: FORGET_KICK (sched_block() does not look
  * at requests), LATE_IRR (the interrupt is there only after the request), LATE_POLLING (a poster that finds the CPU polling relies on it, though it has stopped).
