@@ -115,9 +115,9 @@ static void arm(struct vmm_cpu *c, struct vcpu *v, u64 now)
 {
     u64 until = MIN(MIN(v->deadline, sched_wake_due(c, now)), v->slice_end);
 
-    /* A timer that is always due already must leave the guest some instructions. */
     if (unlikely(v->pv.queue.asked) && !in_l2(v))
         until = now;
+    /* A timer that is always due already must leave the guest some instructions. */
     until = MAX(until, now + us_to_ticks(MIN_RUN_US));
     if (in_l2(v)) {
         v->nested->until01 = until;

@@ -60,7 +60,8 @@ static u64 print_frame(u64 addr, bool certain)
 
 void backtrace(u64 rip, u64 rsp)
 {
-    u64 function = 0, word, target;
+    u64 function = 0, word, target, start;
+    bool certain;
     u32 frames = 0;
 
     log_error("backtrace (?: may be left from an earlier call):");
@@ -73,11 +74,9 @@ void backtrace(u64 rip, u64 rsp)
             continue;
         frames++;
         /* Within the call: what follows may be another function. */
-        if (target && target == function)
-            function = print_frame(word - 1, true);
-        else if (!target || !function)
-            function = print_frame(word - 1, false);
-        else
-            print_frame(word - 1, false);
+        certain = target && target == function;
+        start = print_frame(word - 1, certain);
+        if (certain || !target || !function)
+            function = start;
     }
 }

@@ -4,6 +4,7 @@
 #include "lib/log.h"
 #include "vmm/dev/lapic.h"
 #include "vmm/msr_table.h"
+#include "vmm/pv/ops.h"
 #include "vmm/vmm.h"
 
 #define NS_PER_S 1000000000ull
@@ -61,9 +62,6 @@ void pv_kvm_reset(struct vcpu *v)
 
 /* --- hypercalls --- */
 
-#define ICR_MODE(icr) ((icr) >> 8 & 7)
-enum { MODE_FIXED = 0, MODE_NMI = 4 };
-
 static struct vcpu *find(const struct vm *vm, u32 apic_id)
 {
     for (u32 i = 0; i < vm->nr_vcpus; i++) {
@@ -80,7 +78,7 @@ static s64 send_ipi(struct vcpu *v, u32 bits)
     u32 first = (u32)v->gpr[REG_RDX], icr = (u32)v->gpr[REG_RSI];
     s64 sent = 0;
 
-    if (ICR_MODE(icr) != MODE_NMI && (ICR_MODE(icr) != MODE_FIXED || (u8)icr < 16))
+    if (!pv_icr_valid(icr))
         return -NIDUS_EINVAL;
     for (u32 i = 0; i < v->vm->nr_vcpus; i++) {
         struct vcpu *to = v->vm->vcpus[i];
@@ -88,10 +86,7 @@ static s64 send_ipi(struct vcpu *v, u32 bits)
 
         if (n >= 2 * bits || !(mask[n / bits] >> n % bits & 1))
             continue;
-        if (ICR_MODE(icr) == MODE_NMI)
-            vcpu_nmi(to);
-        else
-            lapic_post(to->lapic, (u8)icr, false);
+        pv_interrupt(to, icr);
         sent++;
     }
     v->pv.kvm.ipis += sent;

@@ -4,6 +4,7 @@
 #define VMM_PV_OPS_H
 
 #include "arch/x86/user.h"
+#include "vmm/dev/lapic.h"
 #include "vmm/vm.h"
 
 /* An error number of Nidus's as one of the interface's; OK: 0. */
@@ -37,6 +38,23 @@ s64 pv_release(struct pv_call *c);
 
 s64 pv_channel_open(struct pv_call *c);
 s64 pv_channel_signal(struct pv_call *c);
+
+/* The low half of an ICR, as hypercalls take it: fixed, from vector 16 on, or NMI. */
+#define PV_ICR_MODE(icr) ((icr) >> 8 & 7)
+enum { PV_ICR_FIXED = 0, PV_ICR_NMI = 4 };
+
+static inline bool pv_icr_valid(u64 icr)
+{
+    return PV_ICR_MODE(icr) == PV_ICR_NMI || (PV_ICR_MODE(icr) == PV_ICR_FIXED && (u8)icr >= 16);
+}
+
+static inline void pv_interrupt(struct vcpu *to, u64 icr)
+{
+    if (PV_ICR_MODE(icr) == PV_ICR_NMI)
+        vcpu_nmi(to);
+    else
+        lapic_post(to->lapic, (u8)icr, false);
+}
 
 /* The CPU that polls leaves the queue alone, or no longer. The queue's lock is held. */
 static inline void pv_queue_stop(struct pv_queue *q, bool stop)

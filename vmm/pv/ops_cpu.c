@@ -11,10 +11,6 @@
 #define MAX_PAGES_APART 32
 #define MAX_TIME        BIT(56) /* ns; its ticks fit 64 bits */
 
-#define ICR_VECTOR(icr) ((icr)&0xff)
-#define ICR_MODE(icr)   ((icr) >> 8 & 7)
-enum { MODE_FIXED = 0, MODE_NMI = 4 };
-
 s64 pv_set_cr(struct pv_call *c)
 {
     if (!exit_write_cr(c->v, c->arg[0], c->arg[1]))
@@ -88,20 +84,16 @@ s64 pv_send_ipi(struct pv_call *c)
 {
     struct vm *vm = c->v->vm;
     u64 mask = c->arg[0], first = c->arg[1], icr = c->arg[2];
-    u8 vector = ICR_VECTOR(icr);
     s64 sent = 0;
 
     if (!targets_exist(vm, mask, first))
         return -NIDUS_ENOENT;
-    if (ICR_MODE(icr) != MODE_NMI && (ICR_MODE(icr) != MODE_FIXED || vector < 16))
+    if (!pv_icr_valid(icr))
         return -NIDUS_EINVAL;
     for (u64 i = first; mask; i++, mask >>= 1) {
         if (!(mask & 1))
             continue;
-        if (ICR_MODE(icr) == MODE_NMI)
-            vcpu_nmi(vm->vcpus[i]);
-        else
-            lapic_post(vm->vcpus[i]->lapic, vector, false);
+        pv_interrupt(vm->vcpus[i], icr);
         sent++;
     }
     return sent;
