@@ -10,7 +10,7 @@
 #include "arch/x86/vmx_names.h"
 #include "lib/format.h"
 #include "lib/log.h"
-#include "vmm/dev/lapic.h"
+#include "vmm/dev/lapic_quick.h"
 #include "vmm/fail.h"
 #include "vmm/skip.h"
 
@@ -121,13 +121,25 @@ static bool exit_rdmsr(struct vcpu *v)
     return vcpu_can_resume(v);
 }
 
-static bool exit_wrmsr(struct vcpu *v)
+static NOINLINE bool any_wrmsr(struct vcpu *v)
 {
     u64 value = (v->gpr[REG_RDX] << 32) | (u32)v->gpr[REG_RAX];
+    u32 msr = (u32)v->gpr[REG_RCX];
+    bool is_x2apic = msr - LAPIC_MSR_FIRST <= LAPIC_MSR_LAST - LAPIC_MSR_FIRST;
 
-    if (vcpu_msr_write(v, (u32)v->gpr[REG_RCX], value))
+    /* By the table only to say what is wrong. */
+    if (!(is_x2apic && lapic_msr_write(v, msr, value) == OK) && vcpu_msr_write(v, msr, value))
         return exit_protection(v);
-    vcpu_skip_instruction(v);
+    skip_instruction();
+    return vcpu_can_resume(v);
+}
+
+HOT static bool exit_wrmsr(struct vcpu *v)
+{
+    if ((u32)v->gpr[REG_RCX] != LAPIC_MSR_ICR ||
+        !lapic_icr_quickly(v->lapic, (u32)v->gpr[REG_RAX], (u32)v->gpr[REG_RDX]))
+        return any_wrmsr(v);
+    skip_instruction();
     return vcpu_can_resume(v);
 }
 

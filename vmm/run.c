@@ -43,11 +43,11 @@ static void start_at(struct vcpu *v, u8 vector)
 
 static void take_requests(struct vcpu *v)
 {
-    const u64 all = REQ_KICK | REQ_INIT | REQ_SIPI | REQ_NMI | REQ_NMI2 | REQ_POLL | REQ_FLUSH;
-    u64 requests = __atomic_fetch_and(&v->requests, ~all, __ATOMIC_ACQ_REL);
+    const u64 all = REQ_KICK | REQ_INIT | REQ_SIPI | REQ_NMI | REQ_NMI2 | REQ_POLL | REQ_FLUSH | REQ_QUEUE;
+    u64 requests = __atomic_fetch_and(&v->requests, ~all, __ATOMIC_SEQ_CST);
     int vector;
 
-    if (likely(!(requests & ~(u64)REQ_KICK) && !v->events.init))
+    if (likely(!(requests & ~(u64)(REQ_KICK | REQ_QUEUE)) && !v->events.init))
         return;
     if (requests & REQ_FLUSH)
         vcpu_flush_own_tlb(v);
@@ -161,6 +161,11 @@ static enum outcome prepare(struct vmm_cpu *c, struct vcpu *v)
 
     if (now >= v->slice_end)
         irq_take_pending(); /* see arm() */
+    if (v->deadline <= now) {
+        spin_lock(&vm->dev_lock);
+        vtimers_run(v); /* they kick it: before that is looked at */
+        spin_unlock(&vm->dev_lock);
+    }
     take_requests(v);
     if (unlikely(v->pv.queue.asked) && !in_l2(v))
         pv_queue_asked(v);
@@ -170,8 +175,6 @@ static enum outcome prepare(struct vmm_cpu *c, struct vcpu *v)
         v->slice_end = now + us_to_ticks(SCHED_SLICE_US);
     }
     spin_lock(&vm->dev_lock);
-    if (v->deadline <= now)
-        vtimers_run(v);
     if (unlikely(in_l2(v))) {
         spin_unlock(&vm->dev_lock);
         nested_before_entry(v);
@@ -262,6 +265,9 @@ static void run(struct vmm_cpu *c, struct vcpu *v)
             pv_kvm_returns(v);
         switch (prepare(c, v)) {
         case GO_ON:
+            /* Others tell nobody of what they ask once it is set. */
+            if (unlikely(__atomic_load_n(&v->requests, __ATOMIC_RELAXED) & REQ_KICK))
+                break;
             if (unlikely(!v->launched))
                 log_first_entry();
             flags = vmx_enter(v);

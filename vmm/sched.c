@@ -41,9 +41,15 @@ static struct vmm_cpu *lock_home(struct vcpu *v)
     }
 }
 
+/* Read without the lock by tell(). */
+static void set_state(struct vcpu *v, enum vcpu_sched state)
+{
+    __atomic_store_n(&v->sched, state, __ATOMIC_RELEASE);
+}
+
 static void enqueue(struct vmm_cpu *c, struct vcpu *v)
 {
-    v->sched = SCHED_QUEUED;
+    set_state(v, SCHED_QUEUED);
     v->ready_since = rdtsc();
     v->slice_end = 0;
     list_del(&v->node);
@@ -63,32 +69,54 @@ static void tell_queued(struct vcpu *v, u32 home, bool home_busy)
         notify_some_idle(home);
 }
 
-static void request(struct vcpu *v, u64 bits)
+static void wake(struct vcpu *v)
 {
-    enum vcpu_sched before;
-    struct vmm_cpu *c;
-    bool busy;
-    u32 home;
+    struct vmm_cpu *c = lock_home(v);
+    bool blocked = v->sched == SCHED_BLOCKED, busy = c->current != NULL;
+    u32 home = v->home;
 
-    __atomic_or_fetch(&v->requests, bits, __ATOMIC_ACQ_REL);
-    if (this_vmm_cpu()->current == v)
-        return;
-    c = lock_home(v);
-    before = v->sched;
-    home = v->home;
-    busy = c->current != NULL;
-    if (before == SCHED_BLOCKED)
+    if (blocked)
         enqueue(c, v);
     spin_unlock(&c->lock);
-    if (before == SCHED_BLOCKED)
+    if (blocked)
         tell_queued(v, home, busy);
-    else if (before == SCHED_RUNNING)
-        notify(home);
 }
 
-void vcpu_kick(struct vcpu *v)
+/*
+ * REQ_KICK has just been set, by a locked instruction. Without its home's lock, since whatever state is seen
+ * here was v's state after that:
+ * - RUNNING: if its guest runs, it does so on its home, which is told. Else take_requests() comes before its
+ *   guest does, on whichever CPU; and sched_block() says BLOCKED before it looks at REQ_KICK for the last
+ * time.
+ * - QUEUED: whoever put it there has told its home, and take_requests() comes first.
+ * - BLOCKED: may have changed; that is found out under the lock.
+ */
+static void tell(struct vcpu *v)
 {
-    request(v, REQ_KICK);
+    enum vcpu_sched state = __atomic_load_n(&v->sched, __ATOMIC_ACQUIRE);
+
+    if (this_vmm_cpu()->current == v)
+        return;
+    if (state == SCHED_BLOCKED)
+        wake(v);
+    else if (state == SCHED_RUNNING)
+        notify(__atomic_load_n(&v->home, __ATOMIC_ACQUIRE));
+}
+
+/*
+ * Who finds REQ_KICK set leaves the rest to the one who has set it: its guest does not run with REQ_KICK set,
+ * but for the time that this one needs to tell (or it is on v's own CPU: then not at all).
+ */
+static void request(struct vcpu *v, u64 bits)
+{
+    if (!(__atomic_fetch_or(&v->requests, bits, __ATOMIC_SEQ_CST) & REQ_KICK))
+        tell(v);
+}
+
+HOT void vcpu_kick(struct vcpu *v)
+{
+    if (!(__atomic_fetch_or(&v->requests, (u64)REQ_KICK, __ATOMIC_SEQ_CST) & REQ_KICK))
+        tell(v);
 }
 
 void vm_request_poll(struct vm *vm)
@@ -172,7 +200,7 @@ static struct vcpu *steal(struct vmm_cpu *c)
         spin_lock(&from->lock);
         v = from->current ? take_first(from, false) : NULL;
         if (v) {
-            v->sched = SCHED_RUNNING;
+            set_state(v, SCHED_RUNNING);
             __atomic_store_n(&v->home, self, __ATOMIC_RELEASE);
             from->nr_home--;
             __atomic_add_fetch(&c->nr_home, 1, __ATOMIC_RELAXED);
@@ -191,7 +219,7 @@ struct vcpu *sched_pick(struct vmm_cpu *c)
     spin_lock(&c->lock);
     v = take_first(c, true);
     if (v)
-        v->sched = SCHED_RUNNING;
+        set_state(v, SCHED_RUNNING);
     spin_unlock(&c->lock);
     if (!v && nr_cpus > 1)
         v = steal(c);
@@ -219,11 +247,14 @@ bool sched_block(struct vmm_cpu *c, struct vcpu *v)
     bool blocked;
 
     spin_lock(&c->lock);
-    blocked = !(__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & REQ_KICK);
+    set_state(v, SCHED_BLOCKED);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* tell() does it the other way round */
+    blocked = !(__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & (REQ_KICK | REQ_QUEUE));
     if (blocked) {
-        v->sched = SCHED_BLOCKED;
         c->current = NULL;
         list_push_back(&c->sleepers, &v->node);
+    } else {
+        set_state(v, SCHED_RUNNING);
     }
     spin_unlock(&c->lock);
     return blocked;
@@ -232,7 +263,7 @@ bool sched_block(struct vmm_cpu *c, struct vcpu *v)
 void sched_retire(struct vmm_cpu *c, struct vcpu *v)
 {
     spin_lock(&c->lock);
-    v->sched = SCHED_DEAD;
+    set_state(v, SCHED_DEAD);
     c->current = NULL;
     spin_unlock(&c->lock);
     __atomic_sub_fetch(&c->nr_home, 1, __ATOMIC_RELAXED);
@@ -276,7 +307,9 @@ void vm_wait_until_seen(struct vm *vm, struct vcpu *self, u64 mask)
 
         if (v == self || !(mask >> i & 1) || !(turn & 1))
             continue;
-        vcpu_kick(v);
+        /* In any case, since REQ_KICK may be of before it was in its turn. */
+        __atomic_fetch_or(&v->requests, REQ_KICK, __ATOMIC_SEQ_CST);
+        tell(v);
         while (__atomic_load_n(&v->turn, __ATOMIC_ACQUIRE) == turn)
             cpu_pause();
     }

@@ -29,6 +29,8 @@ enum {
     REQ_INIT = BIT(1),
     REQ_SIPI = BIT(2), /* vector in sipi_vector */
     REQ_NMI = BIT(3),
+    REQ_QUEUE =
+        BIT(4), /* the queue of its area has not been served yet: soon, but not before the next entry */
     REQ_NMI2 = BIT(5),  /* a second NMI is latched behind the first */
     REQ_POLL = BIT(6),  /* platform_poll() */
     REQ_FLUSH = BIT(7), /* drop the translations of its own page tables */
@@ -133,7 +135,7 @@ static inline bool vcpu_in_vmx_root(const struct vcpu *v)
  */
 static inline void vcpu_step_in(struct vcpu *v)
 {
-    __atomic_store_n(&v->turn, v->turn | 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&v->turn, (v->turn + 1) | 1, __ATOMIC_SEQ_CST);
 }
 
 static inline void vcpu_step_out(struct vcpu *v)

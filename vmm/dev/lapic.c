@@ -12,28 +12,18 @@ static u32 x2_logical_id(const struct lapic *l)
     return l->id >> 4 << 16 | 1u << (l->id & 15);
 }
 
-static void set_bit(u32 *bits, u8 vector)
+static void set_bit(u64 *bits, u8 vector)
 {
-    __atomic_or_fetch(&bits[vector / 32], 1u << vector % 32, __ATOMIC_SEQ_CST);
+    __atomic_or_fetch(&bits[vector / 64], BIT(vector % 64), __ATOMIC_SEQ_CST);
 }
 
-static void clear_bit(u32 *bits, u8 vector)
+static int highest_bit(const u64 *bits)
 {
-    __atomic_and_fetch(&bits[vector / 32], ~(1u << vector % 32), __ATOMIC_SEQ_CST);
-}
-
-static bool test_bit(const u32 *bits, u8 vector)
-{
-    return __atomic_load_n(&bits[vector / 32], __ATOMIC_RELAXED) & 1u << vector % 32;
-}
-
-static int highest_bit(const u32 *bits)
-{
-    for (int i = NR_VECTORS / 32 - 1; i >= 0; i--) {
-        u32 word = __atomic_load_n(&bits[i], __ATOMIC_RELAXED);
+    for (int i = NR_VECTORS / 64 - 1; i >= 0; i--) {
+        u64 word = __atomic_load_n(&bits[i], __ATOMIC_RELAXED);
 
         if (word)
-            return i * 32 + 31 - __builtin_clz(word);
+            return i * 64 + 63 - __builtin_clzll(word);
     }
     return -1;
 }
@@ -65,7 +55,7 @@ static bool tell_guest(struct lapic *l, u8 value)
  * that this one has come upon would be taken for this one's. */
 COLD static void offer_eoi(struct lapic *l, u8 vector)
 {
-    bool offer = !test_bit(l->tmr, vector) && highest_bit(l->irr) < 0;
+    bool offer = !lapic_test(l->tmr, vector) && highest_bit(l->irr) < 0;
 
     if (offer || l->eoi_offered)
         l->eoi_offered = tell_guest(l, offer) && offer;
@@ -88,7 +78,7 @@ COLD void lapic_settle_eoi(struct lapic *l, bool end)
     l->eois_saved++;
     vector = highest_bit(l->isr);
     if (vector >= 0)
-        clear_bit(l->isr, vector);
+        lapic_clear(l->isr, vector);
 }
 
 void lapic_before_look(struct lapic *l)
@@ -116,7 +106,7 @@ u64 lapic_eois_saved(const struct lapic *l)
 
 void lapic_ack(struct lapic *l, u8 vector)
 {
-    clear_bit(l->irr, vector);
+    lapic_clear(l->irr, vector);
     set_bit(l->isr, vector);
     if (l->eoi_at & 1)
         offer_eoi(l, vector);
@@ -138,8 +128,8 @@ void lapic_eoi(struct lapic *l)
     vector = highest_bit(l->isr);
     if (vector < 0)
         return;
-    clear_bit(l->isr, vector);
-    if (test_bit(l->tmr, vector) && !(l->svr & SVR_NO_EOI_BROADCAST)) {
+    lapic_clear(l->isr, vector);
+    if (lapic_test(l->tmr, vector) && !(l->svr & SVR_NO_EOI_BROADCAST)) {
         vm_lock(vcpu_vm(l->vcpu));
         irq_eoi(vcpu_vm(l->vcpu), (u8)vector);
         vm_unlock(vcpu_vm(l->vcpu));
@@ -149,7 +139,7 @@ void lapic_eoi(struct lapic *l)
 
 void lapic_post(struct lapic *l, u8 vector, bool level)
 {
-    if (!lapic_enabled(l) || !(l->svr & SVR_ENABLED))
+    if (!l->takes_fixed)
         return;
     if (vector < 16) {
         lapic_error(l, ESR_RECV_VECTOR);
@@ -157,10 +147,9 @@ void lapic_post(struct lapic *l, u8 vector, bool level)
     }
     if (level)
         set_bit(l->tmr, vector);
-    else
-        clear_bit(l->tmr, vector);
-    set_bit(l->irr, vector);
-    vcpu_kick(l->vcpu);
+    else if (unlikely(lapic_test(l->tmr, vector)))
+        lapic_clear(l->tmr, vector);
+    lapic_request(l, vector);
 }
 
 /* The interrupt comes only when the error was not there yet: an error vector that is itself illegal ends
@@ -205,8 +194,7 @@ bool lapic_accepts_extint(const struct lapic *l)
 
     if (vcpu_id(l->vcpu))
         return false;
-    return !lapic_enabled(l) || !(l->svr & SVR_ENABLED) ||
-           (!(lint0 & LVT_MASKED) && DELIVERY_MODE(lint0) == MODE_EXTINT);
+    return !l->takes_fixed || (!(lint0 & LVT_MASKED) && DELIVERY_MODE(lint0) == MODE_EXTINT);
 }
 
 /* 'Local APIC State After It Has Been Software Disabled' lets INIT, NMI, SMI and SIPI through, no more. */
@@ -259,6 +247,7 @@ void lapic_reset(struct lapic *l)
     l->ldr = lapic_is_x2(l) ? x2_logical_id(l) : 0;
     l->dfr = ~0u;
     l->svr = 0xff;
+    lapic_set_takes(l);
     for (u32 i = 0; i < LVT_COUNT; i++)
         l->lvt[i] = LVT_MASKED;
 }
@@ -275,6 +264,24 @@ void lapic_power_up(struct lapic *l)
     l->lvt[LVT_LINT1] = MODE_NMI << 8;
 }
 
+/* vCPU 0's comes first. */
+static struct lapic_ids *get_ids(struct vcpu *vcpu)
+{
+    struct lapic *first = vcpu_lapic(vm_vcpu(vcpu_vm(vcpu), 0));
+
+    return first ? first->ids : vm_alloc(vcpu_vm(vcpu), sizeof(*first->ids));
+}
+
+static void list_by_id(struct lapic *l)
+{
+    struct lapic **list = lapic_list(l->ids, l->id);
+
+    if (l->id == 0xff)
+        return;
+    l->next = *list;
+    *list = l;
+}
+
 struct lapic *lapic_create(struct vcpu *vcpu, u32 id)
 {
     struct lapic *l = vm_alloc(vcpu_vm(vcpu), sizeof(*l));
@@ -283,9 +290,13 @@ struct lapic *lapic_create(struct vcpu *vcpu, u32 id)
         return NULL;
     l->vcpu = vcpu;
     l->id = id;
+    l->ids = get_ids(vcpu);
+    if (!l->ids)
+        return NULL;
     l->base = XAPIC_BASE; /* in which mode it takes its place on the bus, for later too */
     if (lapic_place(l))
         return NULL;
+    list_by_id(l);
     lapic_timer_init(l);
     lapic_power_up(l);
     return l;
@@ -315,7 +326,10 @@ int lapic_base_write(struct lapic *l, u64 value)
         return ERR_INVAL;
     if (to == LAPIC_BASE_EXTD || (from == mode_bits && to == LAPIC_BASE_ENABLE) || (!from && to == mode_bits))
         return ERR_INVAL;
+    if (to == LAPIC_BASE_ENABLE && l->id > 0xff)
+        memset(l->ids, 0, sizeof(*l->ids));
     l->base = value;
+    lapic_set_takes(l);
     lapic_place(l);
     vcpu_kick(l->vcpu); /* the PIC's interrupts come past a disabled APIC */
     if (from && !to)

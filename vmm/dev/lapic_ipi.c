@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* Sending interprocessor interrupts: 'Issuing Interprocessor Interrupts', 'Determining IPI Destination'. */
-#include "vmm/dev/lapic_state.h"
+#include "vmm/dev/lapic_quick.h"
 
 #define ICR_LOGICAL      BIT(11)
-#define ICR_ASSERT       BIT(14)
 #define ICR_LEVEL        BIT(15)
 #define ICR_SHORTHAND(r) ((r) >> 18 & 3)
 #define DFR_MODEL(r)     ((r) >> 28)
@@ -125,7 +124,10 @@ void lapic_send(struct lapic *l, u32 icr, u32 destination)
         lapic_error(l, ESR_SEND_VECTOR);
         return;
     }
-    send(&m, vcpu_vm(l->vcpu));
+    if (ICR_SHORTHAND(icr) == TO_SELF && lapic_enabled(l))
+        deliver(&m, l);
+    else
+        send(&m, vcpu_vm(l->vcpu));
 }
 
 void lapic_message(struct vm *vm, u32 low, u32 destination)

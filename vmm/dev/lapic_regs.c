@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* The registers, by memory ('The Local APIC Block Diagram') and by MSR ('x2APIC Register Address Space'). */
 #include "vmm/bus.h"
-#include "vmm/dev/lapic_state.h"
+#include "vmm/dev/lapic_quick.h"
 
 /* Six LVT entries, version of integrated APICs; EOI broadcasts can be suppressed. */
 #define VERSION_VALUE (BIT(24) | (LVT_COUNT - 1) << 16 | 0x14)
@@ -71,16 +71,21 @@ static const struct reg {
     [REG_SELF_IPI] = {MW, 0xff},
 };
 
+static u32 part(const u64 *bits, u32 n)
+{
+    return __atomic_load_n(&bits[n / 2], __ATOMIC_RELAXED) >> 32 * (n % 2);
+}
+
 static u32 read_reg(struct lapic *l, u32 reg)
 {
     if (reg >= REG_ISR && reg < REG_ISR + 8) {
         lapic_before_look(l);
-        return l->isr[reg - REG_ISR];
+        return part(l->isr, reg - REG_ISR);
     }
     if (reg >= REG_TMR && reg < REG_TMR + 8)
-        return l->tmr[reg - REG_TMR];
+        return part(l->tmr, reg - REG_TMR);
     if (reg >= REG_IRR && reg < REG_IRR + 8)
-        return __atomic_load_n(&l->irr[reg - REG_IRR], __ATOMIC_RELAXED);
+        return part(l->irr, reg - REG_IRR);
     if (reg >= REG_LVT && reg < REG_LVT + LVT_COUNT)
         return l->lvt[reg - REG_LVT];
     switch (reg) {
@@ -132,6 +137,7 @@ static void write_lvt(struct lapic *l, u32 entry, u32 value)
 static void write_svr(struct lapic *l, u32 value)
 {
     l->svr = value;
+    lapic_set_takes(l);
     if (!(value & SVR_ENABLED))
         for (u32 i = 0; i < LVT_COUNT; i++)
             l->lvt[i] |= LVT_MASKED;
@@ -223,6 +229,8 @@ static void memory_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u64
     (void)vcpu;
     if ((offset & 15) || size < 4)
         return;
+    if (reg == REG_ICR && lapic_send_quickly(l, (u32)value, l->icr_high, l->icr_high >> 24))
+        return;
     if (reg >= NR_REGS || !(regs[reg].access & (XR | XW)))
         lapic_error(l, ESR_REGISTER);
     else if (regs[reg].access & XW)
@@ -266,7 +274,7 @@ int lapic_msr_read(struct vcpu *vcpu, u32 msr, u64 *value)
     return OK;
 }
 
-int lapic_msr_write(struct vcpu *vcpu, u32 msr, u64 value)
+HOT int lapic_msr_write(struct vcpu *vcpu, u32 msr, u64 value)
 {
     struct lapic *l = vcpu_lapic(vcpu);
     u32 reg = msr - LAPIC_MSR_FIRST;

@@ -32,13 +32,24 @@ enum delivery_mode {
 
 enum timer_mode { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_DEADLINE };
 
+/*
+ * The APICs of a VM by their ids, where those are unique in both modes: none once one with an id above 255
+ * has been in xAPIC mode, where it has the low byte of it; and not 255, a broadcast in that mode.
+ */
+#define LAPIC_LISTS_SHIFT 7
+
+struct lapic_ids {
+    struct lapic *list[1 << LAPIC_LISTS_SHIFT];
+};
+
 struct lapic {
     struct vcpu *vcpu;
     u32 id;
     u64 base; /* IA32_APIC_BASE */
     u64 page; /* where the registers are on the vCPU's bus, if they are */
     bool placed;
-    u32 irr[8], isr[8], tmr[8];
+    bool takes_fixed; /* fixed interrupts arrive: it is enabled by hardware and software */
+    u64 irr[4], isr[4], tmr[4];
     bool extint;      /* a message asks for an acknowledge cycle of the PIC */
     bool eoi_offered; /* the byte at eoi_at says that the next EOI may be left out; the vCPU's CPU only */
     u64 eoi_at;       /* as lapic_set_pv_eoi() was given it */
@@ -52,6 +63,8 @@ struct lapic {
     u64 deadline;                    /* IA32_TSC_DEADLINE; 0: not armed */
     u64 tsc_offset;
     struct vtimer timer;
+    struct lapic_ids *ids;
+    struct lapic *next; /* in the same list */
 };
 
 static inline bool lapic_enabled(const struct lapic *l)
@@ -62,6 +75,44 @@ static inline bool lapic_enabled(const struct lapic *l)
 static inline bool lapic_is_x2(const struct lapic *l)
 {
     return l->base & LAPIC_BASE_EXTD;
+}
+
+static inline void lapic_set_takes(struct lapic *l)
+{
+    l->takes_fixed = lapic_enabled(l) && (l->svr & SVR_ENABLED);
+}
+
+/* Consecutive ids, of up to 64 vCPUs, have lists of their own: multiples of the golden ratio are far apart.
+ */
+static inline struct lapic **lapic_list(struct lapic_ids *ids, u32 id)
+{
+    return &ids->list[id * 0x9e3779b9u >> (32 - LAPIC_LISTS_SHIFT)];
+}
+
+static inline bool lapic_test(const u64 bits[4], u8 vector)
+{
+    asm goto("btq %1, %0; jc %l[yes]" : : "m"(*(const u64(*)[4])bits), "r"((u64)vector) : "cc" : yes);
+    return false;
+yes:
+    return true;
+}
+
+static inline void lapic_clear(u64 *bits, u8 vector)
+{
+    __atomic_and_fetch(&bits[vector / 64], ~BIT(vector % 64), __ATOMIC_SEQ_CST);
+}
+
+/*
+ * A legal vector is requested; TMR has been seen to. Where it was requested already the vCPU has been told or
+ * is being told, and looks again by itself whenever it may take it.
+ */
+static inline void lapic_request(struct lapic *l, u8 vector)
+{
+    bool before;
+
+    asm volatile("lock btsq %2, %1" : "=@ccc"(before), "+m"(l->irr) : "r"((u64)vector) : "memory");
+    if (!before)
+        vcpu_kick(l->vcpu);
 }
 
 u32 lapic_ppr(const struct lapic *l);

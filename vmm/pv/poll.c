@@ -89,5 +89,5 @@ void pv_queue_asked(struct vcpu *v)
         spin_unlock(&q->lock);
     }
     if (end == PV_QUEUE_AGAIN)
-        __atomic_or_fetch(&v->requests, REQ_KICK, __ATOMIC_ACQ_REL);
+        __atomic_or_fetch(&v->requests, REQ_QUEUE, __ATOMIC_ACQ_REL);
 }
