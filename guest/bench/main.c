@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* What an operation costs, in TSC ticks: the smallest of many, less the smallest of an empty measurement. */
+#include "guest/bench/bench.h"
 #include "guest/bench/samples.h"
 #include "guest/common/apic.h"
 #include "guest/common/guest.h"
@@ -7,17 +8,11 @@
 #include "guest/pv/nidus.h"
 
 #define RUNS           200
-#define IPI_VECTOR     0x40
+#define LATER          100000000u /* ticks */
 #define UNCLAIMED_PORT 0xe0
 #define UNCLAIMED_MMIO 0xfeb00000u
 #define UNKNOWN_MSR    0x12345u
 
-struct sample_regs {
-    u64 rax, rcx, rdx, rdi;
-    u64 toggle; /* RAX is exclusive-ored with it before each operation */
-};
-
-typedef u64 sample(const struct sample_regs *in);
 sample sample_empty, sample_cpuid, sample_vmcall, sample_rdmsr, sample_wrmsr, sample_inb, sample_outb,
     sample_inl, sample_outl, sample_load, sample_store, sample_cr0, sample_cr3, sample_cr4, sample_xsetbv,
     sample_ud2, sample_invlpg, sample_ipi_mmio, sample_ipi_msr;
@@ -25,7 +20,6 @@ void ipi_entry(void);
 void skip2(void);
 void skip2_error(void);
 extern u32 ipi_eoi_ticks;
-extern bool ipi_x2apic;
 
 static u64 empty;
 
@@ -172,37 +166,73 @@ static u64 smallest_eoi(sample *send, const struct sample_regs *in)
     return least;
 }
 
-static void bench_xapic(void)
+static bool bench_xapic(void)
 {
     struct sample_regs ipi = {.rax = ICR_SELF | ICR_ASSERT | IPI_VECTOR, .rdi = APIC_MMIO + APIC_ICR};
 
+    bool other;
+
     apic_enable(false, false);
     ipi_x2apic = false;
+    other = other_start();
     trap_set_entry(IPI_VECTOR, ipi_entry);
     bench("xapic_version", sample_load, (struct sample_regs){.rdi = APIC_MMIO + APIC_VERSION});
     bench("xapic_eoi_idle", sample_store, (struct sample_regs){.rdi = APIC_MMIO + APIC_EOI});
     bench("xapic_tpr_write", sample_store, (struct sample_regs){.rdi = APIC_MMIO + APIC_TPR});
     print_ticks("xapic_self_ipi", smallest(sample_ipi_mmio, &ipi));
     print_ticks("xapic_self_ipi_eoi", smallest_eoi(sample_ipi_mmio, &ipi));
+    apic_write(APIC_LVT_TIMER, LVT_MASKED);
+    bench("xapic_timer_initial", sample_store,
+          (struct sample_regs){.rax = LATER, .rdi = APIC_MMIO + APIC_TIMER_INITIAL, .toggle = BIT(20)});
+    apic_write(APIC_TIMER_INITIAL, 0);
+    other_bench(other);
+    if (other && apic_has_x2())
+        other_to_x2apic();
+    return other;
 }
 
-static void bench_x2apic(void)
+/* Every other deadline is earlier than the one before. */
+static void bench_timers(void)
+{
+    u64 deadline = rdtsc() + LATER;
+
+    bench("x2apic_timer_initial", sample_wrmsr,
+          (struct sample_regs){.rax = LATER, .rcx = X2APIC_MSR(APIC_TIMER_INITIAL), .toggle = BIT(20)});
+    apic_write(APIC_TIMER_INITIAL, 0);
+    if (cpuid(1, 0).ecx & BIT(24)) {
+        apic_write(APIC_LVT_TIMER, LVT_MASKED | LVT_DEADLINE);
+        bench("tsc_deadline", sample_wrmsr,
+              (struct sample_regs){
+                  .rax = (u32)deadline, .rcx = MSR_TSC_DEADLINE, .rdx = deadline >> 32, .toggle = BIT(20)});
+        apic_write(APIC_LVT_TIMER, LVT_MASKED);
+    }
+}
+
+static void bench_x2apic(bool other)
 {
     struct sample_regs ipi = {.rax = IPI_VECTOR, .rcx = X2APIC_MSR(APIC_SELF_IPI)};
 
+    bool fresh = apic_mode() == APIC_X2; /* there was no xAPIC mode before */
+
     apic_enable(true, false);
     ipi_x2apic = true;
+    if (fresh)
+        other = other_start();
     trap_set_entry(IPI_VECTOR, ipi_entry);
     bench("x2apic_version", sample_rdmsr, msr_regs(X2APIC_MSR(APIC_VERSION), 0));
     bench("x2apic_eoi_idle", sample_wrmsr, msr_regs(X2APIC_MSR(APIC_EOI), 0));
     bench("x2apic_tpr_write", sample_wrmsr, msr_regs(X2APIC_MSR(APIC_TPR), 0));
     print_ticks("x2apic_self_ipi", smallest(sample_ipi_msr, &ipi));
     print_ticks("x2apic_self_ipi_eoi", smallest_eoi(sample_ipi_msr, &ipi));
+    bench_timers();
+    other_bench(other);
 }
 
 void guest_main(void)
 {
     static const struct sample_regs none;
+
+    bool other = false;
 
     pic_init();
     empty = smallest(sample_empty, &none);
@@ -213,8 +243,8 @@ void guest_main(void)
     bench_mmio();
     bench_control_registers();
     if (apic_mode() == APIC_X1)
-        bench_xapic();
+        other = bench_xapic();
     if (apic_mode() == APIC_X2 || (apic_mode() == APIC_X1 && apic_has_x2()))
-        bench_x2apic();
+        bench_x2apic(other);
     printf("bench: end\n");
 }

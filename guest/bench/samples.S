@@ -104,6 +104,34 @@ sample_\name:
     sample_ipi ipi_mmio, movl %eax, (%rdi)
     sample_ipi ipi_msr, wrmsr
 
+/* u64 sample_once_NAME(const struct sample_regs *in): one operation; once_tsc is from before it. */
+.macro once name, operation:vararg
+    .balign 16
+    .globl sample_once_\name
+sample_once_\name:
+    movq 0(%rdi), %r10
+    movq 8(%rdi), %rcx
+    movq 16(%rdi), %r11
+    movq 24(%rdi), %rdi
+    rdtsc
+    shlq $32, %rdx
+    orq %rdx, %rax
+    movq %rax, %r8
+    movq %rax, once_tsc(%rip)
+    movq %r10, %rax
+    movq %r11, %rdx
+    \operation
+    rdtsc
+    shlq $32, %rdx
+    orq %rdx, %rax
+    subq %r8, %rax
+    ret
+.endm
+
+    once empty
+    once store, movl %eax, (%rdi)
+    once wrmsr, wrmsr
+
     .balign 16
     .globl ipi_entry
 ipi_entry:
@@ -140,8 +168,9 @@ ipi_entry:
 
     .bss
     .balign 8
-    .globl ipi_tsc, ipi_eoi_ticks, ipi_x2apic
+    .globl ipi_tsc, once_tsc, ipi_eoi_ticks, ipi_x2apic
 ipi_tsc: .skip 8
+once_tsc: .skip 8
 ipi_eoi_ticks: .skip 4
 ipi_x2apic: .skip 1
 

@@ -27,6 +27,7 @@
 #define APIC_BASE_X2     BIT(10)
 #define APIC_BASE_ENABLE BIT(11)
 #define LVT_MASKED       BIT(16)
+#define LVT_DEADLINE     BIT(18)
 #define LVT_EXTINT       0x700u
 #define LVT_NMI          0x400u
 #define ICR_ASSERT       0x4000u

@@ -8,8 +8,6 @@
 #define IPI_HIGH     0x62
 #define TIMER_VECTOR 0x51
 #define LVT_PERIODIC BIT(17)
-#define LVT_DEADLINE BIT(18)
-#define MSR_DEADLINE 0x6e0u
 #define PATIENCE     1000000000ull
 
 static volatile u32 count[256];
@@ -165,14 +163,14 @@ static void check_deadline(void)
     }
     begin();
     apic_write(APIC_LVT_TIMER, LVT_DEADLINE | TIMER_VECTOR);
-    wrmsr(MSR_DEADLINE, rdtsc() + 1000000000000);
-    expect(rdmsr(MSR_DEADLINE) != 0, "not armed");
-    wrmsr(MSR_DEADLINE, rdtsc() + 100000);
+    wrmsr(MSR_TSC_DEADLINE, rdtsc() + 1000000000000);
+    expect(rdmsr(MSR_TSC_DEADLINE) != 0, "not armed");
+    wrmsr(MSR_TSC_DEADLINE, rdtsc() + 100000);
     open(TIMER_VECTOR, 1);
     expect_equal(count[TIMER_VECTOR], 1, "interrupts");
     if (under_hypervisor()) /* Bochs itself leaves it */
-        expect_equal(rdmsr(MSR_DEADLINE), 0, "MSR afterwards");
-    wrmsr(MSR_DEADLINE, 1); /* in the past */
+        expect_equal(rdmsr(MSR_TSC_DEADLINE), 0, "MSR afterwards");
+    wrmsr(MSR_TSC_DEADLINE, 1); /* in the past */
     open(TIMER_VECTOR, 2);
     expect_equal(count[TIMER_VECTOR], 2, "interrupts, deadline in the past");
     apic_write(APIC_LVT_TIMER, LVT_MASKED);
