@@ -136,9 +136,14 @@ static NOINLINE bool any_wrmsr(struct vcpu *v)
 
 HOT static bool exit_wrmsr(struct vcpu *v)
 {
-    if ((u32)v->gpr[REG_RCX] != LAPIC_MSR_ICR ||
-        !lapic_icr_quickly(v->lapic, (u32)v->gpr[REG_RAX], (u32)v->gpr[REG_RDX]))
+    struct vcpu *to;
+
+    if ((u32)v->gpr[REG_RCX] != LAPIC_MSR_ICR)
         return any_wrmsr(v);
+    to = lapic_icr_quickly(v->lapic, (u32)v->gpr[REG_RAX], (u32)v->gpr[REG_RDX]);
+    if (unlikely(!to))
+        return any_wrmsr(v);
+    vcpu_kick_quickly(to);
     skip_instruction();
     return vcpu_can_resume(v);
 }

@@ -41,7 +41,7 @@ static struct vmm_cpu *lock_home(struct vcpu *v)
     }
 }
 
-/* Read without the lock by tell(). */
+/* Read without the lock by sched_tell(). */
 static void set_state(struct vcpu *v, enum vcpu_sched state)
 {
     __atomic_store_n(&v->sched, state, __ATOMIC_RELEASE);
@@ -91,7 +91,7 @@ static void wake(struct vcpu *v)
  * - QUEUED: whoever put it there has told its home, and take_requests() comes first.
  * - BLOCKED: may have changed; that is found out under the lock.
  */
-static void tell(struct vcpu *v)
+void sched_tell(struct vcpu *v)
 {
     enum vcpu_sched state = __atomic_load_n(&v->sched, __ATOMIC_ACQUIRE);
 
@@ -110,13 +110,12 @@ static void tell(struct vcpu *v)
 static void request(struct vcpu *v, u64 bits)
 {
     if (!(__atomic_fetch_or(&v->requests, bits, __ATOMIC_SEQ_CST) & REQ_KICK))
-        tell(v);
+        sched_tell(v);
 }
 
-HOT void vcpu_kick(struct vcpu *v)
+void vcpu_kick(struct vcpu *v)
 {
-    if (!(__atomic_fetch_or(&v->requests, (u64)REQ_KICK, __ATOMIC_SEQ_CST) & REQ_KICK))
-        tell(v);
+    vcpu_kick_quickly(v);
 }
 
 void vm_request_poll(struct vm *vm)
@@ -248,7 +247,7 @@ bool sched_block(struct vmm_cpu *c, struct vcpu *v)
 
     spin_lock(&c->lock);
     set_state(v, SCHED_BLOCKED);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* tell() does it the other way round */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST); /* sched_tell() does it the other way round */
     blocked = !(__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & (REQ_KICK | REQ_QUEUE));
     if (blocked) {
         c->current = NULL;
@@ -309,7 +308,7 @@ void vm_wait_until_seen(struct vm *vm, struct vcpu *self, u64 mask)
             continue;
         /* In any case, since REQ_KICK may be of before it was in its turn. */
         __atomic_fetch_or(&v->requests, REQ_KICK, __ATOMIC_SEQ_CST);
-        tell(v);
+        sched_tell(v);
         while (__atomic_load_n(&v->turn, __ATOMIC_ACQUIRE) == turn)
             cpu_pause();
     }

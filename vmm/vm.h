@@ -274,6 +274,17 @@ void vcpu_vmx_operation_changed(struct vcpu *v);
 
 /* The CPU's main loop: runs vCPUs, idles. */
 void __noreturn vmm_cpu_main(void);
+/* v's REQ_KICK has just been set: it leaves its guest, or wakes. */
+void sched_tell(struct vcpu *v);
+
+/* vcpu_kick(), inline. */
+static inline void vcpu_kick_quickly(struct vcpu *v)
+{
+    if (!(__atomic_fetch_or(&v->requests, (u64)REQ_KICK, __ATOMIC_SEQ_CST) & REQ_KICK) &&
+        __atomic_load_n(&v->sched, __ATOMIC_ACQUIRE) != SCHED_QUEUED)
+        sched_tell(v);
+}
+
 /* A new vCPU is ready. */
 void sched_add(struct vcpu *v);
 /* v leaves its CPU, which is this one, to others that wait for it, to (may be null) before them. false: none

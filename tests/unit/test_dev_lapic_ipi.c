@@ -7,6 +7,18 @@
 #include <cmocka.h>
 
 #include "tests/unit/lapic_test.h"
+#include "vmm/dev/lapic_quick.h"
+
+/* As exit_wrmsr() does it. */
+static int icr_set(u64 value)
+{
+    struct vcpu *to = lapic_icr_quickly(l, (u32)value, value >> 32);
+
+    if (!to)
+        return msr_set(ICR, value);
+    vcpu_kick(to);
+    return OK;
+}
 
 static void send(u32 destination, u32 icr)
 {
@@ -137,16 +149,16 @@ static void test_x2_ipis(void **state)
     (void)state;
     for (u32 i = 0; i < NR; i++)
         to_x2(i);
-    assert_int_equal(msr_set(ICR, 18ull << 32 | 0x51), 0);
+    assert_int_equal(icr_set(18ull << 32 | 0x51), 0);
     assert_int_equal(pending(18), 0x51);
     assert_int_equal(msr(ICR), 18ull << 32 | 0x51);
-    assert_int_equal(msr_set(ICR, 0x10008ull << 32 | 0x852), 0); /* cluster 1, member 3 */
+    assert_int_equal(icr_set(0x10008ull << 32 | 0x852), 0); /* cluster 1, member 3 */
     assert_int_equal(pending(19), 0x52);
     assert_int_equal(pending(3), -1);
-    assert_int_equal(msr_set(ICR, 0xffffffffull << 32 | 0x61), 0);
+    assert_int_equal(icr_set(0xffffffffull << 32 | 0x61), 0);
     for (u32 i = 0; i < NR; i++)
         assert_int_equal(pending(i), 0x61);
-    assert_int_equal(msr_set(ICR, 0xffull << 32 | 0x71), 0); /* no broadcast here */
+    assert_int_equal(icr_set(0xffull << 32 | 0x71), 0); /* no broadcast here */
     assert_int_equal(pending(1), 0x61);
     assert_int_equal(msr_set(0x3f0, 0x81), 0);
     assert_int_equal(pending(0), 0x81);
@@ -172,10 +184,10 @@ static void test_ids(void **state)
     assert_int_equal(pending(1), 0x51);
     assert_int_equal(pending(2), -1);
     to_x2(0);
-    assert_int_equal(msr_set(ICR, 0x135ull << 32 | 0x61), 0);
+    assert_int_equal(icr_set(0x135ull << 32 | 0x61), 0);
     assert_int_equal(pending(1), 0x51);
     assert_int_equal(pending(2), 0x61);
-    assert_int_equal(msr_set(ICR, 0x130020ull << 32 | 0x871), 0); /* logical: cluster 0x13, member 5 */
+    assert_int_equal(icr_set(0x130020ull << 32 | 0x871), 0); /* logical: cluster 0x13, member 5 */
     assert_int_equal(pending(1), 0x51);
     assert_int_equal(pending(2), 0x71);
     lapic_message(vm, 0x81, 0x135);
@@ -190,13 +202,128 @@ static void test_ids(void **state)
     assert_int_equal(pending(2), 0x91);
 }
 
+/* vCPU i has the id of ids[i], in x2APIC mode like the sender. */
+static void give_ids(const u32 *ids, u32 n)
+{
+    for (u32 i = 0; i < n; i++) {
+        bus_remove(&vm->vcpu[i].own_mmio, LAPIC_BASE);
+        vm->vcpu[i].lapic = NULL;
+    }
+    for (u32 i = 0; i < n; i++) {
+        vm->vcpu[i].lapic = lapic_create(&vm->vcpu[i], ids[i]);
+        if (ids[i] <= LAPIC_XAPIC_ID_MAX)
+            to_x2(i);
+        assert_int_equal(lapic_msr_write(&vm->vcpu[i], X2(SVR), 0x1ff), 0);
+    }
+    l = vm->vcpu[0].lapic;
+}
+
+/* Any ids, among them some that share a list. */
+static void test_sparse_ids(void **state)
+{
+    u32 ids[NR];
+
+    (void)state;
+    for (u32 n = 1; n < 200; n++) {
+        for (u32 i = 0; i < NR; i++)
+            ids[i] = i * n * 8 % 32768 + (i * n * 8 >> 15);
+        lapic_teardown(NULL);
+        lapic_setup(NULL);
+        give_ids(ids, NR);
+        for (u32 i = 0; i < NR; i++) {
+            assert_int_equal(icr_set((u64)ids[i] << 32 | 0x51), 0);
+            for (u32 k = 0; k < NR; k++)
+                assert_int_equal(pending(k), k <= i ? 0x51 : -1);
+        }
+        assert_int_equal(icr_set(7ull << 32 | 0x61), 0); /* nobody */
+        assert_int_equal(msr(ICR), 7ull << 32 | 0x61);
+        assert_int_equal(pending(0), 0x51);
+    }
+}
+
+/* 255 is an id like others in x2APIC mode only. */
+static void test_id_255(void **state)
+{
+    const u32 ids[] = {0, 255};
+
+    (void)state;
+    give_ids(ids, 2);
+    assert_int_equal(icr_set(255ull << 32 | 0x51), 0);
+    assert_int_equal(pending(1), 0x51);
+    assert_int_equal(pending(2), -1);
+    set_of(2, ICR_HIGH, 255u << 24);
+    set_of(2, ICR, 0x4061);
+    for (u32 i = 0; i < NR; i++)
+        assert_int_equal(pending(i), 0x61);
+}
+
+/* An id above 255 in xAPIC mode: two have the same low byte, and both get it. */
+static void test_same_low_byte(void **state)
+{
+    const u32 ids[] = {0, 5, 0x105};
+
+    (void)state;
+    give_ids(ids, 3);
+    assert_int_equal(icr_set(5ull << 32 | 0x51), 0);
+    assert_int_equal(pending(2), -1);
+    assert_int_equal(lapic_base_write(vm->vcpu[2].lapic, LAPIC_BASE), 0);
+    assert_int_equal(lapic_base_write(vm->vcpu[2].lapic, LAPIC_BASE | LAPIC_BASE_ENABLE), 0);
+    set_of(2, SVR, 0x1ff);
+    assert_int_equal(icr_set(5ull << 32 | 0x61), 0);
+    assert_int_equal(pending(1), 0x61);
+    assert_int_equal(pending(2), 0x61);
+    assert_int_equal(icr_set(0x105ull << 32 | 0x71), 0);
+    assert_int_equal(pending(2), 0x61);
+}
+
+/* What the APIC refuses or loses, by the short way as by the long one. */
+static void test_not_delivered(void **state)
+{
+    (void)state;
+    for (u32 i = 0; i < NR; i++)
+        to_x2(i);
+    assert_int_equal(icr_set(3ull << 32 | 0x51), 0);
+    assert_int_not_equal(icr_set(4ull << 32 | 0x1051), 0); /* a reserved bit */
+    assert_int_equal(msr(ICR), 3ull << 32 | 0x51);
+    assert_int_equal(pending(4), -1);
+    assert_int_equal(icr_set(4ull << 32 | 0xf), 0);
+    assert_int_equal(pending(4), -1);
+    assert_int_equal(msr_set(ESR, 0), 0);
+    assert_int_equal(msr(ESR), BIT(5));
+    assert_int_equal(lapic_msr_write(&vm->vcpu[4], X2(SVR), 0xff), 0);
+    vm->vcpu[4].kicks = 0;
+    assert_int_equal(icr_set(4ull << 32 | 0x51), 0);
+    assert_int_equal(msr(ICR), 4ull << 32 | 0x51);
+    assert_int_equal(pending(4), -1);
+    assert_int_equal(vm->vcpu[4].kicks, 0);
+    assert_int_equal(lapic_msr_write(&vm->vcpu[4], X2(SVR), 0x1ff), 0);
+    assert_int_equal(icr_set(4ull << 32 | 0x51), 0);
+    assert_int_equal(pending(4), 0x51);
+    assert_int_equal(lapic_base_write(vm->vcpu[5].lapic, LAPIC_BASE), 0);
+    assert_int_equal(icr_set(5ull << 32 | 0x51), 0);
+    assert_int_equal(pending(5), -1);
+}
+
+/* TMR is that of the last message. */
+static void test_edge_after_level(void **state)
+{
+    (void)state;
+    lapic_message(vm, 0x8051, 2);
+    assert_int_equal(get_of(2, TMR + 0x20), 1u << 17);
+    send(2, 0x4051);
+    assert_int_equal(get_of(2, TMR + 0x20), 0);
+    assert_int_equal(get_of(2, IRR + 0x20), 1u << 17);
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, lapic_setup, lapic_teardown)
     const struct CMUnitTest tests[] = {
-        T(test_physical_destination), T(test_shorthands),      T(test_logical_flat),
-        T(test_logical_cluster),      T(test_lowest_priority), T(test_nmi_init_startup),
-        T(test_illegal_sent_vector),  T(test_x2_ipis),         T(test_ids),
+        T(test_physical_destination), T(test_shorthands),       T(test_logical_flat),
+        T(test_logical_cluster),      T(test_lowest_priority),  T(test_nmi_init_startup),
+        T(test_illegal_sent_vector),  T(test_x2_ipis),          T(test_ids),
+        T(test_sparse_ids),           T(test_id_255),           T(test_same_low_byte),
+        T(test_not_delivered),        T(test_edge_after_level),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

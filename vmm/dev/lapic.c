@@ -12,11 +12,6 @@ static u32 x2_logical_id(const struct lapic *l)
     return l->id >> 4 << 16 | 1u << (l->id & 15);
 }
 
-static void set_bit(u64 *bits, u8 vector)
-{
-    __atomic_or_fetch(&bits[vector / 64], BIT(vector % 64), __ATOMIC_SEQ_CST);
-}
-
 static int highest_bit(const u64 *bits)
 {
     for (int i = NR_VECTORS / 64 - 1; i >= 0; i--) {
@@ -107,7 +102,7 @@ u64 lapic_eois_saved(const struct lapic *l)
 void lapic_ack(struct lapic *l, u8 vector)
 {
     lapic_clear(l->irr, vector);
-    set_bit(l->isr, vector);
+    lapic_set(l->isr, vector);
     if (l->eoi_at & 1)
         offer_eoi(l, vector);
 }
@@ -146,10 +141,11 @@ void lapic_post(struct lapic *l, u8 vector, bool level)
         return;
     }
     if (level)
-        set_bit(l->tmr, vector);
+        lapic_set(l->tmr, vector);
     else if (unlikely(lapic_test(l->tmr, vector)))
         lapic_clear(l->tmr, vector);
-    lapic_request(l, vector);
+    lapic_set(l->irr, vector);
+    vcpu_kick(l->vcpu);
 }
 
 /* The interrupt comes only when the error was not there yet: an error vector that is itself illegal ends
@@ -265,21 +261,28 @@ void lapic_power_up(struct lapic *l)
 }
 
 /* vCPU 0's comes first. */
-static struct lapic_ids *get_ids(struct vcpu *vcpu)
+static bool list_by_id(struct lapic *l)
 {
-    struct lapic *first = vcpu_lapic(vm_vcpu(vcpu_vm(vcpu), 0));
+    struct lapic *first = vcpu_lapic(vm_vcpu(vcpu_vm(l->vcpu), 0)), **list;
 
-    return first ? first->ids : vm_alloc(vcpu_vm(vcpu), sizeof(*first->ids));
-}
-
-static void list_by_id(struct lapic *l)
-{
-    struct lapic **list = lapic_list(l->ids, l->id);
-
-    if (l->id == 0xff)
-        return;
+    l->ids = first ? first->ids : vm_alloc(vcpu_vm(l->vcpu), sizeof(*l->ids));
+    if (!l->ids)
+        return false;
+    if (!first) {
+        for (u32 i = 0; i < ARRAY_SIZE(l->ids->list); i++)
+            l->ids->list[i] = l;
+        return true;
+    }
+    list = lapic_list(l->ids, l->id);
     l->next = *list;
     *list = l;
+    return true;
+}
+
+static void forget_ids(struct vm *vm)
+{
+    for (u32 i = 0; i < vm_nr_vcpus(vm); i++)
+        vcpu_lapic(vm_vcpu(vm, i))->unique_id = ~0ull;
 }
 
 struct lapic *lapic_create(struct vcpu *vcpu, u32 id)
@@ -290,13 +293,10 @@ struct lapic *lapic_create(struct vcpu *vcpu, u32 id)
         return NULL;
     l->vcpu = vcpu;
     l->id = id;
-    l->ids = get_ids(vcpu);
-    if (!l->ids)
-        return NULL;
+    l->unique_id = id;
     l->base = XAPIC_BASE; /* in which mode it takes its place on the bus, for later too */
-    if (lapic_place(l))
+    if (lapic_place(l) || !list_by_id(l))
         return NULL;
-    list_by_id(l);
     lapic_timer_init(l);
     lapic_power_up(l);
     return l;
@@ -327,7 +327,7 @@ int lapic_base_write(struct lapic *l, u64 value)
     if (to == LAPIC_BASE_EXTD || (from == mode_bits && to == LAPIC_BASE_ENABLE) || (!from && to == mode_bits))
         return ERR_INVAL;
     if (to == LAPIC_BASE_ENABLE && l->id > 0xff)
-        memset(l->ids, 0, sizeof(*l->ids));
+        forget_ids(vcpu_vm(l->vcpu));
     l->base = value;
     lapic_set_takes(l);
     lapic_place(l);

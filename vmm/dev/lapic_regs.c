@@ -229,8 +229,14 @@ static void memory_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u64
     (void)vcpu;
     if ((offset & 15) || size < 4)
         return;
-    if (reg == REG_ICR && lapic_send_quickly(l, (u32)value, l->icr_high, l->icr_high >> 24))
-        return;
+    if (reg == REG_ICR && l->icr_high >> 24 != 0xff) {
+        struct vcpu *to = lapic_send_quickly(l, (u32)value, l->icr_high, l->icr_high >> 24);
+
+        if (likely(to)) {
+            vcpu_kick(to);
+            return;
+        }
+    }
     if (reg >= NR_REGS || !(regs[reg].access & (XR | XW)))
         lapic_error(l, ESR_REGISTER);
     else if (regs[reg].access & XW)

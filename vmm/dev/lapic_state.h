@@ -32,10 +32,7 @@ enum delivery_mode {
 
 enum timer_mode { TIMER_ONE_SHOT, TIMER_PERIODIC, TIMER_DEADLINE };
 
-/*
- * The APICs of a VM by their ids, where those are unique in both modes: none once one with an id above 255
- * has been in xAPIC mode, where it has the low byte of it; and not 255, a broadcast in that mode.
- */
+/* The APICs of a VM by their ids; each list ends with vCPU 0's. */
 #define LAPIC_LISTS_SHIFT 7
 
 struct lapic_ids {
@@ -65,6 +62,9 @@ struct lapic {
     struct vtimer timer;
     struct lapic_ids *ids;
     struct lapic *next; /* in the same list */
+    /* The id, where it says who is meant in both modes: none does, ~0, once one above 255 has been in xAPIC
+     * mode, where it has the low byte of it. */
+    u64 unique_id;
 };
 
 static inline bool lapic_enabled(const struct lapic *l)
@@ -102,17 +102,9 @@ static inline void lapic_clear(u64 *bits, u8 vector)
     __atomic_and_fetch(&bits[vector / 64], ~BIT(vector % 64), __ATOMIC_SEQ_CST);
 }
 
-/*
- * A legal vector is requested; TMR has been seen to. Where it was requested already the vCPU has been told or
- * is being told, and looks again by itself whenever it may take it.
- */
-static inline void lapic_request(struct lapic *l, u8 vector)
+static inline void lapic_set(u64 bits[4], u8 vector)
 {
-    bool before;
-
-    asm volatile("lock btsq %2, %1" : "=@ccc"(before), "+m"(l->irr) : "r"((u64)vector) : "memory");
-    if (!before)
-        vcpu_kick(l->vcpu);
+    asm volatile("lock btsq %1, %0" : "+m"(*(u64(*)[4])bits) : "r"((u64)vector) : "memory", "cc");
 }
 
 u32 lapic_ppr(const struct lapic *l);
