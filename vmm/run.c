@@ -132,6 +132,15 @@ static void arm(struct vmm_cpu *c, struct vcpu *v, u64 now)
         apic_timer_stop();
 }
 
+/* The entry is made all the same: what prepare() has given the CPU to deliver would be lost without it. */
+COLD static void exit_at_once(void)
+{
+    if (vmx_has(&vmx_features, VF_PREEMPTION_TIMER))
+        vmwrite(PREEMPTION_TIMER_VALUE, 0);
+    else
+        apic_send_ipi(this_cpu()->apic_id, VECTOR_KICK);
+}
+
 HOT bool vcpu_continue(struct vcpu *v)
 {
     struct nested *n = v->nested;
@@ -267,7 +276,7 @@ static void run(struct vmm_cpu *c, struct vcpu *v)
         case GO_ON:
             /* Others tell nobody of what they ask once it is set. */
             if (unlikely(__atomic_load_n(&v->requests, __ATOMIC_RELAXED) & REQ_KICK))
-                break;
+                exit_at_once();
             if (unlikely(!v->launched))
                 log_first_entry();
             flags = vmx_enter(v);
