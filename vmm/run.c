@@ -141,6 +141,21 @@ COLD static void exit_at_once(void)
         apic_send_ipi(this_cpu()->apic_id, VECTOR_KICK);
 }
 
+bool vcpu_sooner(struct vcpu *v)
+{
+    struct vmm_cpu *c = this_vmm_cpu();
+    u64 now = rdtsc(), until = MAX(v->deadline, now + us_to_ticks(MIN_RUN_US));
+
+    if (c->current != v || c->loaded != v || v->nested || v->deadline <= now ||
+        !vmx_has(&vmx_features, VF_PREEMPTION_TIMER))
+        return false;
+    if (until < v->until) {
+        v->until = until;
+        vmwrite(PREEMPTION_TIMER_VALUE, timer_value(until, now));
+    }
+    return true;
+}
+
 HOT bool vcpu_continue(struct vcpu *v)
 {
     struct nested *n = v->nested;

@@ -49,7 +49,7 @@ void vtimer_set(struct vtimer *t, u64 when)
     }
     list_add_before(pos, &t->node);
     update_deadline(v);
-    if (v->deadline < before)
+    if (v->deadline < before && !vcpu_sooner(v))
         vcpu_kick(v);
 }
 

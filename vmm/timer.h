@@ -8,4 +8,9 @@
 /* Fires what is due. With the device lock held. */
 void vtimers_run(struct vcpu *v);
 
+/* --- run.c --- */
+
+/* v's deadline has become earlier. True: v has this CPU, and its next entry will end in time for it. */
+bool vcpu_sooner(struct vcpu *v);
+
 #endif
