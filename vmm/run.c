@@ -230,16 +230,18 @@ static bool halt_ends_soon(struct vmm_cpu *c, struct vcpu *v)
 {
     u64 now = rdtsc(), end = MIN(now + v->halt.window, sched_wake_due(c, now));
 
+    bool ends = false;
+
     if (!v->halted_since)
         v->halted_since = now;
-    for (; now < end && !sched_contended(c); now = rdtsc()) {
-        if (__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & REQ_KICK || v->deadline <= now) {
-            v->polled++;
-            return true;
-        }
+    __atomic_store_n(&v->polling, true, __ATOMIC_SEQ_CST); /* no IPI is needed: sched_tell() */
+    for (; !ends && now < end && !sched_contended(c); now = rdtsc()) {
+        ends = __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & REQ_KICK || v->deadline <= now;
         cpu_pause();
     }
-    return false;
+    __atomic_store_n(&v->polling, false, __ATOMIC_SEQ_CST); /* before requests are looked at again */
+    v->polled += ends;
+    return ends;
 }
 
 /* Whoever has it next may be the last of the VM, whose tables must not be in use here then. */

@@ -99,7 +99,7 @@ void sched_tell(struct vcpu *v)
         return;
     if (state == SCHED_BLOCKED)
         wake(v);
-    else if (state == SCHED_RUNNING)
+    else if (state == SCHED_RUNNING && !__atomic_load_n(&v->polling, __ATOMIC_SEQ_CST))
         notify(__atomic_load_n(&v->home, __ATOMIC_ACQUIRE));
 }
 

@@ -110,6 +110,7 @@ struct vcpu {
     struct bus_view pio, mmio;    /* its accesses, to these and to the VM's */
 
     struct halt_poll halt;
+    bool polling;     /* its CPU looks at its requests in a loop */
     u64 halted_since; /* host TSC; 0: it is not halted, or has not blocked yet */
     u64 polled;       /* halts that ended while its CPU looked */
     u64 turn;         /* odd: its guest may be running, and has not seen requests that came meanwhile */
