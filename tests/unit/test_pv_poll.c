@@ -164,7 +164,7 @@ static void test_left(void **state)
     pv_queue_asked(&vcpu);
     assert_int_equal(fake.serves, NIDUS_SLOTS);
     assert_true(vcpu.pv.queue.asked);
-    assert_int_equal(vcpu.requests, REQ_KICK);
+    assert_int_equal(vcpu.requests, REQ_QUEUE);
 }
 
 /* Not longer than the vCPU has the CPU; something is done in any case. */
@@ -187,7 +187,7 @@ static void test_locked(void **state)
     pv_queue_asked(&vcpu);
     assert_int_equal(fake.serves, 0);
     assert_true(vcpu.pv.queue.asked);
-    assert_int_equal(vcpu.requests, REQ_KICK);
+    assert_int_equal(vcpu.requests, REQ_QUEUE);
 }
 
 /* Who wants to destroy the VM does not wait for all of its queues. */
