@@ -136,14 +136,14 @@ static NOINLINE bool any_wrmsr(struct vcpu *v)
 
 HOT static bool exit_wrmsr(struct vcpu *v)
 {
-    struct vcpu *to;
+    struct vcpu *notify;
 
     if ((u32)v->gpr[REG_RCX] != LAPIC_MSR_ICR)
         return any_wrmsr(v);
-    to = lapic_icr_quickly(v->lapic, (u32)v->gpr[REG_RAX], (u32)v->gpr[REG_RDX]);
-    if (unlikely(!to))
+    if (!lapic_icr_quickly(v->lapic, (u32)v->gpr[REG_RAX], (u32)v->gpr[REG_RDX], &notify))
         return any_wrmsr(v);
-    vcpu_kick_quickly(to);
+    if (notify)
+        vcpu_notify_quickly(notify);
     skip_instruction();
     return vcpu_can_resume(v);
 }

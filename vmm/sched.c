@@ -118,6 +118,11 @@ void vcpu_kick(struct vcpu *v)
     vcpu_kick_quickly(v);
 }
 
+void vcpu_notify(struct vcpu *v)
+{
+    vcpu_notify_quickly(v);
+}
+
 void vm_request_poll(struct vm *vm)
 {
     request(vm->vcpus[0], REQ_POLL | REQ_KICK);

@@ -8,6 +8,7 @@
 #include "vmm/vmm.h"
 
 #define FPU_AREA_PAGES 2 /* standard-format XSAVE area: 2,696 bytes with AVX-512 and PKRU */
+#define APIC_PAGES     2
 #define FPU_FCW        0x37f
 #define FPU_MXCSR      24 /* its offset */
 #define MXCSR_INIT     0x1f80
@@ -46,7 +47,8 @@ struct vcpu *vcpu_create(struct vm *vm, u32 id)
     bus_view_init(&v->mmio, &v->own_mmio, &vm->mmio, v, BUS_MMIO_SHIFT);
     v->vmcs = pool_alloc(owner, 1);
     v->fpu = pool_alloc(owner, FPU_AREA_PAGES);
-    if (!v->vmcs || !v->fpu) {
+    v->apic_pages = pool_alloc(owner, APIC_PAGES);
+    if (!v->vmcs || !v->fpu || !v->apic_pages) {
         vcpu_destroy(v);
         return NULL;
     }
@@ -70,6 +72,7 @@ void vcpu_destroy(struct vcpu *v)
     nested_destroy(v);
     pool_free(owner, v->vmcs, 1);
     pool_free(owner, v->fpu, FPU_AREA_PAGES);
+    pool_free(owner, v->apic_pages, APIC_PAGES);
     pool_free(owner, v, (sizeof(*v) + PAGE_SIZE - 1) / PAGE_SIZE);
 }
 

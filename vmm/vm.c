@@ -68,6 +68,11 @@ struct vm *vcpu_vm(struct vcpu *v)
     return v->vm;
 }
 
+void *vcpu_apic_pages(struct vcpu *v)
+{
+    return v->apic_pages;
+}
+
 struct lapic *vcpu_lapic(struct vcpu *v)
 {
     return v->lapic;

@@ -21,6 +21,7 @@
 #include "vmm/mmio_fast.h"
 #include "vmm/msr.h"
 #include "vmm/nested/nested.h"
+#include "vmm/pi_desc.h"
 #include "vmm/pv/pv.h"
 
 /* Bits of vcpu->requests: something to look at before the next entry. */
@@ -67,8 +68,12 @@ struct vcpu {
     struct events events;
     const struct guest_cpuid *cpuid;
     struct vcpu_msrs msrs;
-    struct lapic *lapic;
-    u64 tsc_offset; /* guest TSC = host TSC + this */
+    union {
+        void *apic_pages;
+        struct pi_desc *pid; /* which they begin with */
+    };
+    struct lapic *lapic; /* in these pages; null at first */
+    u64 tsc_offset;      /* guest TSC = host TSC + this */
 
     void *vmcs;
     u32 vmcs_cpu; /* the physical CPU where the VMCS is active; CPU_NONE */
@@ -284,6 +289,12 @@ static inline void vcpu_kick_quickly(struct vcpu *v)
     if (!(__atomic_fetch_or(&v->requests, (u64)REQ_KICK, __ATOMIC_SEQ_CST) & REQ_KICK) &&
         __atomic_load_n(&v->sched, __ATOMIC_ACQUIRE) != SCHED_QUEUED)
         sched_tell(v);
+}
+
+/* vcpu_notify(), inline. */
+static inline void vcpu_notify_quickly(struct vcpu *v)
+{
+    vcpu_kick_quickly(v);
 }
 
 /* A new vCPU is ready. */

@@ -167,6 +167,16 @@ void vcpu_kick(struct vcpu *vcpu)
     vcpu->kicks++;
 }
 
+void vcpu_notify(struct vcpu *vcpu)
+{
+    vcpu->notified++;
+}
+
+void *vcpu_apic_pages(struct vcpu *vcpu)
+{
+    return vcpu->apic_pages;
+}
+
 void vcpu_init_signal(struct vcpu *vcpu)
 {
     vcpu->inits++;

@@ -15,7 +15,8 @@ struct vcpu {
     struct bus own_mmio;
     struct bus_view pio, mmio;
     struct lapic *lapic;
-    u32 kicks, inits, nmis, sipis;
+    u8 apic_pages[2 * 4096];
+    u32 kicks, notified, inits, nmis, sipis;
     u8 sipi_vector;
 };
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tests/unit/lapic_test.h"
 #include "vmm/dev/irq.h"
+#include "lib/string.h"
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -49,7 +50,7 @@ int lapic_setup(void **state)
     l = vm->vcpu[0].lapic;
     for (u32 i = 0; i < NR; i++) {
         set_of(i, SVR, 0x1ff);
-        vm->vcpu[i].kicks = 0;
+        vm->vcpu[i].kicks = vm->vcpu[i].notified = 0;
     }
     return 0;
 }
@@ -59,6 +60,16 @@ int lapic_teardown(void **state)
     (void)state;
     fake_vm_free(vm);
     return 0;
+}
+
+struct lapic *create_anew(u32 cpu, u32 id)
+{
+    struct vcpu *v = &vm->vcpu[cpu];
+
+    bus_remove(&v->own_mmio, LAPIC_BASE);
+    memset(v->apic_pages, 0, sizeof(v->apic_pages));
+    v->lapic = lapic_create(v, id);
+    return v->lapic;
 }
 
 int pending(u32 cpu)

@@ -54,6 +54,8 @@ u64 msr(u32 offset);
 int msr_set(u32 offset, u64 value);
 
 int pending(u32 cpu);
+/* Another APIC in place of this vCPU's. Null: without memory. */
+struct lapic *create_anew(u32 cpu, u32 id);
 void to_x2(u32 cpu);
 
 #endif

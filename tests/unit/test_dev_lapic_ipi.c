@@ -12,11 +12,12 @@
 /* As exit_wrmsr() does it. */
 static int icr_set(u64 value)
 {
-    struct vcpu *to = lapic_icr_quickly(l, (u32)value, value >> 32);
+    struct vcpu *notify;
 
-    if (!to)
+    if (!lapic_icr_quickly(l, (u32)value, value >> 32, &notify))
         return msr_set(ICR, value);
-    vcpu_kick(to);
+    if (notify)
+        vcpu_notify(notify);
     return OK;
 }
 
@@ -31,8 +32,8 @@ static void test_physical_destination(void **state)
     (void)state;
     send(3, 0x4051);
     assert_int_equal(pending(3), 0x51);
-    assert_int_equal(vm->vcpu[3].kicks, 1);
-    assert_int_equal(vm->vcpu[2].kicks, 0);
+    assert_int_equal(vm->vcpu[3].notified, 1);
+    assert_int_equal(vm->vcpu[2].notified, 0);
     assert_int_equal(get(ICR), 0x4051);
     assert_int_equal(get(ICR_HIGH), 3 << 24);
     send(77, 0x4051); /* nobody */
@@ -171,13 +172,11 @@ static void test_x2_ipis(void **state)
 /* Ids with gaps, of 32 bits in x2APIC mode; those in xAPIC mode have their low byte. */
 static void test_ids(void **state)
 {
-    struct vcpu *five = &vm->vcpu[1], *wide = &vm->vcpu[2];
+    struct vcpu *wide = &vm->vcpu[2];
 
     (void)state;
-    bus_remove(&five->own_mmio, LAPIC_BASE);
-    bus_remove(&wide->own_mmio, LAPIC_BASE);
-    five->lapic = lapic_create(five, 0x35);
-    wide->lapic = lapic_create(wide, 0x135);
+    create_anew(1, 0x35);
+    create_anew(2, 0x135);
     set_of(1, SVR, 0x1ff);
     assert_int_equal(lapic_msr_write(wide, X2(SVR), 0x1ff), 0);
     send(0x35, 0x4051); /* an 8-bit destination */

@@ -34,10 +34,14 @@ u32 vm_nr_vcpus(struct vm *vm);
 u32 vcpu_id(struct vcpu *vcpu);
 struct vm *vcpu_vm(struct vcpu *vcpu);
 struct lapic *vcpu_lapic(struct vcpu *vcpu);
+/* Two zeroed pages for its local APIC, as long as it lives. */
+void *vcpu_apic_pages(struct vcpu *vcpu);
 struct platform *vm_platform(struct vm *vm); /* what platform_create() returned; null before */
 
 /* Something changed that this vCPU must look at before its next instruction: wakes it or makes it exit. */
 void vcpu_kick(struct vcpu *vcpu);
+/* An interrupt has been posted to its local APIC, by who has set ON: as vcpu_kick(), or without an exit. */
+void vcpu_notify(struct vcpu *vcpu);
 void vcpu_init_signal(struct vcpu *vcpu);     /* INIT arrived */
 void vcpu_sipi(struct vcpu *vcpu, u8 vector); /* start-up IPI; ignored unless it waits for one */
 void vcpu_nmi(struct vcpu *vcpu);

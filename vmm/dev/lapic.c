@@ -4,38 +4,85 @@
 #include "vmm/dev/irq.h"
 #include "vmm/dev/lapic_state.h"
 
-#define NR_VECTORS 256
 #define XAPIC_BASE (LAPIC_BASE | LAPIC_BASE_ENABLE)
 
-static u32 x2_logical_id(const struct lapic *l)
+/* Six LVT entries, version of integrated APICs; EOI broadcasts can be suppressed. */
+#define VERSION_VALUE (BIT(24) | (LVT_COUNT - 1) << 16 | 0x14)
+
+/* In x2APIC mode LDR follows from the ID. */
+static void set_ids(struct lapic *l)
 {
-    return l->id >> 4 << 16 | 1u << (l->id & 15);
+    bool x2 = lapic_is_x2(l);
+
+    LAPIC_REG(l, ID) = x2 ? l->id : l->id << 24;
+    LAPIC_REG(l, LDR) = x2 ? l->id >> 4 << 16 | 1u << (l->id & 15) : 0;
 }
 
-static int highest_bit(const u64 *bits)
+/* ISR, TMR and IRR are eight registers each. */
+static u32 *word_of(const struct lapic *l, u32 reg, u8 vector)
 {
-    for (int i = NR_VECTORS / 64 - 1; i >= 0; i--) {
-        u64 word = __atomic_load_n(&bits[i], __ATOMIC_RELAXED);
+    return lapic_reg(l, reg + vector / 32);
+}
+
+static void set_bit(struct lapic *l, u32 reg, u8 vector)
+{
+    *word_of(l, reg, vector) |= 1u << vector % 32;
+    l->changed = true;
+}
+
+static void clear_bit(struct lapic *l, u32 reg, u8 vector)
+{
+    *word_of(l, reg, vector) &= ~(1u << vector % 32);
+    l->changed = true;
+}
+
+static int highest_bit(const struct lapic *l, u32 reg)
+{
+    for (int i = 7; i >= 0; i--) {
+        u32 word = *lapic_reg(l, reg + (u32)i);
 
         if (word)
-            return i * 64 + 63 - __builtin_clzll(word);
+            return i * 32 + 31 - __builtin_clz(word);
     }
     return -1;
+}
+
+void lapic_take_posted(struct lapic *l)
+{
+    __atomic_and_fetch(&l->pid.control, ~PID_ON, __ATOMIC_SEQ_CST);
+    for (u32 i = 0; i < PIR_WORDS; i++) {
+        u64 posted = __atomic_load_n(&l->pid.pir[i], __ATOMIC_RELAXED), level;
+
+        if (!posted)
+            continue;
+        posted = __atomic_exchange_n(&l->pid.pir[i], 0, __ATOMIC_SEQ_CST);
+        level = __atomic_load_n(&l->level[i], __ATOMIC_RELAXED);
+        for (u32 reg = 2 * i; reg < 2 * i + 2; reg++, posted >>= 32, level >>= 32) {
+            u32 *tmr = lapic_reg(l, REG_TMR + reg);
+
+            *lapic_reg(l, REG_IRR + reg) |= (u32)posted;
+            *tmr = (*tmr & ~(u32)posted) | (u32)(level & posted);
+        }
+        l->changed = true;
+    }
 }
 
 /* 'Interrupt, Task, and Processor Priority'. */
 u32 lapic_ppr(const struct lapic *l)
 {
-    int in_service = highest_bit(l->isr);
-    u32 class = in_service < 0 ? 0 : in_service & 0xf0;
+    int in_service = highest_bit(l, REG_ISR);
+    u32 class = in_service < 0 ? 0 : in_service & 0xf0, tpr = LAPIC_REG(l, TPR);
 
-    return (l->tpr & 0xf0) >= class ? l->tpr : class;
+    return (tpr & 0xf0) >= class ? tpr : class;
 }
 
-int lapic_pending(const struct lapic *l)
+int lapic_pending(struct lapic *l)
 {
-    int vector = highest_bit(l->irr);
+    int vector;
 
+    if (pi_is_on(&l->pid))
+        lapic_take_posted(l);
+    vector = highest_bit(l, REG_IRR);
     return vector >= 0 && (u32)vector >> 4 > lapic_ppr(l) >> 4 ? vector : -1;
 }
 
@@ -50,7 +97,7 @@ static bool tell_guest(struct lapic *l, u8 value)
  * that this one has come upon would be taken for this one's. */
 COLD static void offer_eoi(struct lapic *l, u8 vector)
 {
-    bool offer = !lapic_test(l->tmr, vector) && highest_bit(l->irr) < 0;
+    bool offer = !(*word_of(l, REG_TMR, vector) >> vector % 32 & 1) && highest_bit(l, REG_IRR) < 0;
 
     if (offer || l->eoi_offered)
         l->eoi_offered = tell_guest(l, offer) && offer;
@@ -63,7 +110,7 @@ COLD void lapic_settle_eoi(struct lapic *l, bool end)
 
     (void)guest_read(vcpu_vm(l->vcpu), l->eoi_at & ~1ull, &word, 1);
     if (word & 1) {
-        if (end || highest_bit(l->irr) >= 0) {
+        if (end || highest_bit(l, REG_IRR) >= 0) {
             tell_guest(l, 0);
             l->eoi_offered = false;
         }
@@ -71,13 +118,15 @@ COLD void lapic_settle_eoi(struct lapic *l, bool end)
     }
     l->eoi_offered = false;
     l->eois_saved++;
-    vector = highest_bit(l->isr);
+    vector = highest_bit(l, REG_ISR);
     if (vector >= 0)
-        lapic_clear(l->isr, vector);
+        clear_bit(l, REG_ISR, (u8)vector);
 }
 
 void lapic_before_look(struct lapic *l)
 {
+    if (pi_is_on(&l->pid))
+        lapic_take_posted(l);
     if (unlikely(l->eoi_offered))
         lapic_settle_eoi(l, false);
 }
@@ -101,17 +150,28 @@ u64 lapic_eois_saved(const struct lapic *l)
 
 void lapic_ack(struct lapic *l, u8 vector)
 {
-    lapic_clear(l->irr, vector);
-    lapic_set(l->isr, vector);
-    if (l->eoi_at & 1)
+    clear_bit(l, REG_IRR, vector);
+    set_bit(l, REG_ISR, vector);
+    if (l->eoi_at & 1 && !l->by_cpu)
         offer_eoi(l, vector);
 }
 
 /* The priority has come down: what waited below it may be taken now. */
 static void priority_lowered(struct lapic *l)
 {
-    if (lapic_pending(l) >= 0)
+    if (l->by_cpu || lapic_pending(l) >= 0)
         vcpu_kick(l->vcpu);
+}
+
+void lapic_level_ended(struct lapic *l, u8 vector)
+{
+    struct vm *vm = vcpu_vm(l->vcpu);
+
+    if (LAPIC_REG(l, SVR) & SVR_NO_EOI_BROADCAST)
+        return;
+    vm_lock(vm);
+    irq_eoi(vm, vector);
+    vm_unlock(vm);
 }
 
 void lapic_eoi(struct lapic *l)
@@ -120,15 +180,12 @@ void lapic_eoi(struct lapic *l)
 
     if (unlikely(l->eoi_offered))
         lapic_settle_eoi(l, true);
-    vector = highest_bit(l->isr);
+    vector = highest_bit(l, REG_ISR);
     if (vector < 0)
         return;
-    lapic_clear(l->isr, vector);
-    if (lapic_test(l->tmr, vector) && !(l->svr & SVR_NO_EOI_BROADCAST)) {
-        vm_lock(vcpu_vm(l->vcpu));
-        irq_eoi(vcpu_vm(l->vcpu), (u8)vector);
-        vm_unlock(vcpu_vm(l->vcpu));
-    }
+    clear_bit(l, REG_ISR, (u8)vector);
+    if (unlikely(*word_of(l, REG_TMR, (u8)vector) >> vector % 32 & 1))
+        lapic_level_ended(l, (u8)vector);
     priority_lowered(l);
 }
 
@@ -141,11 +198,11 @@ void lapic_post(struct lapic *l, u8 vector, bool level)
         return;
     }
     if (level)
-        lapic_set(l->tmr, vector);
-    else if (unlikely(lapic_test(l->tmr, vector)))
-        lapic_clear(l->tmr, vector);
-    lapic_set(l->irr, vector);
-    vcpu_kick(l->vcpu);
+        __atomic_or_fetch(&l->level[vector / 64], BIT(vector % 64), __ATOMIC_SEQ_CST);
+    else if (unlikely(lapic_level(l, vector)))
+        __atomic_and_fetch(&l->level[vector / 64], ~BIT(vector % 64), __ATOMIC_SEQ_CST);
+    if (pi_post(&l->pid, vector))
+        vcpu_notify(l->vcpu);
 }
 
 /* The interrupt comes only when the error was not there yet: an error vector that is itself illegal ends
@@ -158,7 +215,7 @@ void lapic_error(struct lapic *l, u32 bit)
 
 void lapic_deliver_lvt(struct lapic *l, enum lvt entry)
 {
-    u32 value = l->lvt[entry];
+    u32 value = *lapic_lvt(l, entry);
     bool lint = entry == LVT_LINT0 || entry == LVT_LINT1;
 
     if (value & LVT_MASKED)
@@ -186,7 +243,7 @@ void lapic_lint(struct lapic *l, u32 pin)
 
 bool lapic_accepts_extint(const struct lapic *l)
 {
-    u32 lint0 = l->lvt[LVT_LINT0];
+    u32 lint0 = *lapic_lvt(l, LVT_LINT0);
 
     if (vcpu_id(l->vcpu))
         return false;
@@ -196,7 +253,7 @@ bool lapic_accepts_extint(const struct lapic *l)
 /* 'Local APIC State After It Has Been Software Disabled' lets INIT, NMI, SMI and SIPI through, no more. */
 void lapic_request_extint(struct lapic *l)
 {
-    if (!(l->svr & SVR_ENABLED))
+    if (!(LAPIC_REG(l, SVR) & SVR_ENABLED))
         return;
     l->extint = true;
     vcpu_kick(l->vcpu);
@@ -219,33 +276,33 @@ u32 lapic_id(const struct lapic *l)
 
 u8 lapic_tpr(const struct lapic *l)
 {
-    return l->tpr;
+    return (u8)LAPIC_REG(l, TPR);
 }
 
 void lapic_set_tpr(struct lapic *l, u8 tpr)
 {
-    l->tpr = tpr;
+    LAPIC_REG(l, TPR) = tpr;
     priority_lowered(l);
 }
 
-/* 'Local APIC State After Power-Up or Reset'; in x2APIC mode LDR follows from the ID. */
+/* 'Local APIC State After Power-Up or Reset'. */
 void lapic_reset(struct lapic *l)
 {
     lapic_timer_stop(l);
     if (l->eoi_offered)
         lapic_settle_eoi(l, true);
-    memset(l->irr, 0, sizeof(l->irr));
-    memset(l->isr, 0, sizeof(l->isr));
-    memset(l->tmr, 0, sizeof(l->tmr));
+    lapic_take_posted(l); /* it is lost with the rest */
+    memset(l->regs, 0, PAGE_SIZE);
+    l->changed = true;
     l->extint = false;
-    l->tpr = l->esr = l->errors = l->icr = l->icr_high = 0;
-    l->timer_initial = l->timer_divide = 0;
-    l->ldr = lapic_is_x2(l) ? x2_logical_id(l) : 0;
-    l->dfr = ~0u;
-    l->svr = 0xff;
+    l->errors = 0;
+    LAPIC_REG(l, VERSION) = VERSION_VALUE;
+    LAPIC_REG(l, DFR) = ~0u;
+    LAPIC_REG(l, SVR) = 0xff;
+    set_ids(l);
     lapic_set_takes(l);
     for (u32 i = 0; i < LVT_COUNT; i++)
-        l->lvt[i] = LVT_MASKED;
+        *lapic_lvt(l, i) = LVT_MASKED;
 }
 
 void lapic_power_up(struct lapic *l)
@@ -256,8 +313,8 @@ void lapic_power_up(struct lapic *l)
     lapic_reset(l);
     if (vcpu_id(l->vcpu))
         return;
-    l->lvt[LVT_LINT0] = MODE_EXTINT << 8;
-    l->lvt[LVT_LINT1] = MODE_NMI << 8;
+    *lapic_lvt(l, LVT_LINT0) = MODE_EXTINT << 8;
+    *lapic_lvt(l, LVT_LINT1) = MODE_NMI << 8;
 }
 
 /* vCPU 0's comes first. */
@@ -287,10 +344,9 @@ static void forget_ids(struct vm *vm)
 
 struct lapic *lapic_create(struct vcpu *vcpu, u32 id)
 {
-    struct lapic *l = vm_alloc(vcpu_vm(vcpu), sizeof(*l));
+    struct lapic *l = vcpu_apic_pages(vcpu);
 
-    if (!l)
-        return NULL;
+    l->regs = (u32 *)((u8 *)l + PAGE_SIZE);
     l->vcpu = vcpu;
     l->id = id;
     l->unique_id = id;
@@ -335,6 +391,6 @@ int lapic_base_write(struct lapic *l, u64 value)
     if (from && !to)
         lapic_reset(l);
     else if (from != to && to == mode_bits)
-        l->ldr = x2_logical_id(l);
+        set_ids(l);
     return OK;
 }

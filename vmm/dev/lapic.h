@@ -2,9 +2,9 @@
 /*
  * A vCPU's local APIC, in xAPIC and x2APIC mode. SDM volume 3 (325384), 'Advanced Programmable Interrupt
  * Controller (APIC)'. Its registers are a page of the vCPU's own bus, where IA32_APIC_BASE says. Called with
- * the VM's device lock held, except lapic_post() and lapic_pending(), which are safe without, and accesses to
- * registers (by lapic_msr_read(), lapic_msr_write() and the bus), which must be made without, by the vCPU
- * itself. The timer runs at the rate of VM time divided as configured.
+ * the VM's device lock held, except lapic_post(), which is safe without, lapic_pending(), by the vCPU itself,
+ * and accesses to registers (by lapic_msr_read(), lapic_msr_write() and the bus), which must be made without,
+ * by the vCPU itself. The timer runs at the rate of VM time divided as configured.
  */
 #ifndef VMM_DEV_LAPIC_H
 #define VMM_DEV_LAPIC_H
@@ -34,11 +34,14 @@ void lapic_reset(struct lapic *l);
 void lapic_power_up(struct lapic *l);
 
 /* The highest requested vector whose class is above PPR's, or -1. */
-int lapic_pending(const struct lapic *l);
+int lapic_pending(struct lapic *l);
 /* The processor takes vector: IRR to ISR. */
 void lapic_ack(struct lapic *l, u8 vector);
 /* The end of the interrupt of highest priority that is in service; without the device lock. */
 void lapic_eoi(struct lapic *l);
+/* A level-triggered one has ended: the I/O APIC is told, unless the guest wants to do that. As lapic_eoi().
+ */
+void lapic_level_ended(struct lapic *l, u8 vector);
 /* Paravirtual EOI, as KVM has it: at & ~1 is the address of a word of the guest's whose bit 0 says, while
  * bit 0 of at is set, that the coming EOI may be left out; the guest clears it when it does. ERR_INVAL: it is
  * not RAM. By the vCPU itself. */

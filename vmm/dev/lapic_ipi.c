@@ -19,13 +19,13 @@ struct message {
 
 static bool logical_match(const struct lapic *l, u32 destination)
 {
-    u32 own = l->ldr >> 24;
+    u32 ldr = LAPIC_REG(l, LDR), own = ldr >> 24, model = DFR_MODEL(LAPIC_REG(l, DFR));
 
     if (lapic_is_x2(l))
-        return l->ldr >> 16 == destination >> 16 && (l->ldr & destination & 0xffff);
-    if (DFR_MODEL(l->dfr) == DFR_FLAT)
+        return ldr >> 16 == destination >> 16 && (ldr & destination & 0xffff);
+    if (model == DFR_FLAT)
         return own & destination & 0xff;
-    if (DFR_MODEL(l->dfr) == DFR_CLUSTER)
+    if (model == DFR_CLUSTER)
         return own >> 4 == (destination >> 4 & 15) && (own & destination & 15);
     return false;
 }
@@ -89,7 +89,7 @@ static void deliver_lowest(const struct message *m, struct vm *vm)
     for (u32 i = 0; i < vm_nr_vcpus(vm); i++) {
         struct lapic *l = vcpu_lapic(vm_vcpu(vm, i));
 
-        if (is_target(m, l) && (l->svr & SVR_ENABLED) && (!best || lapic_ppr(l) < lapic_ppr(best)))
+        if (is_target(m, l) && (LAPIC_REG(l, SVR) & SVR_ENABLED) && (!best || lapic_ppr(l) < lapic_ppr(best)))
             best = l;
     }
     if (best)

@@ -20,29 +20,30 @@ static inline struct lapic *lapic_by_id(struct lapic *l, u64 id)
 }
 
 /*
- * Null: nothing has been done. Else the interrupt is requested, and this vCPU is to be kicked. Other bits
- * than those of vector and level mean something else, and so does an illegal vector.
+ * False: nothing has been done. Else the interrupt is posted, and *notify is to be notified unless it is
+ * null. Other bits than those of vector and level mean something else, and so does an illegal vector.
  */
-static inline struct vcpu *lapic_send_quickly(struct lapic *l, u32 icr, u32 icr_high, u32 destination)
+static inline bool lapic_send_quickly(struct lapic *l, u32 icr, u32 icr_high, u32 destination,
+                                      struct vcpu **notify)
 {
     u8 vector = (u8)icr;
     struct lapic *to;
 
     if (unlikely((icr & ~(u32)ICR_ASSERT) - 16 >= 256 - 16))
-        return NULL;
+        return false;
     to = lapic_by_id(l, destination);
-    if (unlikely(!to || !to->takes_fixed || lapic_test(to->tmr, vector)))
-        return NULL;
-    l->icr = icr;
-    l->icr_high = icr_high;
-    lapic_set(to->irr, vector);
-    return to->vcpu;
+    if (unlikely(!to || !to->takes_fixed || lapic_level(to, vector)))
+        return false;
+    LAPIC_REG(l, ICR) = icr;
+    LAPIC_REG(l, ICR_HIGH) = icr_high;
+    *notify = pi_post(&to->pid, vector) ? to->vcpu : NULL;
+    return true;
 }
 
 /* WRMSR of the ICR. */
-static inline struct vcpu *lapic_icr_quickly(struct lapic *l, u32 icr, u32 destination)
+static inline bool lapic_icr_quickly(struct lapic *l, u32 icr, u32 destination, struct vcpu **notify)
 {
-    return likely(lapic_is_x2(l)) ? lapic_send_quickly(l, icr, destination, destination) : NULL;
+    return likely(lapic_is_x2(l)) && lapic_send_quickly(l, icr, destination, destination, notify);
 }
 
 #endif

@@ -3,35 +3,6 @@
 #include "vmm/bus.h"
 #include "vmm/dev/lapic_quick.h"
 
-/* Six LVT entries, version of integrated APICs; EOI broadcasts can be suppressed. */
-#define VERSION_VALUE (BIT(24) | (LVT_COUNT - 1) << 16 | 0x14)
-
-/* Register numbers: memory offset / 16, MSR - 0x800. */
-enum {
-    REG_ID = 0x02,
-    REG_VERSION = 0x03,
-    REG_TPR = 0x08,
-    REG_APR = 0x09,
-    REG_PPR = 0x0a,
-    REG_EOI = 0x0b,
-    REG_RRD = 0x0c,
-    REG_LDR = 0x0d,
-    REG_DFR = 0x0e,
-    REG_SVR = 0x0f,
-    REG_ISR = 0x10,
-    REG_TMR = 0x18,
-    REG_IRR = 0x20,
-    REG_ESR = 0x28,
-    REG_ICR = 0x30,
-    REG_ICR_HIGH = 0x31,
-    REG_LVT = 0x32,
-    REG_TIMER_INITIAL = 0x38,
-    REG_TIMER_CURRENT = 0x39,
-    REG_TIMER_DIVIDE = 0x3e,
-    REG_SELF_IPI = 0x3f,
-    NR_REGS = 0x40,
-};
-
 #define XR BIT(0) /* readable in xAPIC mode */
 #define XW BIT(1) /* writable in xAPIC mode */
 #define MR BIT(2) /* readable by MSR in x2APIC mode */
@@ -42,7 +13,7 @@ enum {
 static const struct reg {
     u8 access;
     u32 writable; /* bits; by MSR the others must be 0 */
-} regs[NR_REGS] = {
+} regs[LAPIC_NR_REGS] = {
     [REG_ID] = {RO, 0},
     [REG_VERSION] = {RO, 0},
     [REG_TPR] = {RW, 0xff},
@@ -71,64 +42,29 @@ static const struct reg {
     [REG_SELF_IPI] = {MW, 0xff},
 };
 
-static u32 part(const u64 *bits, u32 n)
-{
-    return __atomic_load_n(&bits[n / 2], __ATOMIC_RELAXED) >> 32 * (n % 2);
-}
-
 static u32 read_reg(struct lapic *l, u32 reg)
 {
-    if (reg >= REG_ISR && reg < REG_ISR + 8) {
+    if (reg >= REG_ISR && reg < REG_IRR + 8)
         lapic_before_look(l);
-        return part(l->isr, reg - REG_ISR);
-    }
-    if (reg >= REG_TMR && reg < REG_TMR + 8)
-        return part(l->tmr, reg - REG_TMR);
-    if (reg >= REG_IRR && reg < REG_IRR + 8)
-        return part(l->irr, reg - REG_IRR);
-    if (reg >= REG_LVT && reg < REG_LVT + LVT_COUNT)
-        return l->lvt[reg - REG_LVT];
     switch (reg) {
-    case REG_ID:
-        return lapic_is_x2(l) ? l->id : l->id << 24;
-    case REG_VERSION:
-        return VERSION_VALUE;
-    case REG_TPR:
-        return l->tpr;
     case REG_PPR:
         lapic_before_look(l);
         return lapic_ppr(l);
-    case REG_LDR:
-        return l->ldr;
-    case REG_DFR:
-        return l->dfr;
-    case REG_SVR:
-        return l->svr;
-    case REG_ESR:
-        return l->esr;
-    case REG_ICR:
-        return l->icr;
-    case REG_ICR_HIGH:
-        return l->icr_high;
-    case REG_TIMER_INITIAL:
-        return l->timer_initial;
     case REG_TIMER_CURRENT:
         return lapic_timer_current(l);
-    case REG_TIMER_DIVIDE:
-        return l->timer_divide;
     default: /* APR and RRD: processors since the Pentium 4 have none */
-        return 0;
+        return *lapic_reg(l, reg);
     }
 }
 
 static void write_lvt(struct lapic *l, u32 entry, u32 value)
 {
-    if (!(l->svr & SVR_ENABLED))
+    if (!(LAPIC_REG(l, SVR) & SVR_ENABLED))
         value |= LVT_MASKED;
     if (entry == LVT_TIMER)
         lapic_timer_set_lvt(l, value);
     else
-        l->lvt[entry] = value;
+        *lapic_lvt(l, entry) = value;
     if (entry == LVT_LINT0)
         vcpu_kick(l->vcpu); /* the PIC's interrupts may come through now; likewise below */
 }
@@ -136,11 +72,11 @@ static void write_lvt(struct lapic *l, u32 entry, u32 value)
 /* 'Local APIC State After It Has Been Software Disabled': all entries become masked. */
 static void write_svr(struct lapic *l, u32 value)
 {
-    l->svr = value;
+    LAPIC_REG(l, SVR) = value;
     lapic_set_takes(l);
     if (!(value & SVR_ENABLED))
         for (u32 i = 0; i < LVT_COUNT; i++)
-            l->lvt[i] |= LVT_MASKED;
+            *lapic_lvt(l, i) |= LVT_MASKED;
     vcpu_kick(l->vcpu);
 }
 
@@ -158,23 +94,23 @@ static void write_reg(struct lapic *l, u32 reg, u32 value)
         lapic_eoi(l);
         break;
     case REG_LDR:
-        l->ldr = value;
+        LAPIC_REG(l, LDR) = value;
         break;
     case REG_DFR:
-        l->dfr = value | 0x0fffffff;
+        LAPIC_REG(l, DFR) = value | 0x0fffffff;
         break;
     case REG_SVR:
         write_svr(l, value);
         break;
     case REG_ESR:
-        l->esr = __atomic_exchange_n(&l->errors, 0, __ATOMIC_SEQ_CST);
+        LAPIC_REG(l, ESR) = __atomic_exchange_n(&l->errors, 0, __ATOMIC_SEQ_CST);
         break;
     case REG_ICR:
-        l->icr = value;
-        lapic_send(l, value, lapic_is_x2(l) ? l->icr_high : l->icr_high >> 24);
+        LAPIC_REG(l, ICR) = value;
+        lapic_send(l, value, lapic_is_x2(l) ? LAPIC_REG(l, ICR_HIGH) : LAPIC_REG(l, ICR_HIGH) >> 24);
         break;
     case REG_ICR_HIGH:
-        l->icr_high = value;
+        LAPIC_REG(l, ICR_HIGH) = value;
         break;
     case REG_TIMER_INITIAL:
         lapic_timer_set_initial(l, value);
@@ -212,7 +148,7 @@ static u64 memory_read(void *dev, struct vcpu *vcpu, u64 offset, u32 size)
     u32 reg = offset >> 4;
 
     (void)vcpu, (void)size;
-    if (reg >= NR_REGS || !(regs[reg].access & (XR | XW))) {
+    if (reg >= LAPIC_NR_REGS || !(regs[reg].access & (XR | XW))) {
         lapic_error(l, ESR_REGISTER);
         return 0;
     }
@@ -224,20 +160,19 @@ static u64 memory_read(void *dev, struct vcpu *vcpu, u64 offset, u32 size)
 static void memory_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u64 value)
 {
     struct lapic *l = dev;
-    u32 reg = offset >> 4;
+    u32 reg = offset >> 4, high = LAPIC_REG(l, ICR_HIGH);
+    struct vcpu *notify;
 
     (void)vcpu;
     if ((offset & 15) || size < 4)
         return;
-    if (reg == REG_ICR && l->icr_high >> 24 != 0xff) {
-        struct vcpu *to = lapic_send_quickly(l, (u32)value, l->icr_high, l->icr_high >> 24);
-
-        if (likely(to)) {
-            vcpu_kick(to);
-            return;
-        }
+    if (reg == REG_ICR && high >> 24 != 0xff &&
+        lapic_send_quickly(l, (u32)value, high, high >> 24, &notify)) {
+        if (notify)
+            vcpu_notify(notify);
+        return;
     }
-    if (reg >= NR_REGS || !(regs[reg].access & (XR | XW)))
+    if (reg >= LAPIC_NR_REGS || !(regs[reg].access & (XR | XW)))
         lapic_error(l, ESR_REGISTER);
     else if (regs[reg].access & XW)
         write_locked(l, reg, value & regs[reg].writable);
@@ -264,7 +199,7 @@ static bool msr_is(const struct lapic *l, u32 msr, u8 access)
 {
     u32 reg = msr - LAPIC_MSR_FIRST;
 
-    return lapic_is_x2(l) && reg < NR_REGS && (regs[reg].access & access);
+    return lapic_is_x2(l) && reg < LAPIC_NR_REGS && (regs[reg].access & access);
 }
 
 int lapic_msr_read(struct vcpu *vcpu, u32 msr, u64 *value)
@@ -276,7 +211,7 @@ int lapic_msr_read(struct vcpu *vcpu, u32 msr, u64 *value)
         return ERR_INVAL;
     *value = read_reg(l, reg);
     if (reg == REG_ICR)
-        *value |= (u64)l->icr_high << 32;
+        *value |= (u64)LAPIC_REG(l, ICR_HIGH) << 32;
     return OK;
 }
 
@@ -296,7 +231,7 @@ HOT int lapic_msr_write(struct vcpu *vcpu, u32 msr, u64 value)
         return OK;
     }
     if (reg == REG_ICR)
-        l->icr_high = value >> 32;
+        LAPIC_REG(l, ICR_HIGH) = value >> 32;
     write_locked(l, reg, value);
     return OK;
 }

@@ -5,6 +5,7 @@
 
 #include "vmm/dev/host.h"
 #include "vmm/dev/lapic.h"
+#include "vmm/pi_desc.h"
 
 enum lvt { LVT_TIMER, LVT_THERMAL, LVT_PERF, LVT_LINT0, LVT_LINT1, LVT_ERROR, LVT_COUNT };
 
@@ -39,25 +40,53 @@ struct lapic_ids {
     struct lapic *list[1 << LAPIC_LISTS_SHIFT];
 };
 
+/* Register numbers: memory offset / 16, MSR - LAPIC_MSR_FIRST. */
+enum {
+    REG_ID = 0x02,
+    REG_VERSION = 0x03,
+    REG_TPR = 0x08,
+    REG_APR = 0x09,
+    REG_PPR = 0x0a,
+    REG_EOI = 0x0b,
+    REG_RRD = 0x0c,
+    REG_LDR = 0x0d,
+    REG_DFR = 0x0e,
+    REG_SVR = 0x0f,
+    REG_ISR = 0x10,
+    REG_TMR = 0x18,
+    REG_IRR = 0x20,
+    REG_ESR = 0x28,
+    REG_ICR = 0x30,
+    REG_ICR_HIGH = 0x31,
+    REG_LVT = 0x32,
+    REG_TIMER_INITIAL = 0x38,
+    REG_TIMER_CURRENT = 0x39,
+    REG_TIMER_DIVIDE = 0x3e,
+    REG_SELF_IPI = 0x3f,
+    LAPIC_NR_REGS = 0x40,
+};
+
+/* What others send goes to the descriptor; IRR, ISR and TMR are the vCPU's own: its CPU's, by software or, in
+ * the virtual-APIC page, by hardware. */
 struct lapic {
+    struct pi_desc pid;   /* first: a page is aligned */
+    u32 *regs;            /* the virtual-APIC page: a register in every 16 bytes */
+    u64 level[PIR_WORDS]; /* what was last posted of this vector was level-triggered */
+    bool by_cpu;          /* the CPU delivers */
+    bool changed;         /* software has changed IRR or ISR: the CPU does not know */
     struct vcpu *vcpu;
     u32 id;
     u64 base; /* IA32_APIC_BASE */
     u64 page; /* where the registers are on the vCPU's bus, if they are */
     bool placed;
     bool takes_fixed; /* fixed interrupts arrive: it is enabled by hardware and software */
-    u64 irr[4], isr[4], tmr[4];
     bool extint;      /* a message asks for an acknowledge cycle of the PIC */
     bool eoi_offered; /* the byte at eoi_at says that the next EOI may be left out; the vCPU's CPU only */
     u64 eoi_at;       /* as lapic_set_pv_eoi() was given it */
     u64 eois_saved;
-    u32 tpr, ldr, dfr, svr, esr;
-    u32 errors; /* seen since ESR was last written */
-    u32 icr, icr_high;
-    u32 lvt[LVT_COUNT];
-    u32 timer_initial, timer_divide; /* the registers */
-    u64 timer_start;                 /* VM time at which the count was timer_initial */
-    u64 deadline;                    /* IA32_TSC_DEADLINE; 0: not armed */
+    u32 errors;      /* seen since ESR was last written */
+    u64 timer_start; /* VM time at which the count was TIMER_INITIAL */
+    u64 deadline;    /* IA32_TSC_DEADLINE; 0: not armed */
     u64 tsc_offset;
     struct vtimer timer;
     struct lapic_ids *ids;
@@ -66,6 +95,19 @@ struct lapic {
      * mode, where it has the low byte of it. */
     u64 unique_id;
 };
+
+/* A register by its number, and by its name. */
+static inline u32 *lapic_reg(const struct lapic *l, u32 reg)
+{
+    return &l->regs[4 * reg];
+}
+
+#define LAPIC_REG(l, name) (*lapic_reg(l, REG_##name))
+
+static inline u32 *lapic_lvt(const struct lapic *l, enum lvt entry)
+{
+    return lapic_reg(l, REG_LVT + entry);
+}
 
 static inline bool lapic_enabled(const struct lapic *l)
 {
@@ -79,7 +121,7 @@ static inline bool lapic_is_x2(const struct lapic *l)
 
 static inline void lapic_set_takes(struct lapic *l)
 {
-    l->takes_fixed = lapic_enabled(l) && (l->svr & SVR_ENABLED);
+    l->takes_fixed = lapic_enabled(l) && (LAPIC_REG(l, SVR) & SVR_ENABLED);
 }
 
 /* Consecutive ids, of up to 64 vCPUs, have lists of their own: multiples of the golden ratio are far apart.
@@ -89,25 +131,17 @@ static inline struct lapic **lapic_list(struct lapic_ids *ids, u32 id)
     return &ids->list[id * 0x9e3779b9u >> (32 - LAPIC_LISTS_SHIFT)];
 }
 
-static inline bool lapic_test(const u64 bits[4], u8 vector)
+static inline bool lapic_level(const struct lapic *l, u8 vector)
 {
-    asm goto("btq %1, %0; jc %l[yes]" : : "m"(*(const u64(*)[4])bits), "r"((u64)vector) : "cc" : yes);
+    asm goto("btq %1, %0; jc %l[yes]" : : "m"(l->level), "r"((u64)vector) : "cc" : yes);
     return false;
 yes:
     return true;
 }
 
-static inline void lapic_clear(u64 *bits, u8 vector)
-{
-    __atomic_and_fetch(&bits[vector / 64], ~BIT(vector % 64), __ATOMIC_SEQ_CST);
-}
-
-static inline void lapic_set(u64 bits[4], u8 vector)
-{
-    asm volatile("lock btsq %1, %0" : "+m"(*(u64(*)[4])bits) : "r"((u64)vector) : "memory", "cc");
-}
-
 u32 lapic_ppr(const struct lapic *l);
+/* What has been posted comes to IRR. */
+void lapic_take_posted(struct lapic *l);
 /* Before the vCPU's CPU looks at ISR: an EOI that the guest has left out is made good. end: the offer ends in
  * any case; else if something waits behind it. */
 void lapic_settle_eoi(struct lapic *l, bool end);
