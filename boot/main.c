@@ -16,6 +16,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "vmm/audit.h"
+#include "vmm/apicv.h"
 #include "vmm/vmm.h"
 
 #define CONFIG_FILE "nidus.conf"
@@ -165,6 +166,8 @@ static void main_on_stack(void)
     nmi_set_handler(stop_if_asked);
     irq_set_handler(VECTOR_TIMER, timer_interrupt);
     irq_set_handler(VECTOR_KICK, timer_interrupt);
+    irq_set_handler(VECTOR_POSTED, timer_interrupt);
+    irq_set_handler(VECTOR_WAKE, posted_wake);
     irq_set_handler(VECTOR_SPURIOUS, apic_count);
     irq_set_handler(VECTOR_ERROR, apic_count);
     apic_init_cpu();

@@ -29,6 +29,16 @@ enum config_restart {
     RESTART_ON_CRASH, /* on a crash and on a reset */
 };
 
+/* How much of a local APIC the CPU does, at most; ascending. */
+enum config_apic {
+    APIC_EMULATED,
+    APIC_APICV,  /* registers, and delivery of interrupts */
+    APIC_POSTED, /* and what others send to a vCPU that runs */
+};
+
+/* As they are written in the configuration, and in the log. */
+extern const char *const config_apic_names[];
+
 struct config_module {
     char file[CONFIG_FILE_MAX];
     char args[256];
@@ -71,6 +81,7 @@ struct config_vm {
     u32 nr_hide;
     char hide[CONFIG_MAX_HIDE][32];
     enum config_restart restart;
+    enum config_apic apic; /* APIC_POSTED by default */
     u32 nr_disks;
     struct config_disk disks[CONFIG_MAX_DISKS];
     u32 nr_nets;

@@ -437,6 +437,18 @@ static void set_restart(struct parser *p, char *value)
         p->vm->restart = (enum config_restart)restart;
 }
 
+const char *const config_apic_names[] = {"emulated", "apicv", "posted"};
+
+static void set_apic(struct parser *p, char *value)
+{
+    int level = text_choose(value, config_apic_names, APIC_POSTED + 1);
+
+    if (level < 0)
+        config_problem(p, p->line, "unknown apic '%.60s'; use emulated, apicv or posted", value);
+    else
+        p->vm->apic = (enum config_apic)level;
+}
+
 const struct config_option config_options[NR_OPTIONS] = {
     [OPTION_CONSOLE] = {"console", SECTION_NIDUS, set_console, 0},
     [OPTION_LOGLEVEL] = {"loglevel", SECTION_NIDUS, set_loglevel, 0},
@@ -452,6 +464,7 @@ const struct config_option config_options[NR_OPTIONS] = {
     [OPTION_APICID] = {"apicid", SECTION_VM, set_apicid, 0},
     [OPTION_NESTED] = {"nested", SECTION_VM, set_nested, 0},
     [OPTION_HIDE] = {"hide", SECTION_VM, set_hide, 0},
+    [OPTION_APIC] = {"apic", SECTION_VM, set_apic, 0},
     [OPTION_RESTART] = {"restart", SECTION_VM, set_restart, 0},
     [OPTION_DISK] = {"disk", SECTION_VM, set_disk, REPEATABLE},
     [OPTION_NET] = {"net", SECTION_VM, set_net, REPEATABLE},
@@ -466,7 +479,7 @@ const struct config_option config_options[NR_OPTIONS] = {
 const char *const config_known_options[] = {
     [SECTION_NIDUS] = "console, loglevel, poll, haltpoll",
     [SECTION_VM] = "kernel, module, initrd, cmdline, memory, vcpus, pin, apicid, nested, hide, "
-                   "restart, disk, net, channel, rng, vconsole, irq, port, mmio",
+                   "apic, restart, disk, net, channel, rng, vconsole, irq, port, mmio",
 };
 
 void config_check_vm(struct parser *p, struct config_vm *vm)

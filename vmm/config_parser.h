@@ -22,6 +22,7 @@ enum option_id {
     OPTION_APICID,
     OPTION_NESTED,
     OPTION_HIDE,
+    OPTION_APIC,
     OPTION_RESTART,
     OPTION_DISK,
     OPTION_NET,

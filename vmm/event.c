@@ -3,6 +3,7 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/vmx.h"
 #include "vmm/dev/irq.h"
+#include "vmm/dev/lapic_state.h"
 #include "vmm/skip.h"
 #include "vmm/vm.h"
 
@@ -108,10 +109,13 @@ static void set_windows(struct vcpu *v, const struct events_cpu *cpu)
                PROC_NMI_WINDOW_EXITING);
 }
 
-/* One that makes L2 exit is not L2's to take: nested_before_entry() sees to it. */
+/* For Nidus to inject. One that makes L2 exit is not L2's to take: nested_before_entry() sees to it. What
+ * L1's APIC has may be the CPU's to deliver. */
 static bool irq_waits(struct vcpu *v)
 {
-    return !l1_wants(v, VI_PIN_BASED_CONTROLS, PIN_EXTERNAL_INTERRUPT_EXITING) && vcpu_irq_pending(v) >= 0;
+    if (l1_wants(v, VI_PIN_BASED_CONTROLS, PIN_EXTERNAL_INTERRUPT_EXITING))
+        return false;
+    return (v->lapic->by_cpu && !in_l2(v) ? vcpu_extint_pending(v) : vcpu_irq_pending(v)) >= 0;
 }
 
 static void load_cpu(const struct vcpu *v, struct events_cpu *cpu)
@@ -229,7 +233,9 @@ void vcpu_deliver_events(struct vcpu *v)
 
 bool vcpu_wakes(struct vcpu *v)
 {
-    struct events_cpu cpu = {.interrupt = irq_waits(v)};
+    struct events_cpu cpu = {.interrupt =
+                                 !l1_wants(v, VI_PIN_BASED_CONTROLS, PIN_EXTERNAL_INTERRUPT_EXITING) &&
+                                 vcpu_irq_pending(v) >= 0};
 
     load(v);
     load_cpu(v, &cpu);

@@ -4,6 +4,7 @@
  * can come while an event is delivered begin with vcpu_requeue_event().
  */
 #include "vmm/exit.h"
+#include "vmm/apicv.h"
 #include "arch/x86/asm.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/vmx.h"
@@ -201,6 +202,7 @@ static bool (*const exits[VMX_NR_EXIT_REASONS])(struct vcpu *v) = {
     [EXIT_REASON_MWAIT] = exit_undefined,
     [EXIT_REASON_MONITOR] = exit_undefined,
     [EXIT_REASON_PAUSE] = exit_pause,
+    [EXIT_REASON_VIRTUALIZED_EOI] = exit_virtualized_eoi,
     [EXIT_REASON_EPT_VIOLATION] = exit_ept_violation,
     [EXIT_REASON_EPT_MISCONFIGURATION] = exit_misconfiguration,
     [EXIT_REASON_INVEPT] = exit_vmx,

@@ -97,9 +97,9 @@ void vcpu_msrs_reset(struct vcpu_msrs *m, const struct guest_cpuid *c)
     msr_mtrr_reset(m, c);
 }
 
-static void let_through(u8 *bitmap, u32 msr)
+void msr_bitmap_let_through(u8 *bitmap, u32 msr, bool write)
 {
-    u8 *quarter = msr >= HIGH_FIRST ? bitmap + BITMAP_HIGH : bitmap;
+    u8 *quarter = bitmap + (write ? BITMAP_WRITE : 0) + (msr >= HIGH_FIRST ? BITMAP_HIGH : 0);
     u32 bit = msr % BITMAP_MSRS;
 
     quarter[bit / 8] &= ~(1u << bit % 8);
@@ -115,9 +115,9 @@ void msr_bitmap_fill(u8 *bitmap, const struct guest_cpuid *c)
             continue;
         for (u32 msr = row->first; msr <= row->last; msr++) {
             if (row->direct & DIRECT_READ)
-                let_through(bitmap, msr);
+                msr_bitmap_let_through(bitmap, msr, false);
             if (row->direct & DIRECT_WRITE)
-                let_through(bitmap + BITMAP_WRITE, msr);
+                msr_bitmap_let_through(bitmap, msr, true);
         }
     }
 }

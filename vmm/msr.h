@@ -48,6 +48,9 @@ void vcpu_msrs_reset(struct vcpu_msrs *m, const struct guest_cpuid *c);
  */
 void msr_bitmap_fill(u8 *bitmap, const struct guest_cpuid *c);
 
+/* No exit for this MSR. */
+void msr_bitmap_let_through(u8 *bitmap, u32 msr, bool write);
+
 /* --- msr_switch.c --- */
 
 /* Registers that stay in the CPU while the vCPU has it. */

@@ -8,8 +8,9 @@
 #include "lib/log.h"
 #include "vmm/console.h"
 #include "vmm/dev/irq.h"
-#include "vmm/dev/lapic.h"
+#include "vmm/dev/lapic_state.h"
 #include "vmm/dev/platform.h"
+#include "vmm/apicv.h"
 #include "vmm/exit.h"
 #include "vmm/fail.h"
 #include "vmm/sched.h"
@@ -165,6 +166,8 @@ HOT bool vcpu_continue(struct vcpu *v)
         until = v->until;
         n->until01 = until;
         until = MIN(until, n->timer_end);
+    } else if (unlikely(v->lapic->changed)) {
+        return false;
     }
     v->until = until;
     if (unlikely(now >= until || !vmx_has(&vmx_features, VF_PREEMPTION_TIMER)))
@@ -214,6 +217,8 @@ static enum outcome prepare(struct vmm_cpu *c, struct vcpu *v)
         return END;
     if (!ready)
         return BLOCK;
+    if (vm->apic != APIC_EMULATED && !in_l2(v))
+        apicv_before_entry(v);
     arm(c, v, now);
     return GO_ON;
 }
@@ -236,7 +241,8 @@ static bool halt_ends_soon(struct vmm_cpu *c, struct vcpu *v)
         v->halted_since = now;
     __atomic_store_n(&v->polling, true, __ATOMIC_SEQ_CST); /* no IPI is needed: sched_tell() */
     for (; !ends && now < end && !sched_contended(c); now = rdtsc()) {
-        ends = __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & REQ_KICK || v->deadline <= now;
+        ends = __atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & REQ_KICK || pi_is_on(v->pid) ||
+               v->deadline <= now;
         cpu_pause();
     }
     __atomic_store_n(&v->polling, false, __ATOMIC_SEQ_CST); /* before requests are looked at again */

@@ -4,6 +4,7 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/time.h"
 #include "arch/x86/trap.h"
+#include "vmm/apicv.h"
 
 static struct vmm_cpu *cpu_state(u32 id)
 {
@@ -45,6 +46,8 @@ static struct vmm_cpu *lock_home(struct vcpu *v)
 static void set_state(struct vcpu *v, enum vcpu_sched state)
 {
     __atomic_store_n(&v->sched, state, __ATOMIC_RELEASE);
+    if (v->posted)
+        posted_follow(v, state);
 }
 
 static void enqueue(struct vmm_cpu *c, struct vcpu *v)
@@ -67,6 +70,28 @@ static void tell_queued(struct vcpu *v, u32 home, bool home_busy)
         __atomic_or_fetch(&this_vmm_cpu()->current->requests, REQ_KICK, __ATOMIC_ACQ_REL);
     if (home_busy && v->pin == CONFIG_PIN_ANY)
         notify_some_idle(home);
+}
+
+void posted_wake(u8 vector)
+{
+    struct vmm_cpu *c = this_vmm_cpu();
+    bool busy = c->current != NULL;
+    struct vcpu *woken = NULL;
+
+    (void)vector;
+    spin_lock(&c->lock);
+    for (struct list *it = c->sleepers.next, *after; it != &c->sleepers; it = after) {
+        struct vcpu *v = container_of(it, struct vcpu, node);
+
+        after = it->next;
+        if (!v->posted || !pi_is_on(v->pid))
+            continue;
+        enqueue(c, v);
+        woken = v;
+    }
+    spin_unlock(&c->lock);
+    if (woken)
+        tell_queued(woken, this_cpu()->id, busy);
 }
 
 static void wake(struct vcpu *v)
@@ -253,7 +278,8 @@ bool sched_block(struct vmm_cpu *c, struct vcpu *v)
     spin_lock(&c->lock);
     set_state(v, SCHED_BLOCKED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* sched_tell() does it the other way round */
-    blocked = !(__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & (REQ_KICK | REQ_QUEUE));
+    blocked = !(__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & (REQ_KICK | REQ_QUEUE)) &&
+              !(v->activity == VCPU_HALTED && pi_is_on(v->pid));
     if (blocked) {
         c->current = NULL;
         list_push_back(&c->sleepers, &v->node);

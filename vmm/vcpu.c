@@ -53,6 +53,7 @@ struct vcpu *vcpu_create(struct vm *vm, u32 id)
         return NULL;
     }
     *(u32 *)v->vmcs = (u32)vmx_caps.basic & 0x7fffffff;
+    v->posted = vm->apic == APIC_POSTED;
     v->xcr0 = 1;
     v->dr6 = DR6_INIT;
     *(u16 *)v->fpu = FPU_FCW;

@@ -9,6 +9,7 @@
 #include "lib/format.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "vmm/apicv.h"
 #include "vmm/dev/lapic.h"
 #include "vmm/dev/platform.h"
 #include "vmm/audit.h"
@@ -164,6 +165,7 @@ static void destroy(struct vm *vm)
     }
     vm_memory_free(vm);
     pool_free(owner, vm->msr_bitmap, 1);
+    pool_free(owner, vm->msr_bitmap_x2, 1);
     pool_free(owner, vm->io_bitmaps, IO_BITMAP_PAGES);
     /* What is left of its account is the object itself, which takes the account with it. */
     if (owner->pages != VM_PAGES)
@@ -397,12 +399,17 @@ static bool build(struct vm *vm)
         msr_bitmap_fill(vm->msr_bitmap, &vm->cpuid);
         nested_bitmaps_init(vm);
     }
+    vm->apic = apicv_level(vm->config);
+    if (vm->apic != APIC_EMULATED)
+        vm->msr_bitmap_x2 = pool_alloc(&vm->owner, 1);
+    if (vm->msr_bitmap && vm->msr_bitmap_x2)
+        apicv_fill_msr_bitmap(vm->msr_bitmap_x2, vm->msr_bitmap);
     if (vm_memory_init(vm)) {
         log_error("nidus.conf:%u: %s: %lu MiB of memory are not free; %lu MiB are", vm->config->line,
                   vm->config->name, vm->memory >> 20, free >> 20);
         return false;
     }
-    if (!vm->msr_bitmap || !create_vcpus(vm)) {
+    if (!vm->msr_bitmap || (vm->apic != APIC_EMULATED && !vm->msr_bitmap_x2) || !create_vcpus(vm)) {
         log_error("%s: no memory for its vCPUs and devices", vm->config->name);
         return false;
     }
@@ -460,8 +467,8 @@ bool vm_start(const struct config_vm *config, u32 index, u32 restarts)
     set_start_states(vm, &start);
     vm->live_vcpus = vm->nr_vcpus;
     vmm_set_running(index, vm);
-    log_info("%s: %s, %u vCPU%s, %lu MiB", config->name, config->kernel, vm->nr_vcpus,
-             vm->nr_vcpus > 1 ? "s" : "", vm->memory >> 20);
+    log_info("%s: %s, %u vCPU%s, %lu MiB, APIC: %s", config->name, config->kernel, vm->nr_vcpus,
+             vm->nr_vcpus > 1 ? "s" : "", vm->memory >> 20, config_apic_names[vm->apic]);
     for (u32 i = 0; i < vm->nr_vcpus; i++)
         sched_add(vm->vcpus[i]);
     return true;

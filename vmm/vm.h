@@ -72,8 +72,11 @@ struct vcpu {
         void *apic_pages;
         struct pi_desc *pid; /* which they begin with */
     };
-    struct lapic *lapic; /* in these pages; null at first */
-    u64 tsc_offset;      /* guest TSC = host TSC + this */
+    struct lapic *lapic;      /* in these pages; null at first */
+    u64 apicv_base;           /* IA32_APIC_BASE that vmcs01 is for; 0: not yet */
+    u64 eoi_exits[PIR_WORDS]; /* as vmcs01 has them */
+    bool posted;              /* what is posted is notified by its descriptor */
+    u64 tsc_offset;           /* guest TSC = host TSC + this */
 
     void *vmcs;
     u32 vmcs_cpu; /* the physical CPU where the VMCS is active; CPU_NONE */
@@ -175,6 +178,8 @@ struct vm {
 
     u8 *io_bitmaps; /* null: all ports exit */
     u8 *msr_bitmap;
+    u8 *msr_bitmap_x2; /* with what APICv does in x2APIC mode; null: it does not */
+    enum config_apic apic;
     u32 nr_msr_words; /* 64-bit words of it that let something through */
     struct or_word msr_words[VM_MSR_WORDS];
     struct vmx_caps nested_caps; /* what L1 is offered, where nested = on */
@@ -291,10 +296,16 @@ static inline void vcpu_kick_quickly(struct vcpu *v)
         sched_tell(v);
 }
 
+/* posted.c: the notification that is due when ON has been set. */
+void posted_notify(struct vcpu *v);
+
 /* vcpu_notify(), inline. */
 static inline void vcpu_notify_quickly(struct vcpu *v)
 {
-    vcpu_kick_quickly(v);
+    if (likely(v->posted))
+        posted_notify(v);
+    else
+        vcpu_kick_quickly(v);
 }
 
 /* A new vCPU is ready. */

@@ -50,6 +50,16 @@ static u64 vpid(struct vcpu *v)
     return vcpu_vpid(v, 0);
 }
 
+static u64 descriptor(struct vcpu *v)
+{
+    return pool_pa(v->pid);
+}
+
+static u64 virtual_apic(struct vcpu *v)
+{
+    return pool_pa(v->apic_pages) + PAGE_SIZE;
+}
+
 static u64 tsc_offset(struct vcpu *v)
 {
     return v->tsc_offset;
@@ -160,6 +170,9 @@ static const struct row rows[] = {
     FN(MSR_BITMAPS, msr_bitmap_pa),
     FN(EPT_POINTER, eptp),
     FN(VPID, vpid),
+    FN(VIRTUAL_APIC_ADDRESS, virtual_apic),
+    FN(POSTED_INT_DESC_ADDRESS, descriptor),
+    CONST(POSTED_INT_VECTOR, VECTOR_POSTED),
     FN(TSC_OFFSET, tsc_offset),
     FN(CR0_GUEST_HOST_MASK, vmcs_cr0_mask),
     FN(CR4_GUEST_HOST_MASK, vmcs_cr4_mask),

@@ -9,7 +9,9 @@
 enum {
     VECTOR_DEVICES = 0x30, /* IOAPIC lines from here on */
     VECTOR_TIMER = 0xf0,
-    VECTOR_KICK = 0xf1, /* look at your requests */
+    VECTOR_KICK = 0xf1,   /* look at your requests */
+    VECTOR_POSTED = 0xf2, /* something was posted to the vCPU that runs here */
+    VECTOR_WAKE = 0xf3,   /* ... to one that sleeps here */
     VECTOR_ERROR = 0xfe,
     VECTOR_SPURIOUS = 0xff,
 };

@@ -70,8 +70,7 @@ void irq_eoi(struct vm *vm, u8 vector)
     ioapic_eoi(vm_platform(vm)->ioapic, vector);
 }
 
-/* What an acknowledge cycle of the PIC would give this vCPU; -1: it makes none. */
-static int extint_pending(struct vcpu *vcpu)
+int vcpu_extint_pending(struct vcpu *vcpu)
 {
     const struct pic *pic = vm_platform(vcpu_vm(vcpu))->pic;
     const struct lapic *l = vcpu_lapic(vcpu);
@@ -87,7 +86,7 @@ int vcpu_irq_pending(struct vcpu *vcpu)
     int vector;
 
     lapic_before_look(vcpu_lapic(vcpu));
-    vector = extint_pending(vcpu);
+    vector = vcpu_extint_pending(vcpu);
     return vector >= 0 ? vector : lapic_pending(vcpu_lapic(vcpu));
 }
 
@@ -96,7 +95,7 @@ int vcpu_irq_ack(struct vcpu *vcpu)
     struct lapic *l = vcpu_lapic(vcpu);
     int vector;
 
-    if (extint_pending(vcpu) >= 0) {
+    if (vcpu_extint_pending(vcpu) >= 0) {
         lapic_ack_extint(l);
         return pic_ack(vm_platform(vcpu_vm(vcpu))->pic);
     }

@@ -24,6 +24,8 @@ void irq_pic_acknowledged(struct vm *vm);
 /* A local APIC has ended a level-triggered interrupt. */
 void irq_eoi(struct vm *vm, u8 vector);
 
+/* What an acknowledge cycle of the PIC would give this vCPU; -1: it makes none. */
+int vcpu_extint_pending(struct vcpu *vcpu);
 /* What the vCPU would take as an external interrupt now (RFLAGS.IF and shadows aside): a vector or -1. */
 int vcpu_irq_pending(struct vcpu *vcpu);
 /* Takes it, with the controller's acknowledge cycle; -1 if there is none. */

@@ -27,13 +27,13 @@ static u32 *word_of(const struct lapic *l, u32 reg, u8 vector)
 static void set_bit(struct lapic *l, u32 reg, u8 vector)
 {
     *word_of(l, reg, vector) |= 1u << vector % 32;
-    l->changed = true;
+    l->changed = l->by_cpu;
 }
 
 static void clear_bit(struct lapic *l, u32 reg, u8 vector)
 {
     *word_of(l, reg, vector) &= ~(1u << vector % 32);
-    l->changed = true;
+    l->changed = l->by_cpu;
 }
 
 static int highest_bit(const struct lapic *l, u32 reg)
@@ -63,8 +63,18 @@ void lapic_take_posted(struct lapic *l)
             *lapic_reg(l, REG_IRR + reg) |= (u32)posted;
             *tmr = (*tmr & ~(u32)posted) | (u32)(level & posted);
         }
-        l->changed = true;
+        l->changed = l->by_cpu;
     }
+}
+
+u16 lapic_status(const struct lapic *l)
+{
+    return (u16)(MAX(highest_bit(l, REG_ISR), 0) << 8 | MAX(highest_bit(l, REG_IRR), 0));
+}
+
+u64 lapic_level_triggered(const struct lapic *l, u32 n)
+{
+    return *lapic_reg(l, REG_TMR + 2 * n) | (u64)*lapic_reg(l, REG_TMR + 2 * n + 1) << 32;
 }
 
 /* 'Interrupt, Task, and Processor Priority'. */
@@ -135,8 +145,10 @@ int lapic_set_pv_eoi(struct lapic *l, u64 at)
 {
     u8 word;
 
-    if (l->eoi_offered)
+    if (l->eoi_offered) {
         lapic_settle_eoi(l, true);
+        vcpu_kick(l->vcpu);
+    }
     if (at & 1 && guest_read(vcpu_vm(l->vcpu), at & ~1ull, &word, 1))
         return ERR_INVAL;
     l->eoi_at = at;
@@ -293,7 +305,7 @@ void lapic_reset(struct lapic *l)
         lapic_settle_eoi(l, true);
     lapic_take_posted(l); /* it is lost with the rest */
     memset(l->regs, 0, PAGE_SIZE);
-    l->changed = true;
+    l->changed = l->by_cpu;
     l->extint = false;
     l->errors = 0;
     LAPIC_REG(l, VERSION) = VERSION_VALUE;
@@ -385,6 +397,7 @@ int lapic_base_write(struct lapic *l, u64 value)
     if (to == LAPIC_BASE_ENABLE && l->id > 0xff)
         forget_ids(vcpu_vm(l->vcpu));
     l->base = value;
+    l->changed = l->by_cpu;
     lapic_set_takes(l);
     lapic_place(l);
     vcpu_kick(l->vcpu); /* the PIC's interrupts come past a disabled APIC */

@@ -10,45 +10,64 @@
 #define RO (XR | MR)
 #define RW (XR | XW | MR | MW)
 
+/* By MSR: the CPU reads these in the virtual-APIC page, and does what these writes do ('Virtualizing
+ * MSR-Based APIC Accesses'). */
+#define VR BIT(4)
+#define VW BIT(5)
+
 static const struct reg {
     u8 access;
     u32 writable; /* bits; by MSR the others must be 0 */
 } regs[LAPIC_NR_REGS] = {
-    [REG_ID] = {RO, 0},
-    [REG_VERSION] = {RO, 0},
-    [REG_TPR] = {RW, 0xff},
+    [REG_ID] = {RO | VR, 0},
+    [REG_VERSION] = {RO | VR, 0},
+    [REG_TPR] = {RW | VR | VW, 0xff},
     [REG_APR] = {XR, 0},
-    [REG_PPR] = {RO, 0},
-    [REG_EOI] = {XW | MW, 0},
+    [REG_PPR] = {RO | VR, 0},
+    [REG_EOI] = {XW | MW | VW, 0},
     [REG_RRD] = {XR, 0},
-    [REG_LDR] = {XR | XW | MR, 0xff000000},
+    [REG_LDR] = {XR | XW | MR | VR, 0xff000000},
     [REG_DFR] = {XR | XW, 0xf0000000},
-    [REG_SVR] = {RW, 0x13ff},
-    [REG_ISR... REG_ISR + 7] = {RO, 0},
-    [REG_TMR... REG_TMR + 7] = {RO, 0},
-    [REG_IRR... REG_IRR + 7] = {RO, 0},
-    [REG_ESR] = {RW, 0},
+    [REG_SVR] = {RW | VR, 0x13ff},
+    [REG_ISR... REG_ISR + 7] = {RO | VR, 0},
+    [REG_TMR... REG_TMR + 7] = {RO | VR, 0},
+    [REG_IRR... REG_IRR + 7] = {RO | VR, 0},
+    [REG_ESR] = {RW | VR, 0},
     [REG_ICR] = {RW, 0x000ccfff},
     [REG_ICR_HIGH] = {XR | XW, 0xff000000},
-    [REG_LVT + LVT_TIMER] = {RW, 0x000700ff},
-    [REG_LVT + LVT_THERMAL] = {RW, 0x000107ff},
-    [REG_LVT + LVT_PERF] = {RW, 0x000107ff},
-    [REG_LVT + LVT_LINT0] = {RW, 0x0001a7ff},
-    [REG_LVT + LVT_LINT1] = {RW, 0x0001a7ff},
-    [REG_LVT + LVT_ERROR] = {RW, 0x000100ff},
-    [REG_TIMER_INITIAL] = {RW, 0xffffffff},
+    [REG_LVT + LVT_TIMER] = {RW | VR, 0x000700ff},
+    [REG_LVT + LVT_THERMAL] = {RW | VR, 0x000107ff},
+    [REG_LVT + LVT_PERF] = {RW | VR, 0x000107ff},
+    [REG_LVT + LVT_LINT0] = {RW | VR, 0x0001a7ff},
+    [REG_LVT + LVT_LINT1] = {RW | VR, 0x0001a7ff},
+    [REG_LVT + LVT_ERROR] = {RW | VR, 0x000100ff},
+    [REG_TIMER_INITIAL] = {RW | VR, 0xffffffff},
     [REG_TIMER_CURRENT] = {RO, 0},
-    [REG_TIMER_DIVIDE] = {RW, 0x0000000b},
-    [REG_SELF_IPI] = {MW, 0xff},
+    [REG_TIMER_DIVIDE] = {RW | VR, 0x0000000b},
+    [REG_SELF_IPI] = {MW | VW, 0xff},
 };
+
+bool lapic_is_virtual(u32 msr, bool write)
+{
+    u32 reg = msr - LAPIC_MSR_FIRST;
+
+    return reg < LAPIC_NR_REGS && regs[reg].access & (write ? VW : VR);
+}
+
+static void look(struct lapic *l)
+{
+    lapic_before_look(l);
+    if (l->changed)
+        vcpu_kick(l->vcpu);
+}
 
 static u32 read_reg(struct lapic *l, u32 reg)
 {
     if (reg >= REG_ISR && reg < REG_IRR + 8)
-        lapic_before_look(l);
+        look(l);
     switch (reg) {
     case REG_PPR:
-        lapic_before_look(l);
+        look(l);
         return lapic_ppr(l);
     case REG_TIMER_CURRENT:
         return lapic_timer_current(l);

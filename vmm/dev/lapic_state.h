@@ -142,6 +142,12 @@ yes:
 u32 lapic_ppr(const struct lapic *l);
 /* What has been posted comes to IRR. */
 void lapic_take_posted(struct lapic *l);
+/* 'Guest Non-Register State': the guest interrupt status of IRR and ISR. */
+u16 lapic_status(const struct lapic *l);
+/* Word n of 0 to 3 of TMR. */
+u64 lapic_level_triggered(const struct lapic *l, u32 n);
+/* Does APICv do this access to an x2APIC MSR alone, with a virtual-APIC page that is like this one? */
+bool lapic_is_virtual(u32 msr, bool write);
 /* Before the vCPU's CPU looks at ISR: an EOI that the guest has left out is made good. end: the offer ends in
  * any case; else if something waits behind it. */
 void lapic_settle_eoi(struct lapic *l, bool end);
