@@ -3,6 +3,7 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/vmx.h"
 #include "arch/x86/vmx_names.h"
+#include "lib/log.h"
 #include "lib/string.h"
 #include "vmm/dev/lapic_quick.h"
 #include "vmm/exit.h"
@@ -28,11 +29,23 @@ static const struct mode {
 
 #define X2APIC_MODE 2
 
+/* Bochs, up to 3.1: when a physical interrupt arrives while a virtual one is held back by RFLAGS.IF, the
+ * virtual one is delivered all the same. It has a VMCS revision of its own. */
+#define BOCHS_REVISION 0x2b
+
+static u32 best_level(void)
+{
+    if (((u32)vmx_caps.basic & 0x7fffffff) != BOCHS_REVISION)
+        return APIC_POSTED;
+    log_debug("APICv is not used: Bochs delivers virtual interrupts while RFLAGS.IF is 0");
+    return APIC_EMULATED;
+}
+
 enum config_apic apicv_level(const struct config_vm *config)
 {
-    u32 level = APIC_EMULATED;
+    u32 level = APIC_EMULATED, most = config->apic == APIC_BEST ? best_level() : config->apic;
 
-    while (level < config->apic && !(needs[level + 1] & ~vmx_features.granted))
+    while (level < most && !(needs[level + 1] & ~vmx_features.granted))
         level++;
     return (enum config_apic)level;
 }

@@ -96,7 +96,7 @@ static void begin_vm(struct parser *p, const char *name)
     vm->line = p->line;
     vm->memory = MEMORY_DEFAULT;
     vm->vcpus = 1;
-    vm->apic = APIC_POSTED;
+    vm->apic = APIC_BEST;
     for (u32 i = 0; i < CONFIG_MAX_VCPUS; i++) {
         vm->pin[i] = CONFIG_PIN_ANY;
         vm->apic_id[i] = (u16)i;

@@ -34,6 +34,7 @@ enum config_apic {
     APIC_EMULATED,
     APIC_APICV,  /* registers, and delivery of interrupts */
     APIC_POSTED, /* and what others send to a vCPU that runs */
+    APIC_BEST,   /* whatever is known to work */
 };
 
 /* As they are written in the configuration, and in the log. */
@@ -81,7 +82,7 @@ struct config_vm {
     u32 nr_hide;
     char hide[CONFIG_MAX_HIDE][32];
     enum config_restart restart;
-    enum config_apic apic; /* APIC_POSTED by default */
+    enum config_apic apic; /* APIC_BEST by default */
     u32 nr_disks;
     struct config_disk disks[CONFIG_MAX_DISKS];
     u32 nr_nets;

@@ -81,6 +81,7 @@ static void defaults(void **state)
     assert_false(vm->nested);
     assert_int_equal(vm->nr_hide, 0);
     assert_int_equal(vm->restart, RESTART_NEVER);
+    assert_int_equal(vm->apic, APIC_BEST);
     assert_int_equal(vm->nr_disks, 0);
     assert_int_equal(vm->nr_nets, 0);
     assert_int_equal(vm->nr_channels, 0);
@@ -105,6 +106,7 @@ static const char everything_text[] = "; all of it\n"
                                       "nested = on\n"
                                       "hide = EPT , VPID\n"
                                       "restart = reset\n"
+                                      "apic = apicv\n"
                                       "disk = root.img # comment\n"
                                       "disk = more.img\n"
                                       "net = lan\n"
@@ -153,10 +155,11 @@ static void check_everything(void)
     assert_string_equal(vm->hide[0], "EPT");
     assert_string_equal(vm->hide[1], "VPID");
     assert_int_equal(vm->restart, RESTART_ON_RESET);
+    assert_int_equal(vm->apic, APIC_APICV);
     assert_int_equal(vm->nr_disks, 2);
     assert_string_equal(vm->disks[0].file, "root.img");
     assert_string_equal(vm->disks[1].file, "more.img");
-    assert_int_equal(vm->disks[1].line, 19);
+    assert_int_equal(vm->disks[1].line, 20);
     assert_int_equal(vm->nr_nets, 2);
     assert_string_equal(vm->nets[0], "lan");
     assert_string_equal(vm->nets[1], "wan-2");
@@ -170,7 +173,7 @@ static void check_everything(void)
     assert_int_equal(vm->nr_modules, 3);
     assert_string_equal(vm->modules[0].file, "a.bin");
     assert_string_equal(vm->modules[0].args, "");
-    assert_int_equal(vm->modules[0].line, 27);
+    assert_int_equal(vm->modules[0].line, 28);
     assert_string_equal(vm->modules[1].file, "b.bin");
     assert_string_equal(vm->modules[1].args, "x=1  y;2 # z");
     assert_string_equal(vm->modules[2].args, "again");
@@ -377,13 +380,14 @@ static const struct {
      "a.conf:7: '0xa0000' is not a range of ports, as in 0x2f8-0x2ff\n"},
     {VM "port=1\nport=2\nport=3\nport=4\nport=5\nport=6\nport=7\nport=8\nport=9\n",
      "a.conf:11: '9' is one too many in [vm one]; use at most 8\n"},
+    {VM "apic = fast\n", "a.conf:3: unknown apic 'fast'; use emulated, apicv or posted\n"},
     {VM "restart = always\n", "a.conf:3: unknown restart 'always'; use never, reset or crash\n"},
     {VM "Memory = 1G\n",
      "a.conf:3: unknown option 'Memory'; known here: kernel, module, initrd, cmdline, memory, vcpus, pin, apicid, "
-     "nested, hide, restart, disk, net, channel, rng, vconsole, irq, port, mmio\n"},
+     "nested, hide, apic, restart, disk, net, channel, rng, vconsole, irq, port, mmio\n"},
     {VM "= 1G\n",
      "a.conf:3: unknown option ''; known here: kernel, module, initrd, cmdline, memory, vcpus, pin, apicid, "
-     "nested, hide, restart, disk, net, channel, rng, vconsole, irq, port, mmio\n"},
+     "nested, hide, apic, restart, disk, net, channel, rng, vconsole, irq, port, mmio\n"},
     {VM "nested\n", "a.conf:3: no '=' in 'nested'; write OPTION = VALUE\n"},
     {"[nidus]\nkernel = k\n",
      "a.conf:2: unknown option 'kernel'; known here: console, loglevel, poll, haltpoll\n"},

@@ -67,6 +67,22 @@ void apic_timer_set(u64 when)
 }
 
 void apic_timer_stop(void) {}
+
+/* vmm/posted.c */
+static enum vcpu_sched followed;
+static u32 nr_followed;
+
+void posted_follow(struct vcpu *v, enum vcpu_sched s)
+{
+    assert_true(v->posted && v->sched == s);
+    followed = s;
+    nr_followed++;
+}
+
+void posted_notify(struct vcpu *v)
+{
+    assert_true(v->posted);
+}
 void idle_halt(void) {}
 
 void vcpu_step_back_in(struct vcpu *v)
