@@ -21,6 +21,8 @@ ldflags := --gc-sections -nostdlib -static -z max-page-size=64 -z noexecstack --
 
 kernel_sources := $(wildcard lib/*.[cS] arch/x86/*.[cS] drivers/*.[cS] vmm/*.[cS] vmm/dev/*.[cS] vmm/nested/*.[cS] vmm/pv/*.[cS] boot/*.[cS])
 kernel_objects := $(addprefix $(BUILD)/kernel/,$(addsuffix .o,$(kernel_sources)))
+kernel_assembly := $(patsubst %.o,%.s,$(filter %.c.o,$(kernel_objects)))
+kernel_objects += $(BUILD)/kernel/pairs.o
 
 # Built for speed: what exits go through, and the devices that are used all the time. The rest is built for size.
 # Only what stands in .text.hot is aligned.
@@ -29,12 +31,25 @@ hot_sources := $(wildcard lib/string.c vmm/exit.c vmm/exit_cr.c vmm/exit_memory.
 	vmm/dev/pit.c vmm/dev/uart.c vmm/memory.c vmm/entry_check.c arch/x86/trap.c)
 hot_sources += vmm/pv/hypercall.c vmm/pv/queue.c vmm/pv/ops_memory.c
 hot_sources += $(addprefix vmm/nested/,bitmaps.c entry.c exit12.c instructions.c nested.c route.c sync.c vmcs02.c)
-$(hot_sources:%=$(BUILD)/kernel/%.o): optimize := -O2 -falign-functions=1 $(call gcc_only,-fno-align-loops -fno-align-jumps)
+$(hot_sources:%=$(BUILD)/kernel/%.s): optimize := -O2 -falign-functions=1 $(call gcc_only,-fno-align-loops -fno-align-jumps)
 
-$(BUILD)/kernel/%.c.o: %.c Makefile
+# Between compiler and assembler the texts are packed: see lib/packed.h. Only what changes by that is assembled again.
+$(BUILD)/kernel/%.c.s: %.c Makefile
 	@mkdir -p $(@D)
 	@echo "  CC      $<"
-	@$(CC) $(cflags) -c $< -o $@
+	@$(CC) $(cflags) -DPACK='"<packed>"' -S $< -o $@
+
+$(BUILD)/kernel/pairs.S: $(kernel_assembly) scripts/pack.py scripts/pairs.py
+	@echo "  PACK    $@"
+	@$(PYTHON) scripts/pack.py $(kernel_assembly) > $@
+
+$(kernel_assembly:.s=.packed.s): $(BUILD)/kernel/pairs.S ;
+
+$(kernel_assembly:.s=.o): %.o: %.packed.s
+	@$(CC) -c -Wa,--no-warn $< -o $@
+
+$(BUILD)/kernel/pairs.o: $(BUILD)/kernel/pairs.S
+	@$(CC) -c $< -o $@
 
 $(BUILD)/kernel/%.S.o: %.S Makefile
 	@mkdir -p $(@D)
@@ -46,7 +61,7 @@ $(BUILD)/nidus.bare.elf: $(kernel_objects) linker.ld
 	@echo "  LD      $@"
 	@$(LD) $(ldflags) $(kernel_objects) -o $@
 
-$(BUILD)/kernel/symbols.S: $(BUILD)/nidus.bare.elf scripts/symbols.py
+$(BUILD)/kernel/symbols.S: $(BUILD)/nidus.bare.elf scripts/symbols.py scripts/pairs.py
 	@nm -n $< | $(PYTHON) scripts/symbols.py > $@
 
 $(BUILD)/nidus.debug.elf: $(BUILD)/nidus.bare.elf $(BUILD)/kernel/symbols.S

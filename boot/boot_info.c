@@ -232,23 +232,23 @@ static const char *framebuffer_fault(const struct boot_info *bi)
     bool rgb = fb->type == BOOT_FB_RGB;
 
     if (!rgb && fb->type != BOOT_FB_EGA_TEXT)
-        return "its type is unknown";
+        return PACK "its type is unknown";
     if (!fb->width || !fb->height)
-        return "it is empty";
+        return PACK "it is empty";
     if (rgb && fb->bpp != 15 && fb->bpp != 16 && fb->bpp != 24 && fb->bpp != 32)
-        return "its pixels have neither 15, 16, 24 nor 32 bits";
+        return PACK "its pixels have neither 15, 16, 24 nor 32 bits";
     if (rgb && (!mask_fits(fb->red_pos, fb->red_size, fb->bpp) ||
                 !mask_fits(fb->green_pos, fb->green_size, fb->bpp) ||
                 !mask_fits(fb->blue_pos, fb->blue_size, fb->bpp)))
-        return "its colours do not fit its pixels";
+        return PACK "its colours do not fit its pixels";
     if (fb->pitch < (u64)fb->width * (rgb ? (fb->bpp + 7) / 8 : 2))
-        return "its pitch is less than its width";
+        return PACK "its pitch is less than its width";
     if (fb->base >= BIT(52) || size > BIT(52) - fb->base)
-        return "it goes beyond 52-bit addresses";
+        return PACK "it goes beyond 52-bit addresses";
     for (u32 i = 0; i < bi->nr_ranges; i++)
         if (bi->ranges[i].type == BOOT_RANGE_RAM &&
             overlap(fb->base, size, bi->ranges[i].base, bi->ranges[i].size))
-            return "it lies in RAM";
+            return PACK "it lies in RAM";
     return NULL;
 }
 

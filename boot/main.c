@@ -29,8 +29,8 @@ static struct vmm_file files[BOOT_MAX_MODULES];
 /* The exit status of the whole: see the README. People and scripts wait for this line. */
 static void __noreturn end(u32 status)
 {
-    static const char *const meaning[] = {"every VM ended by its own power-off", "a VM crashed",
-                                          "the configuration has errors", "Nidus failed"};
+    static const char *const meaning[] = {PACK "every VM ended by its own power-off", PACK "a VM crashed",
+                                          PACK "the configuration has errors", PACK "Nidus failed"};
 
     apic_stop_others();
     log_break_lock();

@@ -88,7 +88,7 @@ static const char *tag_string(struct parser *p, u32 skip, const char *what)
 
 static int parse_cmdline(struct parser *p)
 {
-    const char *text = tag_string(p, sizeof(struct mb2_tag), "command line");
+    const char *text = tag_string(p, sizeof(struct mb2_tag), PACK "command line");
 
     if (!text)
         return ERR_INVAL;
@@ -99,7 +99,7 @@ static int parse_cmdline(struct parser *p)
 
 static int parse_loader(struct parser *p)
 {
-    const char *text = tag_string(p, sizeof(struct mb2_tag), "boot loader name");
+    const char *text = tag_string(p, sizeof(struct mb2_tag), PACK "boot loader name");
 
     if (!text)
         return ERR_INVAL;
@@ -114,9 +114,9 @@ static int parse_module(struct parser *p)
     const char *text;
     size_t n = 0;
 
-    if (fixed_part(p, &m, sizeof(m), "module"))
+    if (fixed_part(p, &m, sizeof(m), PACK "module"))
         return ERR_INVAL;
-    text = tag_string(p, sizeof(m), "module");
+    text = tag_string(p, sizeof(m), PACK "module");
     if (!text)
         return ERR_INVAL;
     if (m.end < m.start)
@@ -157,7 +157,7 @@ static int parse_mmap(struct parser *p)
     struct mb2_mmap m;
     struct mb2_mmap_entry e;
 
-    if (fixed_part(p, &m, sizeof(m), "memory map"))
+    if (fixed_part(p, &m, sizeof(m), PACK "memory map"))
         return ERR_INVAL;
     if (p->have_mmap)
         return FAIL(p, "a second memory map tag at offset %#x", p->offset);
@@ -183,7 +183,7 @@ static int parse_framebuffer(struct parser *p)
     struct mb2_framebuffer m;
     struct mb2_rgb rgb = {0};
 
-    if (fixed_part(p, &m, sizeof(m), "framebuffer"))
+    if (fixed_part(p, &m, sizeof(m), PACK "framebuffer"))
         return ERR_INVAL;
     if (m.type != FB_RGB && m.type != FB_EGA_TEXT)
         return OK; /* indexed colour, or newer than this code: Nidus does without */

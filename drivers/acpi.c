@@ -95,7 +95,7 @@ const struct acpi_header *acpi_table_at(const struct acpi *a, paddr_t base)
     h = a->map(base, length);
     if (!h || sum(h, length)) {
         format(text, sizeof(text), "ACPI table %s at %#lx, length %u, %s: ignored", name, base, length,
-               h ? "has a wrong checksum" : "cannot be read");
+               h ? PACK "has a wrong checksum" : PACK "cannot be read");
         a->warn(text);
         return NULL;
     }
@@ -162,7 +162,7 @@ int acpi_init(struct acpi *a, const u8 *rsdp, u32 size, acpi_map map, acpi_warn 
     v2 = size >= RSDP_V2_SIZE && rsdp_is_v2(&r);
     /* A length beyond today's 36 bytes has a checksum over bytes that were not handed on. */
     if (v2 && r.length == RSDP_V2_SIZE && sum(&r, RSDP_V2_SIZE)) {
-        warn("ACPI RSDP has a wrong extended checksum: its XSDT is not used");
+        warn(PACK "ACPI RSDP has a wrong extended checksum: its XSDT is not used");
         v2 = false;
     }
     if (v2 && add_root(a, r.xsdt, "XSDT", 8))

@@ -112,13 +112,13 @@ static const struct {
     u32 size;
     bool (*take)(struct acpi_madt *m, const u8 *entry); /* false: no room */
 } entries[] = {
-    [ENTRY_LAPIC] = {"local APIC", 8, on_lapic},
-    [ENTRY_IOAPIC] = {"I/O APIC", 12, on_ioapic},
-    [ENTRY_OVERRIDE] = {"interrupt source override", 10, on_override},
-    [ENTRY_LAPIC_NMI] = {"local APIC NMI", 6, on_lapic_nmi},
-    [ENTRY_LAPIC_ADDRESS] = {"local APIC address override", 12, on_lapic_address},
-    [ENTRY_X2APIC] = {"local x2APIC", 16, on_x2apic},
-    [ENTRY_X2APIC_NMI] = {"local x2APIC NMI", 12, on_x2apic_nmi},
+    [ENTRY_LAPIC] = {PACK "local APIC", 8, on_lapic},
+    [ENTRY_IOAPIC] = {PACK "I/O APIC", 12, on_ioapic},
+    [ENTRY_OVERRIDE] = {PACK "interrupt source override", 10, on_override},
+    [ENTRY_LAPIC_NMI] = {PACK "local APIC NMI", 6, on_lapic_nmi},
+    [ENTRY_LAPIC_ADDRESS] = {PACK "local APIC address override", 12, on_lapic_address},
+    [ENTRY_X2APIC] = {PACK "local x2APIC", 16, on_x2apic},
+    [ENTRY_X2APIC_NMI] = {PACK "local x2APIC NMI", 12, on_x2apic_nmi},
 };
 
 static void complain(const struct acpi *a, u32 at, const u8 *e, const char *what)
@@ -140,7 +140,7 @@ int acpi_parse_madt(const struct acpi *a, struct acpi_madt *m)
     if (!h)
         return ERR_NOENT;
     if (h->length < MADT_ENTRIES) {
-        a->warn("ACPI MADT is too short for its fixed part: ignored");
+        a->warn(PACK "ACPI MADT is too short for its fixed part: ignored");
         return ERR_NOENT;
     }
     m->lapic_address = field(t, 36, 4);
@@ -149,15 +149,15 @@ int acpi_parse_madt(const struct acpi *a, struct acpi_madt *m)
         const u8 *e = t + at;
 
         if (e[1] < 2 || e[1] > h->length - at) {
-            complain(a, at, e, "has a wrong length: the rest of the table is ignored");
+            complain(a, at, e, PACK "has a wrong length: the rest of the table is ignored");
             break;
         }
         if (e[0] >= ARRAY_SIZE(entries) || !entries[e[0]].take)
             continue;
         if (e[1] < entries[e[0]].size)
-            complain(a, at, e, "is too short: ignored");
+            complain(a, at, e, PACK "is too short: ignored");
         else if (!entries[e[0]].take(m, e))
-            complain(a, at, e, "is one more than Nidus has room for: ignored");
+            complain(a, at, e, PACK "is one more than Nidus has room for: ignored");
     }
     return OK;
 }

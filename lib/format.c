@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/format.h"
+#include "lib/packed.h"
 #include "lib/string.h"
 
 struct out {
@@ -85,10 +86,27 @@ static void emit_pointer(struct out *out, const struct spec *spec, const void *p
     emit_number(out, &fixed, (uintptr_t)p, 16, "0123456789abcdef", "0x");
 }
 
+/* The text, from room if it is one that the image has packed. */
+static const char *unpacked(const char *text, char room[PACKED_SIZE])
+{
+    struct packed_reader r = {.pairs = packed_pairs, .next = (const u8 *)text};
+    u32 n = 0;
+
+    if (text < packed_texts || text >= packed_texts_end)
+        return text;
+    do {
+        room[n] = packed_read(&r);
+    } while (room[n++]);
+    return room;
+}
+
 static void emit_string(struct out *out, const struct spec *spec, const char *s)
 {
+    char room[PACKED_SIZE];
+
     if (!s)
         s = "(null)";
+    s = unpacked(s, room);
     emit_padded(out, spec, "", 0, s, spec->precision >= 0 ? strnlen(s, (size_t)spec->precision) : strlen(s));
 }
 
@@ -225,7 +243,9 @@ size_t format_to(void (*put)(void *ctx, const char *text, size_t n), void *ctx, 
 {
     struct out out = {put, ctx, 0};
     struct arguments args;
+    char room[PACKED_SIZE];
 
+    fmt = unpacked(fmt, room);
     va_copy(args.list, list);
     for (;;) {
         struct spec spec = {.precision = -1};
@@ -272,7 +292,7 @@ size_t format_va(char *buf, size_t size, const char *fmt, va_list args)
     return n;
 }
 
-size_t format(char *buf, size_t size, const char *fmt, ...)
+size_t(format)(char *buf, size_t size, const char *fmt, ...)
 {
     va_list args;
     size_t n;

@@ -7,6 +7,7 @@
 #ifndef LIB_FORMAT_H
 #define LIB_FORMAT_H
 
+#include "lib/packed.h"
 #include "lib/types.h"
 
 /* Each formatted piece goes to put(ctx, text, length). Returns the number of characters. */
@@ -16,5 +17,6 @@ size_t format_to(void (*put)(void *ctx, const char *text, size_t n), void *ctx, 
 /* Like C's vsnprintf: returns the length wanted; buf always ends with NUL when size > 0. */
 size_t format_va(char *buf, size_t size, const char *fmt, va_list args);
 size_t format(char *buf, size_t size, const char *fmt, ...) __printf(3, 4);
+#define format(buf, size, ...) format(buf, size, PACK __VA_ARGS__)
 
 #endif

@@ -6,6 +6,7 @@
 #ifndef LIB_LOG_H
 #define LIB_LOG_H
 
+#include "lib/packed.h"
 #include "lib/types.h"
 
 enum log_level { LOG_PANIC, LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
@@ -35,10 +36,10 @@ size_t log_read(char *buf, size_t size);
 /* For a panic: from now on ignore the lock, another CPU may hold it for ever. */
 void log_break_lock(void);
 
-#define log_panic(...) log_msg(LOG_PANIC, __VA_ARGS__) /* use panic() of arch/x86/trap.h */
-#define log_error(...) log_msg(LOG_ERROR, __VA_ARGS__)
-#define log_warn(...)  log_msg(LOG_WARN, __VA_ARGS__)
-#define log_info(...)  log_msg(LOG_INFO, __VA_ARGS__)
-#define log_debug(...) log_msg(LOG_DEBUG, __VA_ARGS__)
+#define log_panic(...) log_msg(LOG_PANIC, PACK __VA_ARGS__) /* use panic() of arch/x86/trap.h */
+#define log_error(...) log_msg(LOG_ERROR, PACK __VA_ARGS__)
+#define log_warn(...)  log_msg(LOG_WARN, PACK __VA_ARGS__)
+#define log_info(...)  log_msg(LOG_INFO, PACK __VA_ARGS__)
+#define log_debug(...) log_msg(LOG_DEBUG, PACK __VA_ARGS__)
 
 #endif

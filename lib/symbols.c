@@ -1,22 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "lib/symbols.h"
-
-struct reader {
-    const u8 *next;
-    u8 later[SYMBOL_DEPTH]; /* second halves of the pairs that are being read, the innermost last */
-    u32 depth;
-};
-
-static char read_char(struct reader *r)
-{
-    u8 code = r->depth ? r->later[--r->depth] : *r->next++;
-
-    while (symbol_pairs[code][0] != code) {
-        r->later[r->depth++] = symbol_pairs[code][1];
-        code = symbol_pairs[code][0];
-    }
-    return (char)code;
-}
+#include "lib/packed.h"
 
 static u64 read_size(const u8 **at)
 {
@@ -49,7 +33,7 @@ static u32 find(u64 *offset)
 
 bool symbol_name(u64 addr, char name[SYMBOL_NAME_SIZE], u64 *offset)
 {
-    struct reader r = {.next = symbol_names};
+    struct packed_reader r = {.pairs = symbol_pairs, .next = symbol_names};
     u32 n;
 
     if (!&symbol_count || addr < symbol_base)
@@ -59,11 +43,11 @@ bool symbol_name(u64 addr, char name[SYMBOL_NAME_SIZE], u64 *offset)
     if (n == symbol_count)
         return false;
     while (n) {
-        if (!read_char(&r))
+        if (!packed_read(&r))
             n--;
     }
     do {
-        name[n] = read_char(&r);
+        name[n] = packed_read(&r);
     } while (name[n++]);
     return true;
 }

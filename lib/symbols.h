@@ -7,14 +7,12 @@
 #include "lib/types.h"
 
 #define SYMBOL_NAME_SIZE 64 /* of the longest name, with its NUL */
-#define SYMBOL_DEPTH     16 /* how deep pairs may lie within pairs */
 
 /*
  * The table: symbol_count functions from symbol_base on, ascending. symbol_sizes has how far it is from each
  * to the next, seven bits a byte, lowest first, bit 7 set in all bytes but the last. symbol_names has their
- * NUL-terminated names in the same order, made shorter: code c stands for the codes symbol_pairs[c], or for
- * the character c if the first of them is c itself. An image may be linked without the table: then no address
- * has a name.
+ * NUL-terminated names in the same order, packed with symbol_pairs (lib/packed.h). An image may be linked
+ * without the table: then no address has a name.
  */
 extern const u64 symbol_base __attribute__((weak));
 extern const u32 symbol_count __attribute__((weak));

@@ -39,7 +39,7 @@ typedef u64 gva_t;   /* guest linear address */
 #define __packed                      __attribute__((packed))
 #define __aligned(n)                  __attribute__((aligned(n)))
 #define __noreturn                    __attribute__((noreturn))
-#define __printf(f, a)                __attribute__((format(printf, f, a)))
+#define __printf(f, a)                __attribute__((__format__(printf, f, a)))
 #define __must_check                  __attribute__((warn_unused_result))
 
 #define KiB(n) ((u64)(n) << 10)

@@ -4,13 +4,13 @@
 
 usage: nm -n IMAGE | symbols.py > symbols.S
 """
-import collections
 import sys
+
+import pairs
 
 END = "_text_end"
 # As in lib/symbols.h.
 NAME_SIZE = 64
-DEPTH = 16
 
 
 def functions(lines):
@@ -47,37 +47,18 @@ def sizes(table):
     return bytes(out)
 
 
-def shorten(text):
-    """(text with codes for its most frequent pairs, the 256 pairs). Bytes that the text does not have are codes."""
-    pairs = [(c, c) for c in range(256)]
-    depth = [0] * 256
-    for code in sorted(set(range(256)) - set(text)):
-        found = collections.Counter(p for p in zip(text, text[1:]) if max(depth[p[0]], depth[p[1]]) < DEPTH)
-        if not found:
-            break
-        pairs[code] = max(found, key=lambda p: (found[p], p))
-        depth[code] = 1 + max(depth[c] for c in pairs[code])
-        text = text.replace(bytes(pairs[code]), bytes([code]))
-    return text, pairs
-
-
 def assembly(table):
     """The table as text for the assembler."""
     names = [name.encode() + b"\0" for _, name in table[:-1]]
     longest = max(names, key=len)
     if len(longest) > NAME_SIZE:
         raise SystemExit(f"symbols.py: {longest[:-1].decode()} has more than {NAME_SIZE - 1} characters")
-    text, pairs = shorten(b"".join(names))
+    text, table_of_pairs = pairs.shorten(b"".join(names))
     out = ['.section .symbols,"a"', ".balign 8"]
-
-    def put(name, kind, values):
-        out.extend([f".globl {name}", f"{name}:", f".{kind} " + ",".join(map(hex, values))])
-
-    put("symbol_base", "quad", [table[0][0]])
-    put("symbol_count", "long", [len(names)])
-    put("symbol_pairs", "byte", [code for pair in pairs for code in pair])
-    put("symbol_sizes", "byte", sizes(table))
-    put("symbol_names", "byte", text)
+    for name, kind, values in [("symbol_base", "quad", [table[0][0]]), ("symbol_count", "long", [len(names)]),
+                               ("symbol_pairs", "byte", sum(table_of_pairs, ())), ("symbol_sizes", "byte", sizes(table)),
+                               ("symbol_names", "byte", text)]:
+        out += pairs.directive(name, kind, values)
     return "\n".join(out) + '\n.section .note.GNU-stack,"",@progbits\n'
 
 

@@ -9,7 +9,7 @@
 #define LINE_MAX_LENGTH (CONFIG_TEXT_MAX + 256)
 #define MEMORY_DEFAULT  MiB(128)
 
-void config_problem(struct parser *p, u32 line, const char *fmt, ...)
+void(config_problem)(struct parser *p, u32 line, const char *fmt, ...)
 {
     char message[480];
     size_t n = format(message, sizeof(message), "%.100s:%u: ", p->file, line);

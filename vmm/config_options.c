@@ -477,9 +477,9 @@ const struct config_option config_options[NR_OPTIONS] = {
 };
 
 const char *const config_known_options[] = {
-    [SECTION_NIDUS] = "console, loglevel, poll, haltpoll",
-    [SECTION_VM] = "kernel, module, initrd, cmdline, memory, vcpus, pin, apicid, nested, hide, "
-                   "apic, restart, disk, net, channel, rng, vconsole, irq, port, mmio",
+    [SECTION_NIDUS] = PACK "console, loglevel, poll, haltpoll",
+    [SECTION_VM] = PACK "kernel, module, initrd, cmdline, memory, vcpus, pin, apicid, nested, hide, "
+                        "apic, restart, disk, net, channel, rng, vconsole, irq, port, mmio",
 };
 
 void config_check_vm(struct parser *p, struct config_vm *vm)

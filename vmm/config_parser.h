@@ -3,6 +3,7 @@
 #ifndef VMM_CONFIG_PARSER_H
 #define VMM_CONFIG_PARSER_H
 
+#include "lib/packed.h"
 #include "vmm/config.h"
 
 enum section { SECTION_NONE, SECTION_NIDUS, SECTION_VM, SECTION_BAD };
@@ -66,6 +67,7 @@ extern const char *const config_known_options[];
 
 /* Reports what is wrong in a line, and the remedy; spoils the section's VM. */
 void config_problem(struct parser *p, u32 line, const char *fmt, ...) __printf(3, 4);
+#define config_problem(p, line, ...) config_problem(p, line, PACK __VA_ARGS__)
 bool config_is_name(const char *s);
 /* What only the whole of a VM's section can tell; no line of it was lost. */
 void config_check_vm(struct parser *p, struct config_vm *vm);

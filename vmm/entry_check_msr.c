@@ -6,12 +6,12 @@
 enum msr_row { MSR_COUNT, MSR_RESERVED, MSR_SEGMENT_BASE, MSR_X2APIC, MSR_SMM, MSR_REFUSED };
 
 const char *const entry_msr_rows[] = {
-    [MSR_COUNT] = "VM-entry MSR-load count: at most what IA32_VMX_MISC[27:25] recommends",
-    [MSR_RESERVED] = "VM-entry MSR-load area: bits 63:32 of an entry are 0",
-    [MSR_SEGMENT_BASE] = "VM-entry MSR-load area: not IA32_FS_BASE or IA32_GS_BASE",
-    [MSR_X2APIC] = "VM-entry MSR-load area: no x2APIC register (0x800 to 0x8ff)",
-    [MSR_SMM] = "VM-entry MSR-load area: not IA32_SMM_MONITOR_CTL",
-    [MSR_REFUSED] = "VM-entry MSR-load area: MSR and value that WRMSR accepts",
+    [MSR_COUNT] = PACK "VM-entry MSR-load count: at most what IA32_VMX_MISC[27:25] recommends",
+    [MSR_RESERVED] = PACK "VM-entry MSR-load area: bits 63:32 of an entry are 0",
+    [MSR_SEGMENT_BASE] = PACK "VM-entry MSR-load area: not IA32_FS_BASE or IA32_GS_BASE",
+    [MSR_X2APIC] = PACK "VM-entry MSR-load area: no x2APIC register (0x800 to 0x8ff)",
+    [MSR_SMM] = PACK "VM-entry MSR-load area: not IA32_SMM_MONITOR_CTL",
+    [MSR_REFUSED] = PACK "VM-entry MSR-load area: MSR and value that WRMSR accepts",
 };
 
 const u32 entry_nr_msr_rows = ARRAY_SIZE(entry_msr_rows);

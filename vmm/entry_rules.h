@@ -3,6 +3,7 @@
 #ifndef VMM_ENTRY_RULES_H
 #define VMM_ENTRY_RULES_H
 
+#include "lib/packed.h"
 #include "vmm/entry_check.h"
 
 /* One VM entry under examination. */
@@ -78,7 +79,7 @@ extern const u32 entry_nr_msr_rows;
 /* Rows of the tables. */
 /* clang-format off */
 #define RULE(text, vmcs_field, rule_kind, condition, ...) \
-    {.name = text, .field = VI_##vmcs_field, .kind = RULE_##rule_kind, \
+    {.name = PACK text, .field = VI_##vmcs_field, .kind = RULE_##rule_kind, \
      .when = RULE_WORD(condition), .if_set = RULE_BITS(condition), __VA_ARGS__}
 /* clang-format on */
 #define DATA(name, field, kind, when, value) RULE(name, field, kind, when, .arg = value)

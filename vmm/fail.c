@@ -118,7 +118,7 @@ void fail_report_entry(struct vcpu *v)
     spin_unlock(&lock);
 }
 
-void fail_guest(struct vcpu *v, const char *fmt, ...)
+void(fail_guest)(struct vcpu *v, const char *fmt, ...)
 {
     char why[96];
     va_list args;

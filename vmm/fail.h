@@ -3,6 +3,7 @@
 #ifndef VMM_FAIL_H
 #define VMM_FAIL_H
 
+#include "lib/packed.h"
 #include "vmm/vm.h"
 
 /* Prints the VMCS and the general registers, and stops the VM. */
@@ -16,5 +17,6 @@ void fail_report_entry(struct vcpu *v);
 /* Nidus cannot do what would come next in the guest's place. An L2 shuts down, and its hypervisor sees that;
  * else the VM stops. */
 void fail_guest(struct vcpu *v, const char *fmt, ...) __printf(2, 3);
+#define fail_guest(v, ...) fail_guest(v, PACK __VA_ARGS__)
 
 #endif

@@ -145,11 +145,20 @@ static bool is_given(const struct load_ctx *ctx, u32 type)
 static const char *info_tag_name(u32 type)
 {
     static const char *const names[] = {
-        [5] = "BIOS boot device",     [7] = "VBE information",          [8] = "framebuffer information",
-        [10] = "APM table",           [11] = "EFI system table",        [12] = "EFI 64-bit system table",
-        [13] = "SMBIOS tables",       [14] = "ACPI 1.0 RSDP",           [15] = "ACPI RSDP",
-        [16] = "network information", [17] = "EFI memory map",          [18] = "EFI boot services",
-        [19] = "EFI image handle",    [20] = "EFI 64-bit image handle",
+        [5] = PACK "BIOS boot device",
+        [7] = PACK "VBE information",
+        [8] = PACK "framebuffer information",
+        [10] = PACK "APM table",
+        [11] = PACK "EFI system table",
+        [12] = PACK "EFI 64-bit system table",
+        [13] = PACK "SMBIOS tables",
+        [14] = PACK "ACPI 1.0 RSDP",
+        [15] = PACK "ACPI RSDP",
+        [16] = PACK "network information",
+        [17] = PACK "EFI memory map",
+        [18] = PACK "EFI boot services",
+        [19] = PACK "EFI image handle",
+        [20] = PACK "EFI 64-bit image handle",
     };
 
     return type < ARRAY_SIZE(names) && names[type] ? names[type] : "unknown tag";

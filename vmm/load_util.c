@@ -3,7 +3,7 @@
 #include "lib/format.h"
 #include "vmm/dev/host.h"
 
-int load_fail(struct load_ctx *ctx, const struct load_file *file, const char *fmt, ...)
+int(load_fail)(struct load_ctx *ctx, const struct load_file *file, const char *fmt, ...)
 {
     size_t n = format(ctx->err, ctx->err_size, "'%s': ", file->name);
     va_list args;

@@ -4,6 +4,7 @@
 #ifndef VMM_LOAD_UTIL_H
 #define VMM_LOAD_UTIL_H
 
+#include "lib/packed.h"
 #include "vmm/load.h"
 
 #define LOAD_MAX_USED 32
@@ -26,6 +27,7 @@ struct load_ctx {
 
 /* Puts "'FILE': what is wrong" into err and gives ERR_INVAL. */
 int load_fail(struct load_ctx *ctx, const struct load_file *file, const char *fmt, ...) __printf(3, 4);
+#define load_fail(ctx, file, ...) load_fail(ctx, file, PACK __VA_ARGS__)
 
 static inline bool in_file(const struct load_file *file, u64 offset, u64 size)
 {

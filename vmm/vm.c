@@ -132,7 +132,7 @@ void vm_request_end(struct vm *vm, enum vm_end how, const char *why)
         vcpu_kick(vm->vcpus[i]);
 }
 
-void vm_crash(struct vcpu *v, const char *fmt, ...)
+void(vm_crash)(struct vcpu *v, const char *fmt, ...)
 {
     char why[96];
     va_list args;

@@ -7,6 +7,7 @@
 #include "arch/x86/pool.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/vmcs.h"
+#include "lib/packed.h"
 #include "lib/spinlock.h"
 #include "vmm/bus.h"
 #include "vmm/config.h"
@@ -205,6 +206,7 @@ bool vm_start(const struct config_vm *config, u32 index, u32 restarts);
 /* Stops the VM because of something that it did or that Nidus cannot go on with: crash, with a line in the
  * log. */
 void vm_crash(struct vcpu *vcpu, const char *fmt, ...) __printf(2, 3);
+#define vm_crash(vcpu, ...) vm_crash(vcpu, PACK __VA_ARGS__)
 
 /* A vCPU has left its CPU for good; with the last one the VM ends. */
 void vm_vcpu_left(struct vm *vm);

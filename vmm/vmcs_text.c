@@ -3,6 +3,7 @@
 #include "arch/x86/vmx_caps.h"
 #include "arch/x86/vmx_names.h"
 #include "lib/format.h"
+#include "lib/packed.h"
 
 struct text {
     char *buf;
@@ -10,9 +11,10 @@ struct text {
 };
 
 static void add(struct text *t, const char *fmt, ...) __printf(2, 3);
+#define add(t, ...) add(t, PACK __VA_ARGS__)
 
 /* What does not fit is cut off. */
-static void add(struct text *t, const char *fmt, ...)
+static void(add)(struct text *t, const char *fmt, ...)
 {
     va_list args;
     size_t n;
@@ -46,7 +48,7 @@ static void add_bits(struct text *t, u64 value, const char *separator, const str
 static const char *system_type(u32 type)
 {
     static const char *const names[16] = {
-        [1] = "tss16", [2] = "ldt", [3] = "tss16-busy", [9] = "tss", [11] = "tss-busy",
+        [1] = "tss16", [2] = "ldt", [3] = PACK "tss16-busy", [9] = "tss", [11] = PACK "tss-busy",
     };
 
     return names[type] ? names[type] : "system";
@@ -111,14 +113,15 @@ static void add_ept_violation(struct text *t, u64 q)
 {
     static const struct bit_text access[] = {
         {BIT(0), "read"},
-        {BIT(1), "write"},
-        {BIT(2), "instruction fetch"},
+        {BIT(1), PACK "write"},
+        {BIT(2), PACK "instruction fetch"},
     };
 
     add_bits(t, q, " ", access, ARRAY_SIZE(access));
     add(t, ", page is %c%c%c", q & BIT(3) ? 'r' : '-', q & BIT(4) ? 'w' : '-', q & BIT(5) ? 'x' : '-');
     if (q & BIT(7))
-        add(t, ", %s", q & BIT(8) ? "at the linear address's translation" : "during the guest's page walk");
+        add(t, ", %s",
+            q & BIT(8) ? PACK "at the linear address's translation" : PACK "during the guest's page walk");
     else
         add(t, ", no linear address");
 }
@@ -172,14 +175,14 @@ static void add_task_switch(struct text *t, u64 q)
 static void add_apic_access(struct text *t, u64 q)
 {
     static const char *const types[16] = {
-        [0] = "linear read",
-        [1] = "linear write",
-        [2] = "linear instruction fetch",
-        [3] = "linear access during event delivery",
-        [4] = "linear access for monitoring",
-        [10] = "guest-physical access during event delivery",
-        [11] = "guest-physical access for monitoring or trace",
-        [15] = "guest-physical access for an instruction",
+        [0] = PACK "linear read",
+        [1] = PACK "linear write",
+        [2] = PACK "linear instruction fetch",
+        [3] = PACK "linear access during event delivery",
+        [4] = PACK "linear access for monitoring",
+        [10] = PACK "guest-physical access during event delivery",
+        [11] = PACK "guest-physical access for monitoring or trace",
+        [15] = PACK "guest-physical access for an instruction",
     };
     const char *type = types[q >> 12 & 15];
 
@@ -223,7 +226,7 @@ static void add_linear_address(struct text *t, u64 q)
 /* Reasons whose qualification says something. */
 static const struct {
     u32 reason;
-    void (*add)(struct text *t, u64 qualification);
+    void (*describe)(struct text *t, u64 qualification);
 } qualifications[] = {
     {EXIT_REASON_SIPI, add_vector},
     {EXIT_REASON_TASK_SWITCH, add_task_switch},
@@ -242,12 +245,12 @@ static const struct {
 char *vmcs_text_exit(char *buf, size_t size, u32 reason, u64 qualification)
 {
     static const struct bit_text flags[] = {
-        {EXIT_REASON_SHADOW_STACK, "shadow stack prematurely busy"},
-        {EXIT_REASON_BUS_LOCK_FLAG, "bus lock"},
-        {EXIT_REASON_ENCLAVE, "in an enclave"},
-        {EXIT_REASON_PENDING_MTF, "MTF pending"},
-        {EXIT_REASON_FROM_ROOT, "from VMX root operation"},
-        {EXIT_REASON_ENTRY_FAILURE, "at VM entry"},
+        {EXIT_REASON_SHADOW_STACK, PACK "shadow stack prematurely busy"},
+        {EXIT_REASON_BUS_LOCK_FLAG, PACK "bus lock"},
+        {EXIT_REASON_ENCLAVE, PACK "in an enclave"},
+        {EXIT_REASON_PENDING_MTF, PACK "MTF pending"},
+        {EXIT_REASON_FROM_ROOT, PACK "from VMX root operation"},
+        {EXIT_REASON_ENTRY_FAILURE, PACK "at VM entry"},
     };
     struct text t = start(buf, size);
     u32 basic = EXIT_REASON_BASIC(reason);
@@ -257,7 +260,7 @@ char *vmcs_text_exit(char *buf, size_t size, u32 reason, u64 qualification)
     for (size_t i = 0; i < ARRAY_SIZE(qualifications); i++) {
         if (qualifications[i].reason == basic) {
             add(&t, ":");
-            qualifications[i].add(&t, qualification);
+            qualifications[i].describe(&t, qualification);
         }
     }
     return buf;

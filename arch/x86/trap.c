@@ -35,28 +35,30 @@ static void (*irq_handler[256])(u8 vector);
 static void (*nmi_handler)(void);
 bool have_smap;
 
-static const char *const exception_name[32] = {"#DE divide error",
-                                               "#DB debug",
-                                               "NMI",
-                                               "#BP breakpoint",
-                                               "#OF overflow",
-                                               "#BR bound",
-                                               "#UD invalid opcode",
-                                               "#NM no device",
-                                               "#DF double fault",
-                                               "coprocessor overrun",
-                                               "#TS invalid TSS",
-                                               "#NP segment not present",
-                                               "#SS stack fault",
-                                               "#GP protection",
-                                               "#PF page fault",
-                                               "reserved",
-                                               "#MF x87",
-                                               "#AC alignment",
-                                               "#MC machine check",
-                                               "#XM SIMD",
-                                               "#VE virtualization",
-                                               "#CP control protection"};
+/* From vector 0 on. */
+static const char exception_names[] = PACK "#DE divide error\0"
+                                           "#DB debug\0"
+                                           "NMI\0"
+                                           "#BP breakpoint\0"
+                                           "#OF overflow\0"
+                                           "#BR bound\0"
+                                           "#UD invalid opcode\0"
+                                           "#NM no device\0"
+                                           "#DF double fault\0"
+                                           "coprocessor overrun\0"
+                                           "#TS invalid TSS\0"
+                                           "#NP segment not present\0"
+                                           "#SS stack fault\0"
+                                           "#GP protection\0"
+                                           "#PF page fault\0"
+                                           "reserved\0"
+                                           "#MF x87\0"
+                                           "#AC alignment\0"
+                                           "#MC machine check\0"
+                                           "#XM SIMD\0"
+                                           "#VE virtualization\0"
+                                           "#CP control protection\0";
+#define NR_EXCEPTION_NAMES 22
 
 void idt_init(void)
 {
@@ -150,7 +152,7 @@ static void panic_begin(void)
     log_break_lock();
 }
 
-void __noreturn panic(const char *fmt, ...)
+void __noreturn(panic)(const char *fmt, ...)
 {
     char text[256];
     va_list args;
@@ -168,8 +170,8 @@ static void __noreturn die(struct trap_frame *f)
 {
     panic_begin();
     log_panic("exception %lu %s, error code 0x%lx (cpu %u)", f->vector,
-              f->vector < 32 && exception_name[f->vector] ? exception_name[f->vector] : "", f->error_code,
-              this_cpu()->id);
+              f->vector < NR_EXCEPTION_NAMES ? packed_nth(exception_names, (u32)f->vector) : "",
+              f->error_code, this_cpu()->id);
     log_error("rip %016lx cs %04lx rflags %08lx rsp %016lx ss %04lx", f->rip, f->cs, f->rflags, f->rsp,
               f->ss);
     log_error("rax %016lx rbx %016lx rcx %016lx rdx %016lx", f->rax, f->rbx, f->rcx, f->rdx);

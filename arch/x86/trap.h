@@ -3,6 +3,7 @@
 #ifndef ARCH_X86_TRAP_H
 #define ARCH_X86_TRAP_H
 
+#include "lib/packed.h"
 #include "lib/types.h"
 
 /* Vectors that Nidus uses on the physical APIC. */
@@ -44,6 +45,7 @@ void idle_halt(void);
 
 /* Prints the message, a backtrace with symbol names, and stops every CPU. */
 void __noreturn panic(const char *fmt, ...) __printf(1, 2);
+#define panic(...) panic(PACK __VA_ARGS__)
 
 /*
  * Reads and writes that may fault, without harm. ERR_FAULT when they did. user_copy also lifts SMAP for the

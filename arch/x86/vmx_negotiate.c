@@ -39,9 +39,9 @@ static const struct want wants[] = {
     {VF_IO_BITMAPS, REQUIRED, SET, CTL(PROC), PROC_USE_IO_BITMAPS, NULL},
     {VF_SECONDARY_CONTROLS, REQUIRED, SET, CTL(PROC), PROC_ACTIVATE_SECONDARY, NULL},
     {VF_EPT, REQUIRED, SET, CTL(PROC2), PROC2_ENABLE_EPT, NULL},
-    {VF_EPT, REQUIRED, LATER, EPT, EPT_CAP_WALK_4, "EPT page-walk length of 4"},
-    {VF_EPT, REQUIRED, LATER, EPT, EPT_CAP_WB, "write-back EPT paging structures"},
-    {VF_EPT, REQUIRED, LATER, EPT, EPT_CAP_INVEPT, "INVEPT"},
+    {VF_EPT, REQUIRED, LATER, EPT, EPT_CAP_WALK_4, PACK "EPT page-walk length of 4"},
+    {VF_EPT, REQUIRED, LATER, EPT, EPT_CAP_WB, PACK "write-back EPT paging structures"},
+    {VF_EPT, REQUIRED, LATER, EPT, EPT_CAP_INVEPT, PACK "INVEPT"},
     {VF_UNRESTRICTED_GUEST, REQUIRED, SET, CTL(PROC2), PROC2_UNRESTRICTED_GUEST, NULL},
     {VF_HOST_64BIT, REQUIRED, SET, CTL(EXIT), EXITCTL_HOST_ADDRESS_SPACE_SIZE, NULL},
     {VF_ACK_INTERRUPT_ON_EXIT, REQUIRED, SET, CTL(EXIT), EXITCTL_ACK_INTERRUPT_ON_EXIT, NULL},
@@ -53,16 +53,16 @@ static const struct want wants[] = {
     {VF_PREEMPTION_TIMER, WANTED, SET, CTL(PIN), PIN_PREEMPTION_TIMER, NULL},
     {VF_PREEMPTION_TIMER, WANTED, SET, CTL(EXIT), EXITCTL_SAVE_PREEMPTION_TIMER, NULL},
     {VF_VPID, WANTED, SET, CTL(PROC2), PROC2_ENABLE_VPID, NULL},
-    {VF_VPID, WANTED, LATER, EPT, VPID_CAP_INVVPID, "INVVPID"},
-    {VF_VPID, WANTED, LATER, EPT, VPID_CAP_INVVPID_SINGLE, "single-context INVVPID"},
-    {VF_VPID, WANTED, LATER, EPT, VPID_CAP_INVVPID_ALL, "all-context INVVPID"},
+    {VF_VPID, WANTED, LATER, EPT, VPID_CAP_INVVPID, PACK "INVVPID"},
+    {VF_VPID, WANTED, LATER, EPT, VPID_CAP_INVVPID_SINGLE, PACK "single-context INVVPID"},
+    {VF_VPID, WANTED, LATER, EPT, VPID_CAP_INVVPID_ALL, PACK "all-context INVVPID"},
     {VF_RDTSCP, WANTED, SET, CTL(PROC2), PROC2_ENABLE_RDTSCP, NULL},
     {VF_INVPCID, WANTED, SET, CTL(PROC2), PROC2_ENABLE_INVPCID, NULL},
     {VF_XSAVES, WANTED, SET, CTL(PROC2), PROC2_ENABLE_XSAVES, NULL},
     {VF_WBINVD_EXITING, WANTED, SET, CTL(PROC2), PROC2_WBINVD_EXITING, NULL},
     {VF_TSC_OFFSETTING, WANTED, SET, CTL(PROC), PROC_USE_TSC_OFFSETTING, NULL},
     {VF_TSC_SCALING, WANTED, LATER, CTL(PROC2), PROC2_USE_TSC_SCALING, NULL},
-    {VF_PAT, WANTED, SET, CTL(EXIT), EXITCTL_SAVE_PAT, "IA32_PAT"},
+    {VF_PAT, WANTED, SET, CTL(EXIT), EXITCTL_SAVE_PAT, PACK "IA32_PAT"},
     {VF_PAT, WANTED, SET, CTL(EXIT), EXITCTL_LOAD_PAT, NULL},
     {VF_PAT, WANTED, SET, CTL(ENTRY), ENTRYCTL_LOAD_PAT, NULL},
     {VF_DEBUG_CONTROLS, WANTED, SET, CTL(EXIT), EXITCTL_SAVE_DEBUG_CONTROLS, NULL},
@@ -82,19 +82,20 @@ static const struct want wants[] = {
     {VF_DESCRIPTOR_TABLE_EXITING, WANTED, LATER, CTL(PROC2), PROC2_DESCRIPTOR_TABLE_EXITING, NULL},
     {VF_ENCLS_EXITING, WANTED, LATER, CTL(PROC2), PROC2_ENABLE_ENCLS_EXITING, NULL},
     {VF_MODE_BASED_EXECUTE, WANTED, LATER, CTL(PROC2), PROC2_MODE_BASED_EXECUTE, NULL},
-    {VF_EPT_2M, WANTED, LATER, EPT, EPT_CAP_2M, "2-MByte EPT pages"},
-    {VF_EPT_1G, WANTED, LATER, EPT, EPT_CAP_1G, "1-GByte EPT pages"},
-    {VF_EPT_ACCESSED_DIRTY, WANTED, LATER, EPT, EPT_CAP_ACCESSED_DIRTY, "EPT accessed and dirty flags"},
-    {VF_EPT_EXECUTE_ONLY, WANTED, LATER, EPT, EPT_CAP_EXECUTE_ONLY, "execute-only EPT translations"},
+    {VF_EPT_2M, WANTED, LATER, EPT, EPT_CAP_2M, PACK "2-MByte EPT pages"},
+    {VF_EPT_1G, WANTED, LATER, EPT, EPT_CAP_1G, PACK "1-GByte EPT pages"},
+    {VF_EPT_ACCESSED_DIRTY, WANTED, LATER, EPT, EPT_CAP_ACCESSED_DIRTY, PACK "EPT accessed and dirty flags"},
+    {VF_EPT_EXECUTE_ONLY, WANTED, LATER, EPT, EPT_CAP_EXECUTE_ONLY, PACK "execute-only EPT translations"},
     {VF_EPT_ADVANCED_EXIT_INFO, WANTED, LATER, EPT, EPT_CAP_ADVANCED_EXIT_INFO,
-     "advanced VM-exit information for EPT violations"},
-    {VF_INVEPT_SINGLE, WANTED, LATER, EPT, EPT_CAP_INVEPT_SINGLE, "single-context INVEPT"},
-    {VF_INVEPT_ALL, WANTED, LATER, EPT, EPT_CAP_INVEPT_ALL, "all-context INVEPT"},
-    {VF_INVVPID_ADDRESS, WANTED, LATER, EPT, VPID_CAP_INVVPID_ADDRESS, "individual-address INVVPID"},
+     PACK "advanced VM-exit information for EPT violations"},
+    {VF_INVEPT_SINGLE, WANTED, LATER, EPT, EPT_CAP_INVEPT_SINGLE, PACK "single-context INVEPT"},
+    {VF_INVEPT_ALL, WANTED, LATER, EPT, EPT_CAP_INVEPT_ALL, PACK "all-context INVEPT"},
+    {VF_INVVPID_ADDRESS, WANTED, LATER, EPT, VPID_CAP_INVVPID_ADDRESS, PACK "individual-address INVVPID"},
     {VF_INVVPID_KEEP_GLOBAL, WANTED, LATER, EPT, VPID_CAP_INVVPID_KEEP_GLOBAL,
-     "single-context-retaining-globals INVVPID"},
-    {VF_HLT_ACTIVITY, WANTED, LATER, MISC, VMX_MISC_ACTIVITY_HLT, "HLT activity state"},
-    {VF_WAIT_FOR_SIPI_ACTIVITY, WANTED, LATER, MISC, VMX_MISC_ACTIVITY_SIPI, "wait-for-SIPI activity state"},
+     PACK "single-context-retaining-globals INVVPID"},
+    {VF_HLT_ACTIVITY, WANTED, LATER, MISC, VMX_MISC_ACTIVITY_HLT, PACK "HLT activity state"},
+    {VF_WAIT_FOR_SIPI_ACTIVITY, WANTED, LATER, MISC, VMX_MISC_ACTIVITY_SIPI,
+     PACK "wait-for-SIPI activity state"},
 };
 
 _Static_assert(VMX_NR_FEATURES < 64, "the bitmap of features is too small");
@@ -154,12 +155,12 @@ static void report_missing(struct reporter *r, const struct vmx_caps *caps, cons
     if (w->source == EPT_VPID_CAP) {
         /* Without EPT the MSR does not exist, and the missing control was named before. */
         if (caps->ept_vpid)
-            refuse(r, "needs %s: IA32_VMX_EPT_VPID_CAP[%u]", want_name(w), bit);
+            refuse(r, PACK "needs %s: IA32_VMX_EPT_VPID_CAP[%u]", want_name(w), bit);
         return;
     }
     if (w->source == VMX_WORD_PROC2 && !(vmx_allowed1(caps, VMX_WORD_PROC) & PROC_ACTIVATE_SECONDARY))
         return; /* likewise */
-    refuse(r, "needs %s: %s[%u]", want_name(w), vmx_word_msr(caps, w->source), 32 + bit);
+    refuse(r, PACK "needs %s: %s[%u]", want_name(w), vmx_word_msr(caps, w->source), 32 + bit);
 }
 
 /* A control that cannot be 0 changes what the guest may do: unless Nidus sets it anyway, it would not be
@@ -174,9 +175,9 @@ static void check_forced(struct reporter *r, const struct vmx_caps *caps, const 
             const char *name = vmx_control_bit_name(word, bit);
 
             if (name)
-                refuse(r, "cannot leave %s off: %s[%u]", name, vmx_word_msr(caps, word), bit);
+                refuse(r, PACK "cannot leave %s off: %s[%u]", name, vmx_word_msr(caps, word), bit);
             else
-                refuse(r, "does not know bit %u, which must be 1: %s[%u]", bit, vmx_word_msr(caps, word),
+                refuse(r, PACK "does not know bit %u, which must be 1: %s[%u]", bit, vmx_word_msr(caps, word),
                        bit);
         }
     }
@@ -186,8 +187,8 @@ static void check_feature_control(struct reporter *r, const struct vmx_caps *cap
 {
     if (caps->feature_control & FEATURE_CONTROL_LOCKED &&
         !(caps->feature_control & FEATURE_CONTROL_VMX_OUTSIDE_SMX))
-        refuse(r, "needs VT-x, which the firmware has locked off: IA32_FEATURE_CONTROL[2]; "
-                  "enable VT-x (Intel Virtualization Technology) in the firmware's setup");
+        refuse(r, PACK "needs VT-x, which the firmware has locked off: IA32_FEATURE_CONTROL[2]; "
+                       "enable VT-x (Intel Virtualization Technology) in the firmware's setup");
 }
 
 bool vmx_negotiate(const struct vmx_caps *caps, struct vmx_features *out,

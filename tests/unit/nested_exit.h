@@ -75,7 +75,7 @@ int guest_read(struct vm *of, gpa_t gpa, void *to, u64 n)
     return pdpt_missing ? ERR_RANGE : OK;
 }
 
-void vm_crash(struct vcpu *v, const char *fmt, ...)
+void(vm_crash)(struct vcpu *v, const char *fmt, ...)
 {
     (void)v;
     assert_non_null(fmt);

@@ -175,7 +175,7 @@ int vcpu_msr_read(struct vcpu *v, u32 msr, u64 *value)
     return low.has_feature_control ? OK : ERR_INVAL;
 }
 
-void vm_crash(struct vcpu *v, const char *fmt, ...)
+void(vm_crash)(struct vcpu *v, const char *fmt, ...)
 {
     assert_ptr_equal(v, &vcpu);
     assert_non_null(fmt);

@@ -87,7 +87,7 @@ void pv_area_store_crs(struct vcpu *v)
     (void)v;
 }
 
-void vm_crash(struct vcpu *v, const char *fmt, ...)
+void(vm_crash)(struct vcpu *v, const char *fmt, ...)
 {
     (void)v;
     fail_msg("%s", fmt);

@@ -64,7 +64,7 @@ void *vm_alloc(struct vm *of, size_t size)
     return allocated[nr_allocated++] = calloc(1, size);
 }
 
-void fail_guest(struct vcpu *v, const char *fmt, ...)
+void(fail_guest)(struct vcpu *v, const char *fmt, ...)
 {
     (void)v;
     fail_msg("%s", fmt);

@@ -11,8 +11,44 @@
 #include <cmocka.h>
 
 #include "lib/format.h"
+#include "lib/packed.h"
 
 #pragma GCC diagnostic ignored "-Wformat-nonliteral"
+
+/* What scripts/pack.py would make of "<%s:%5s>", "one", "" and "two": 1 is "%s", 2 is "o", "n", and 3 is 2,
+ * "e". */
+asm(".pushsection .rodata\n"
+    "packed_texts: .ascii \"<\\001:%5s>\\000\"\n"
+    "packed_list: .ascii \"\\003\\000\\000two\\000\"\n"
+    "packed_texts_end: .ascii \"\\003\\000\"\n"
+    ".popsection");
+extern const char packed_list[];
+#define CHAR(c) [c] = {c, c}
+const u8 packed_pairs[256][2] = {CHAR(0),   CHAR('%'), CHAR('5'),        CHAR(':'),        CHAR('<'),
+                                 CHAR('>'), CHAR('e'), CHAR('n'),        CHAR('o'),        CHAR('s'),
+                                 CHAR('t'), CHAR('w'), [1] = {'%', 's'}, [2] = {'o', 'n'}, [3] = {2, 'e'}};
+
+static void expect(const char *text, const char *fmt, ...)
+{
+    char buf[64];
+    va_list args;
+    size_t n;
+
+    va_start(args, fmt);
+    n = format_va(buf, sizeof(buf), fmt, args);
+    va_end(args);
+    assert_string_equal(buf, text);
+    assert_int_equal(n, strlen(text));
+}
+
+static void test_packed(void **state)
+{
+    (void)state;
+    expect("<one:  two>", packed_texts, packed_list, packed_nth(packed_list, 2));
+    expect("<:    \003>", packed_texts, packed_nth(packed_list, 1), packed_texts_end);
+    expect("<%s:%5s>/on", "%s/%.2s", packed_texts, packed_nth(packed_list, 0));
+    expect("\001 one", "\001 %s", packed_list);
+}
 
 static void compare(const char *fmt, ...)
 {
@@ -199,9 +235,10 @@ static void in_pieces(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(all_numbers),       cmocka_unit_test(texts),
-        cmocka_unit_test(differs_from_libc), cmocka_unit_test(not_understood),
-        cmocka_unit_test(absurd_widths),     cmocka_unit_test(in_pieces),
+        cmocka_unit_test(test_packed),    cmocka_unit_test(all_numbers),
+        cmocka_unit_test(texts),          cmocka_unit_test(differs_from_libc),
+        cmocka_unit_test(not_understood), cmocka_unit_test(absurd_widths),
+        cmocka_unit_test(in_pieces),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

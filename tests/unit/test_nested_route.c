@@ -202,7 +202,7 @@ void vcpu_requeue_event(struct vcpu *v, bool unblocked_nmi)
     note(RETRY);
 }
 
-void vm_crash(struct vcpu *v, const char *fmt, ...)
+void(vm_crash)(struct vcpu *v, const char *fmt, ...)
 {
     (void)v;
     assert_non_null(fmt);

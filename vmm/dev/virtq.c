@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmm/dev/virtq.h"
+#include "lib/packed.h"
 #include "vmm/dev/host.h"
 
 struct descriptor {
@@ -28,6 +29,7 @@ static bool fail(struct virtq *q, const char *why)
         q->broken = why;
     return false;
 }
+#define fail(q, text) fail(q, PACK text)
 
 static bool get(struct virtq *q, gpa_t at, void *to, u32 n)
 {
