@@ -3,6 +3,7 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/regs.h"
 #include "guest/pv/nidus.h"
+#include "lib/format.h"
 #include "lib/string.h"
 #include "vmm/config.h"
 #include "vmm/cpuid_leaves.h"
@@ -14,6 +15,7 @@
 #define MIN_MAX_BASIC         0x16u /* up to here Nidus has leaves of its own */
 #define DEFAULT_PHYSICAL_BITS 36u   /* of a CPU without leaf 0x80000008 */
 #define LINEAR_BITS           48u
+#define NAME_SIZE             40 /* of the longest name that hide knows, with its NUL */
 
 /* Leaves with subleaves, or that depend on the vCPU's state. */
 #define NOT_PLAIN (BIT(1) | BIT(4) | BIT(7) | BIT(0xb) | BIT(0xd) | BIT(0x1f))
@@ -93,23 +95,30 @@ static bool same_name(const char *a, const char *b)
     return fold(*a) == fold(*b);
 }
 
+/* Its number among the nr names; nr if it is none of them. */
+static u32 find_name(const char *name, const char *names, u32 nr)
+{
+    char known[NAME_SIZE];
+    u32 n;
+
+    for (n = 0; n < nr; n++) {
+        format(known, sizeof(known), "%s", names);
+        if (same_name(name, known))
+            break;
+        names = packed_nth(names, 1);
+    }
+    return n;
+}
+
 static u32 find_feature(const char *name)
 {
-    u32 f = 0;
-
-    while (f < CPUID_NR_FEATURES && !same_name(name, cpuid_features[f].name))
-        f++;
-    return f;
+    return find_name(name, cpuid_feature_names, CPUID_NR_FEATURES);
 }
 
 /* VX_NONE: it is no capability of VMX. */
 static u32 find_vmx_name(const char *name)
 {
-    u32 n = 0;
-
-    while (n < cpuid_nr_vmx_names && !same_name(name, cpuid_vmx_names[n]))
-        n++;
-    return n;
+    return find_name(name, cpuid_vmx_names, VX_NONE);
 }
 
 bool cpuid_feature_known(const char *name)

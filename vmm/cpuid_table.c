@@ -3,12 +3,13 @@
 #include "vmm/cpuid_table.h"
 #include "arch/x86/regs.h"
 #include "arch/x86/vmx_caps.h"
+#include "lib/packed.h"
 
 _Static_assert(CPUID_NR_FEATURES <= 256, "struct cpuid_need holds a feature in 8 bits");
 
 const struct cpuid_feature_row cpuid_features[CPUID_NR_FEATURES] = {
 #define CPUID_FEATURE(name, leaf, subleaf, reg, bit, policy) \
-    {#name, leaf, subleaf, CPUID_##reg, bit, CPUID_##policy},
+    {leaf, subleaf, CPUID_##reg, bit, CPUID_##policy},
 #include "vmm/cpuid_features.def"
 #undef CPUID_FEATURE
 };
@@ -194,9 +195,14 @@ const struct cpuid_effect cpuid_effects[] = {
 };
 const u32 cpuid_nr_effects = ARRAY_SIZE(cpuid_effects);
 
-const char *const cpuid_vmx_names[] = {
-#define VMX_NAME(name) #name,
+#define CPUID_FEATURE(name, leaf, subleaf, reg, bit, policy) #name "\0"
+const char cpuid_feature_names[] = PACK
+#include "vmm/cpuid_features.def"
+    ;
+#undef CPUID_FEATURE
+
+#define VMX_NAME(name) #name "\0"
+const char cpuid_vmx_names[] = PACK
 #include "vmm/vmx_names.def"
+    ;
 #undef VMX_NAME
-};
-const u32 cpuid_nr_vmx_names = ARRAY_SIZE(cpuid_vmx_names);

@@ -16,7 +16,6 @@ enum cpuid_reg { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
 enum cpuid_policy { CPUID_HOST, CPUID_ON, CPUID_RUN, CPUID_ASK, CPUID_OFF };
 
 struct cpuid_feature_row {
-    const char *name;
     u32 leaf;
     u8 subleaf, reg, bit, policy;
 };
@@ -45,8 +44,7 @@ extern const struct cpuid_need cpuid_needs[], cpuid_vmx_needs[];
 extern const struct cpuid_effect cpuid_effects[];
 extern const u32 cpuid_nr_values, cpuid_nr_needs, cpuid_nr_vmx_needs, cpuid_nr_effects;
 
-/* Capabilities of VMX that 'hide' knows, in the order of enum vmx_name. */
-extern const char *const cpuid_vmx_names[];
-extern const u32 cpuid_nr_vmx_names;
+/* Names that 'hide' knows, for packed_nth(): of features, and of capabilities of VMX (enum vmx_name). */
+extern const char cpuid_feature_names[], cpuid_vmx_names[];
 
 #endif

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* links: vmm/cpuid.c vmm/cpuid_leaves.c vmm/cpuid_table.c */
+/* links: lib/format.c vmm/cpuid.c vmm/cpuid_leaves.c vmm/cpuid_table.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -11,6 +11,7 @@
 #include "arch/x86/regs.h"
 #include "arch/x86/vmx_caps.h"
 #include "guest/pv/nidus.h"
+#include "lib/packed.h"
 #include "vmm/config.h"
 #include "vmm/cpuid.h"
 #include "vmm/cpuid_table.h"
@@ -140,6 +141,11 @@ static struct cpuid_leaf build_and_ask(u32 leaf, u32 subleaf)
     return ask(leaf, subleaf);
 }
 
+static const char *feature_name(enum cpuid_feature f)
+{
+    return packed_nth(cpuid_feature_names, f);
+}
+
 static bool shown(enum cpuid_feature f)
 {
     const struct cpuid_feature_row *row = &cpuid_features[f];
@@ -257,7 +263,7 @@ static void test_each_row_alone(void **state)
     for (u32 f = 0; f < CPUID_NR_FEATURES; f++) {
         assert_int_equal(shown(f), cpuid_features[f].policy != CPUID_OFF && f != CF_VMX && f != CF_PV_NESTED);
         for (u32 g = 0; g < f; g++) {
-            assert_string_not_equal(cpuid_features[f].name, cpuid_features[g].name);
+            assert_string_not_equal(feature_name(f), feature_name(g));
             assert_false(cpuid_features[f].leaf == cpuid_features[g].leaf &&
                          cpuid_features[f].subleaf == cpuid_features[g].subleaf &&
                          cpuid_features[f].reg == cpuid_features[g].reg &&
@@ -273,7 +279,7 @@ static void test_hide_each(void **state)
     (void)state;
     for (u32 f = 0; f < CPUID_NR_FEATURES; f++) {
         config.nr_hide = 0;
-        hide(cpuid_features[f].name);
+        hide(feature_name(f));
         guest_cpuid_build(&guest, &env, &config);
         assert_false(shown(f));
         for (u32 i = 0; i < cpuid_nr_needs; i++)
@@ -355,10 +361,9 @@ static void test_names(void **state)
         assert_true(cpuid_feature_known(known[i]));
     for (size_t i = 0; i < ARRAY_SIZE(unknown); i++)
         assert_false(cpuid_feature_known(unknown[i]));
-    assert_int_equal(cpuid_nr_vmx_names, VX_NONE);
     for (u32 f = 0; f < CPUID_NR_FEATURES; f++)
-        for (u32 i = 0; i < cpuid_nr_vmx_names; i++)
-            assert_string_not_equal(cpuid_features[f].name, cpuid_vmx_names[i]);
+        for (u32 i = 0; i < VX_NONE; i++)
+            assert_string_not_equal(feature_name(f), packed_nth(cpuid_vmx_names, i));
 }
 
 static void test_nested(void **state)
