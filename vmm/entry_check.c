@@ -90,13 +90,11 @@ static bool holds(const struct entry_case *c, const struct entry_rule *r)
     case RULE_CANONICAL:
         return entry_canonical(c->env, value);
     case RULE_WITH:
-        return entry_has(c, r->word, r->arg);
+        return entry_has(c, r->which, r->arg);
     case RULE_WITHOUT:
-        return !(c->word[r->word] & r->arg);
-    case RULE_TEST:
-        return r->test(c, r);
+        return !(c->word[r->which] & r->arg);
     default:
-        return true;
+        return r->test(c, r);
     }
 }
 
@@ -112,7 +110,7 @@ static bool check_rule(const struct entry_case *c, const struct entry_rule *r, s
     out->has_bits = bits != 0;
     out->row = r->name;
     out->field = r->field;
-    out->qualification = r->qualification;
+    out->qualification = r->kind > RULE_TEST ? r->kind - RULE_TEST : 0;
     return false;
 }
 

@@ -44,12 +44,12 @@ static bool eptp_walk_ok(const struct entry_case *c, const struct entry_rule *r)
            (levels == 5 && c->env->caps->ept_vpid & EPT_CAP_WALK_5);
 }
 
-/* arg: a bit of EPTP that needs a capability; the capability follows from it. */
+/* which: a bit of EPTP that needs a capability; the capability follows from it. */
 static bool eptp_flag_ok(const struct entry_case *c, const struct entry_rule *r)
 {
-    u64 needed = r->arg == EPTP_ACCESSED_DIRTY ? EPT_CAP_ACCESSED_DIRTY : EPT_CAP_SHADOW_STACK;
+    u64 needed = r->which == EPTP_ACCESSED_DIRTY ? EPT_CAP_ACCESSED_DIRTY : EPT_CAP_SHADOW_STACK;
 
-    return !(c->v->f[r->field] & r->arg) || c->env->caps->ept_vpid & needed;
+    return !(c->v->f[r->field] & r->which) || c->env->caps->ept_vpid & needed;
 }
 
 static bool eptp_reserved_ok(const struct entry_case *c, const struct entry_rule *r)
@@ -97,15 +97,15 @@ static bool pid_table_ends_ok(const struct entry_case *c, const struct entry_rul
     return area_ends_within_width(c, c->v->f[r->field], VMCS(c->v, LAST_PID_POINTER_INDEX) + 1, 8);
 }
 
-/* arg: the index of the count; an area without entries is not checked. */
+/* which: the index of the count; an area without entries is not checked. */
 static bool msr_area_ok(const struct entry_case *c, const struct entry_rule *r)
 {
-    return !c->v->f[r->arg] || !(c->v->f[r->field] & (15 | entry_address_reserved(c->env)));
+    return !c->v->f[r->which] || !(c->v->f[r->field] & (15 | entry_address_reserved(c->env)));
 }
 
 static bool msr_area_ends_ok(const struct entry_case *c, const struct entry_rule *r)
 {
-    return !c->v->f[r->arg] || area_ends_within_width(c, c->v->f[r->field], c->v->f[r->arg], 16);
+    return !c->v->f[r->which] || area_ends_within_width(c, c->v->f[r->field], c->v->f[r->which], 16);
 }
 
 static bool not_tracing(const struct entry_case *c, const struct entry_rule *r)

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* VM entry's 'Checks on Guest Segment Registers'. arg of each row: the number of the segment register. */
+/* VM entry's 'Checks on Guest Segment Registers'. which of each row: the number of the segment register. */
 #include "vmm/entry_rules.h"
 #include "arch/x86/regs.h"
 
@@ -63,7 +63,7 @@ static bool checked(const struct entry_case *c, u32 seg)
 
 static bool ti_clear(const struct entry_case *c, const struct entry_rule *r)
 {
-    return !usable(c, r->arg) || !(selector(c, r->arg) & 4);
+    return !usable(c, r->which) || !(selector(c, r->which) & 4);
 }
 
 static bool ss_rpl_ok(const struct entry_case *c, const struct entry_rule *r)
@@ -74,28 +74,28 @@ static bool ss_rpl_ok(const struct entry_case *c, const struct entry_rule *r)
 
 static bool v86_base_ok(const struct entry_case *c, const struct entry_rule *r)
 {
-    return !virtual_8086(c) || base(c, r->arg) == selector(c, r->arg) << 4;
+    return !virtual_8086(c) || base(c, r->which) == selector(c, r->which) << 4;
 }
 
 static bool v86_limit_ok(const struct entry_case *c, const struct entry_rule *r)
 {
-    return !virtual_8086(c) || limit(c, r->arg) == 0xffff;
+    return !virtual_8086(c) || limit(c, r->which) == 0xffff;
 }
 
 static bool v86_rights_ok(const struct entry_case *c, const struct entry_rule *r)
 {
-    return !virtual_8086(c) || rights(c, r->arg) == 0xf3;
+    return !virtual_8086(c) || rights(c, r->which) == 0xf3;
 }
 
 /* FS, GS and TR always, LDTR while it is usable. */
 static bool base_canonical(const struct entry_case *c, const struct entry_rule *r)
 {
-    return (r->arg == LDTR && !usable(c, LDTR)) || entry_canonical(c->env, base(c, r->arg));
+    return (r->which == LDTR && !usable(c, LDTR)) || entry_canonical(c->env, base(c, r->which));
 }
 
 static bool base_32bit_ok(const struct entry_case *c, const struct entry_rule *r)
 {
-    return !usable(c, r->arg) || !(base(c, r->arg) & UPPER_HALF);
+    return !usable(c, r->which) || !(base(c, r->which) & UPPER_HALF);
 }
 
 /* Accessed code; with unrestricted guest also read/write accessed data, expand-up. */
@@ -107,47 +107,48 @@ static bool cs_type_ok(const struct entry_case *c, const struct entry_rule *r)
 
 static bool ss_type_ok(const struct entry_case *c, const struct entry_rule *r)
 {
-    return !checked(c, r->arg) || type(c, SS) == 3 || type(c, SS) == 7;
+    return !checked(c, r->which) || type(c, SS) == 3 || type(c, SS) == 7;
 }
 
 static bool accessed(const struct entry_case *c, const struct entry_rule *r)
 {
-    return !checked(c, r->arg) || type(c, r->arg) & 1;
+    return !checked(c, r->which) || type(c, r->which) & 1;
 }
 
 static bool code_readable(const struct entry_case *c, const struct entry_rule *r)
 {
-    return !checked(c, r->arg) || (type(c, r->arg) & 0xa) != 8;
+    return !checked(c, r->which) || (type(c, r->which) & 0xa) != 8;
 }
 
 static bool s_set(const struct entry_case *c, const struct entry_rule *r)
 {
-    return !checked(c, r->arg) || rights(c, r->arg) & SEG_AR_S;
+    return !checked(c, r->which) || rights(c, r->which) & SEG_AR_S;
 }
 
 static bool s_clear(const struct entry_case *c, const struct entry_rule *r)
 {
-    return !checked(c, r->arg) || !(rights(c, r->arg) & SEG_AR_S);
+    return !checked(c, r->which) || !(rights(c, r->which) & SEG_AR_S);
 }
 
 static bool present(const struct entry_case *c, const struct entry_rule *r)
 {
-    return !checked(c, r->arg) || rights(c, r->arg) & SEG_AR_P;
+    return !checked(c, r->which) || rights(c, r->which) & SEG_AR_P;
 }
 
 static bool rights_reserved_ok(const struct entry_case *c, const struct entry_rule *r)
 {
-    return !checked(c, r->arg) || !(rights(c, r->arg) & SEG_AR_RESERVED);
+    return !checked(c, r->which) || !(rights(c, r->which) & SEG_AR_RESERVED);
 }
 
 static bool g_clear_ok(const struct entry_case *c, const struct entry_rule *r)
 {
-    return !checked(c, r->arg) || (limit(c, r->arg) & 0xfff) == 0xfff || !(rights(c, r->arg) & SEG_AR_G);
+    return !checked(c, r->which) || (limit(c, r->which) & 0xfff) == 0xfff ||
+           !(rights(c, r->which) & SEG_AR_G);
 }
 
 static bool g_set_ok(const struct entry_case *c, const struct entry_rule *r)
 {
-    return !checked(c, r->arg) || !(limit(c, r->arg) & 0xfff00000) || rights(c, r->arg) & SEG_AR_G;
+    return !checked(c, r->which) || !(limit(c, r->which) & 0xfff00000) || rights(c, r->which) & SEG_AR_G;
 }
 
 static bool cs_data_dpl_ok(const struct entry_case *c, const struct entry_rule *r)
@@ -185,9 +186,9 @@ static bool ss_dpl_zero_ok(const struct entry_case *c, const struct entry_rule *
 /* Data and non-conforming code. */
 static bool dpl_not_below_rpl(const struct entry_case *c, const struct entry_rule *r)
 {
-    if (!checked(c, r->arg) || unrestricted(c) || type(c, r->arg) > 11)
+    if (!checked(c, r->which) || unrestricted(c) || type(c, r->which) > 11)
         return true;
-    return dpl(c, r->arg) >= (selector(c, r->arg) & 3);
+    return dpl(c, r->which) >= (selector(c, r->which) & 3);
 }
 
 static bool cs_db_ok(const struct entry_case *c, const struct entry_rule *r)

@@ -31,19 +31,20 @@ enum rule_kind {
     RULE_CANONICAL, /* bits from the linear-address width up are all the same */
     RULE_WITH,      /* the controls arg of word are all 1 */
     RULE_WITHOUT,   /* the controls arg of word are all 0 */
-    RULE_TEST,      /* test(case, rule) */
+    RULE_TEST,      /* test(case, rule); RULE_TEST + n: the exit qualification is n besides */
 };
 
 struct entry_rule {
     const char *name;
-    bool (*test)(const struct entry_case *c, const struct entry_rule *rule);
-    u64 arg;
-    u32 if_set;           /* the rule applies while all these controls are 1; 0: always */
-    u8 field;             /* enum vmcs_index: what it is about */
-    u8 kind;              /* enum rule_kind */
-    u8 when;              /* enum vmx_word, of if_set */
-    u8 word : 4;          /* of WITH and WITHOUT */
-    u8 qualification : 4; /* of the exit, for guest state */
+    union {
+        bool (*test)(const struct entry_case *c, const struct entry_rule *rule); /* of TEST */
+        u64 arg;                                                                 /* of the others */
+    };
+    u32 if_set; /* the rule applies while all these controls are 1; 0: always */
+    u8 field;   /* enum vmcs_index: what it is about */
+    u8 kind;    /* enum rule_kind */
+    u8 when;    /* enum vmx_word, of if_set */
+    u8 which;   /* of WITH and WITHOUT: enum vmx_word, of arg; of TEST: what the test wants */
 };
 
 _Static_assert(VMCS_NR_FIELDS <= 256, "entry_rule.field");
@@ -84,11 +85,10 @@ extern const u32 entry_nr_msr_rows;
 /* clang-format on */
 #define DATA(name, field, kind, when, value) RULE(name, field, kind, when, .arg = value)
 #define CTLS(name, field, kind, when, control) \
-    RULE(name, field, kind, when, .word = RULE_WORD(control), .arg = RULE_BITS(control))
-#define TEST(name, field, when, fn)            RULE(name, field, TEST, when, .test = fn)
-#define TEST_ARG(name, field, when, value, fn) RULE(name, field, TEST, when, .arg = value, .test = fn)
-#define TEST_QUALIFIED(name, field, when, fn, value) \
-    RULE(name, field, TEST, when, .test = fn, .qualification = value)
+    RULE(name, field, kind, when, .which = RULE_WORD(control), .arg = RULE_BITS(control))
+#define TEST(name, field, when, fn)                  RULE(name, field, TEST, when, .test = fn)
+#define TEST_ARG(name, field, when, value, fn)       RULE(name, field, TEST, when, .which = value, .test = fn)
+#define TEST_QUALIFIED(name, field, when, fn, value) RULE(name, field, TEST + (value), when, .test = fn)
 
 static inline bool entry_has(const struct entry_case *c, enum vmx_word word, u64 bits)
 {
