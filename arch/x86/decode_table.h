@@ -60,14 +60,14 @@ struct opcode {
     u8 op;     /* enum insn_op, or enum opcode_group */
     u8 form;   /* enum insn_form */
     u32 flags; /* OPF_* */
-};
+} __packed;
 
 /* What a member of a group adds to its opcode. */
 struct group_member {
     u8 op;
     u8 form;
     u32 add, remove; /* OPF_* */
-};
+} __packed;
 
 /* A vector move. With 66, F3 and F2 an opcode is a different instruction: 'mandatory prefixes'. */
 struct vector_opcode {
@@ -77,7 +77,7 @@ struct vector_opcode {
     u8 form;   /* FORM_REG_RM or FORM_RM_REG */
     u8 size;   /* bytes; 16: 32 with VEX.L; 0: 4, with REX.W or VEX.W 8 */
     u32 flags; /* OPF_MEM, OPF_ALIGN, OPF_VEX_LIG, OPF_REG_OTHER, OPF_MMX, OPF_LOW, OPF_HIGH */
-};
+} __packed;
 
 #define NR_VECTOR_OPCODES 38
 
