@@ -60,7 +60,7 @@ static const char exception_names[] = PACK "#DE divide error\0"
                                            "#CP control protection\0";
 #define NR_EXCEPTION_NAMES 22
 
-void idt_init(void)
+COLD void idt_init(void)
 {
     for (u32 v = 0; v < 256; v++) {
         u64 stub = (u64)trap_stubs + v / TRAP_GROUP * TRAP_GROUP_SIZE + v % TRAP_GROUP * TRAP_STUB_SIZE;

@@ -14,7 +14,7 @@
 
 extern u8 nested_exit_entry[];
 
-int nested_init_vmcs02(struct vcpu *v, struct nested *n)
+COLD int nested_init_vmcs02(struct vcpu *v, struct nested *n)
 {
     struct frame_owner *owner = &v->vm->owner;
 
@@ -51,7 +51,7 @@ int nested_create(struct vcpu *v)
     return nested_init_vmcs02(v, n) ? ERR_NOMEM : shadow_ept_create(v);
 }
 
-void nested_destroy(struct vcpu *v)
+COLD void nested_destroy(struct vcpu *v)
 {
     struct nested *n = v->nested;
 

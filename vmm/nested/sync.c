@@ -80,7 +80,7 @@ static bool alloc_bitmaps(void)
     return true;
 }
 
-int nested_shadow_init(void)
+COLD int nested_shadow_init(void)
 {
     /* Exits that Nidus makes up write to fields that are read-only. */
     if (!vmx_has(&vmx_features, VF_VMCS_SHADOWING) || !(vmx_caps.misc & VMX_MISC_VMWRITE_ANY))
