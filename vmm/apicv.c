@@ -7,6 +7,9 @@
 #include "lib/string.h"
 #include "vmm/dev/lapic_quick.h"
 #include "vmm/exit.h"
+#include "vmm/fail.h"
+#include "vmm/mmio.h"
+#include "vmm/vmm.h"
 
 #define CR8_EXITING (PROC_CR8_LOAD_EXITING | PROC_CR8_STORE_EXITING)
 
@@ -17,17 +20,22 @@ static const u64 needs[] = {
     [APIC_POSTED] = BIT(VF_POSTED_INTERRUPTS),
 };
 
-/* What it is for a vCPU by IA32_APIC_BASE: disabled, xAPIC mode, x2APIC mode. */
+/* What it is for a vCPU by IA32_APIC_BASE: disabled, xAPIC mode without and with the APIC-access page, x2APIC
+ * mode. */
 static const struct mode {
     u64 primary, secondary;
 } modes[] = {
     {CR8_EXITING, 0},
     {PROC_USE_TPR_SHADOW, PROC2_VIRTUAL_INTERRUPT_DELIVERY},
     {PROC_USE_TPR_SHADOW,
+     PROC2_VIRTUAL_INTERRUPT_DELIVERY | PROC2_APIC_REGISTER_VIRTUALIZATION | PROC2_VIRTUALIZE_APIC_ACCESSES},
+    {PROC_USE_TPR_SHADOW,
      PROC2_VIRTUAL_INTERRUPT_DELIVERY | PROC2_APIC_REGISTER_VIRTUALIZATION | PROC2_VIRTUALIZE_X2APIC},
 };
 
-#define X2APIC_MODE 2
+enum { DISABLED, XAPIC_MODE, XAPIC_WITH_PAGE, X2APIC_MODE };
+
+#define ALL_SECONDARY (modes[X2APIC_MODE].secondary | PROC2_VIRTUALIZE_APIC_ACCESSES)
 
 /* Bochs, up to 3.1: when a physical interrupt arrives while a virtual one is held back by RFLAGS.IF, the
  * virtual one is delivered all the same. It has a VMCS revision of its own. */
@@ -55,22 +63,63 @@ static void replace(u32 field, u64 mask, u64 bits)
     vmwrite(field, (vmread(field) & ~mask) | bits);
 }
 
-static const struct mode *mode_of(const struct lapic *l)
+/*
+ * The VM's vCPUs share one EPT: as long as all have their APICs where they are after RESET, it has the
+ * APIC-access page there. Those who still have it cached, or use it until they come by here, do no harm:
+ * their registers are the same by either way.
+ */
+void apicv_stop_access_page(struct vm *vm)
 {
-    return &modes[lapic_enabled(l) ? 1 + lapic_is_x2(l) : 0];
+    spin_lock(&vm->mem_lock);
+    if (vm->access_page_used) {
+        ept_unmap(&vm->ept, LAPIC_BASE, PAGE_SIZE);
+        vm->access_page_used = false;
+        __atomic_add_fetch(&vmm_flush_wanted, 1, __ATOMIC_ACQ_REL);
+        log_debug("%s: APICs are no longer accessed by a page", vm->config->name);
+    }
+    spin_unlock(&vm->mem_lock);
+    vmm_flush_if_wanted();
+}
+
+int apicv_start_access_page(struct vm *vm)
+{
+    int r;
+
+    if (vm->apic == APIC_EMULATED || !vmx_has(&vmx_features, VF_VIRTUALIZE_APIC_ACCESSES))
+        return OK;
+    vm->access_page = pool_alloc(&vm->owner, 1);
+    if (!vm->access_page)
+        return ERR_NOMEM;
+    r = ept_map(&vm->ept, LAPIC_BASE, pool_pa(vm->access_page), PAGE_SIZE, EPT_RW, EPT_WB);
+    vm->access_page_used = r == OK;
+    return r;
+}
+
+static const struct mode *mode_of(struct vcpu *v)
+{
+    const struct lapic *l = v->lapic;
+    bool moved = (l->base & ~(PAGE_SIZE - 1)) != LAPIC_BASE;
+
+    if (moved || !lapic_enabled(l) || lapic_is_x2(l))
+        apicv_stop_access_page(v->vm);
+    if (!lapic_enabled(l))
+        return &modes[DISABLED];
+    if (lapic_is_x2(l))
+        return &modes[X2APIC_MODE];
+    return &modes[v->vm->access_page_used ? XAPIC_WITH_PAGE : XAPIC_MODE];
 }
 
 /* IA32_APIC_BASE is another than the VMCS has been told of. */
 COLD static void change_mode(struct vcpu *v)
 {
     struct lapic *l = v->lapic;
-    const struct mode *m = mode_of(l);
+    const struct mode *m = mode_of(v);
 
     v->apicv_base = l->base;
     l->by_cpu = m->secondary;
     l->changed = true;
     replace(PRIMARY_CONTROLS, CR8_EXITING | PROC_USE_TPR_SHADOW, m->primary);
-    replace(SECONDARY_CONTROLS, modes[X2APIC_MODE].secondary, m->secondary);
+    replace(SECONDARY_CONTROLS, ALL_SECONDARY, m->secondary);
     vmwrite(MSR_BITMAPS, pool_pa(m == &modes[X2APIC_MODE] ? v->vm->msr_bitmap_x2 : v->vm->msr_bitmap));
     if (v->posted)
         replace(PIN_BASED_CONTROLS, PIN_POSTED_INTERRUPTS, l->by_cpu ? PIN_POSTED_INTERRUPTS : 0);
@@ -110,6 +159,25 @@ void apicv_before_entry(struct vcpu *v)
 bool exit_virtualized_eoi(struct vcpu *v)
 {
     lapic_level_ended(v->lapic, (u8)vmread(EXIT_QUALIFICATION));
+    return vcpu_can_resume(v);
+}
+
+bool exit_apic_write(struct vcpu *v)
+{
+    lapic_written(v->lapic, (u32)vmread(EXIT_QUALIFICATION));
+    return vcpu_can_resume(v);
+}
+
+/* To a register that the CPU does not virtualize: as without the page. */
+bool exit_apic_access(struct vcpu *v)
+{
+    gpa_t gpa = LAPIC_BASE + vmread(EXIT_QUALIFICATION) % PAGE_SIZE;
+
+    vcpu_requeue_event(v, false);
+    if (v->events.due)
+        fail_guest(v, "an event's delivery uses guest-physical 0x%lx, its APIC", gpa);
+    else if (mmio_emulate(v, gpa))
+        vcpu_inject_exception(v, VEC_UD);
     return vcpu_can_resume(v);
 }
 

@@ -17,8 +17,15 @@ void apicv_fill_msr_bitmap(u8 *bitmap, const u8 *other);
 /* The VM's APICs may be used by the CPU, and vmcs01 is current: it learns what software has changed. Last
  * before an entry of L1. */
 void apicv_before_entry(struct vcpu *v);
-/* VM exit for a virtualized EOI. */
+/* Where xAPIC registers are accesses are virtualized, from the VM's start until one of its APICs is elsewhere
+ * or in another mode. ERR_NOMEM. */
+int apicv_start_access_page(struct vm *vm);
+void apicv_stop_access_page(struct vm *vm);
+
+/* Handlers of VM exits */
 bool exit_virtualized_eoi(struct vcpu *v);
+bool exit_apic_write(struct vcpu *v);
+bool exit_apic_access(struct vcpu *v);
 
 /* --- posted.c: the posted-interrupt descriptor of a vCPU, as the vCPU goes through the scheduler --- */
 

@@ -103,6 +103,8 @@ bool vcpu_fault_linear(struct vcpu *v, gva_t *gva, bool *write)
     u64 q = vmread(EXIT_QUALIFICATION);
 
     (void)v;
+    if (EXIT_REASON_BASIC(vmread(EXIT_REASON)) != EXIT_REASON_EPT_VIOLATION)
+        return false;
     *gva = vmread(GUEST_LINEAR_ADDRESS);
     *write = q & EPT_QUAL_WRITE;
     return (q & EPT_QUAL_LINEAR_VALID) && (q & EPT_QUAL_TRANSLATION);

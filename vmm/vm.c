@@ -166,6 +166,7 @@ static void destroy(struct vm *vm)
     vm_memory_free(vm);
     pool_free(owner, vm->msr_bitmap, 1);
     pool_free(owner, vm->msr_bitmap_x2, 1);
+    pool_free(owner, vm->access_page, 1);
     pool_free(owner, vm->io_bitmaps, IO_BITMAP_PAGES);
     /* What is left of its account is the object itself, which takes the account with it. */
     if (owner->pages != VM_PAGES)
@@ -409,7 +410,8 @@ static bool build(struct vm *vm)
                   vm->config->name, vm->memory >> 20, free >> 20);
         return false;
     }
-    if (!vm->msr_bitmap || (vm->apic != APIC_EMULATED && !vm->msr_bitmap_x2) || !create_vcpus(vm)) {
+    if (!vm->msr_bitmap || (vm->apic != APIC_EMULATED && !vm->msr_bitmap_x2) || apicv_start_access_page(vm) ||
+        !create_vcpus(vm)) {
         log_error("%s: no memory for its vCPUs and devices", vm->config->name);
         return false;
     }

@@ -181,7 +181,9 @@ struct vm {
     u8 *msr_bitmap;
     u8 *msr_bitmap_x2; /* with what APICv does in x2APIC mode; null: it does not */
     enum config_apic apic;
-    u32 nr_msr_words; /* 64-bit words of it that let something through */
+    void *access_page;     /* where APIC accesses are virtualized, */
+    bool access_page_used; /* while the EPT has it */
+    u32 nr_msr_words;      /* 64-bit words of it that let something through */
     struct or_word msr_words[VM_MSR_WORDS];
     struct vmx_caps nested_caps; /* what L1 is offered, where nested = on */
     struct console_line line;

@@ -60,6 +60,11 @@ static u64 virtual_apic(struct vcpu *v)
     return pool_pa(v->apic_pages) + PAGE_SIZE;
 }
 
+static u64 access_page(struct vcpu *v)
+{
+    return v->vm->access_page ? pool_pa(v->vm->access_page) : 0;
+}
+
 static u64 tsc_offset(struct vcpu *v)
 {
     return v->tsc_offset;
@@ -171,6 +176,7 @@ static const struct row rows[] = {
     FN(EPT_POINTER, eptp),
     FN(VPID, vpid),
     FN(VIRTUAL_APIC_ADDRESS, virtual_apic),
+    FN(APIC_ACCESS_ADDRESS, access_page),
     FN(POSTED_INT_DESC_ADDRESS, descriptor),
     CONST(POSTED_INT_VECTOR, VECTOR_POSTED),
     FN(TSC_OFFSET, tsc_offset),

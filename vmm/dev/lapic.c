@@ -81,7 +81,7 @@ u64 lapic_level_triggered(const struct lapic *l, u32 n)
 u32 lapic_ppr(const struct lapic *l)
 {
     int in_service = highest_bit(l, REG_ISR);
-    u32 class = in_service < 0 ? 0 : in_service & 0xf0, tpr = LAPIC_REG(l, TPR);
+    u32 class = in_service < 0 ? 0 : in_service & 0xf0, tpr = lapic_tpr(l);
 
     return (tpr & 0xf0) >= class ? tpr : class;
 }
@@ -315,6 +315,8 @@ void lapic_reset(struct lapic *l)
     lapic_set_takes(l);
     for (u32 i = 0; i < LVT_COUNT; i++)
         *lapic_lvt(l, i) = LVT_MASKED;
+    l->timer_lvt = LVT_MASKED;
+    l->timer_divide = 0;
 }
 
 void lapic_power_up(struct lapic *l)

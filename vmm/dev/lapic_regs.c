@@ -176,17 +176,12 @@ static u64 memory_read(void *dev, struct vcpu *vcpu, u64 offset, u32 size)
     return read_reg(l, reg) >> 8 * (offset & 3);
 }
 
-static void memory_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u64 value)
+static void write_memory(struct lapic *l, u32 reg, u32 value)
 {
-    struct lapic *l = dev;
-    u32 reg = offset >> 4, high = LAPIC_REG(l, ICR_HIGH);
+    u32 high = LAPIC_REG(l, ICR_HIGH);
     struct vcpu *notify;
 
-    (void)vcpu;
-    if ((offset & 15) || size < 4)
-        return;
-    if (reg == REG_ICR && high >> 24 != 0xff &&
-        lapic_send_quickly(l, (u32)value, high, high >> 24, &notify)) {
+    if (reg == REG_ICR && high >> 24 != 0xff && lapic_send_quickly(l, value, high, high >> 24, &notify)) {
         if (notify)
             vcpu_notify(notify);
         return;
@@ -195,6 +190,24 @@ static void memory_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u64
         lapic_error(l, ESR_REGISTER);
     else if (regs[reg].access & XW)
         write_locked(l, reg, value & regs[reg].writable);
+}
+
+static void memory_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u64 value)
+{
+    (void)vcpu;
+    if (!(offset & 15) && size >= 4)
+        write_memory(dev, offset >> 4, (u32)value);
+}
+
+/* All that APICv lets the guest write is written back as it shall be, but for the ID. */
+void lapic_written(struct lapic *l, u32 offset)
+{
+    u32 reg = offset >> 4;
+
+    if (reg == REG_ID)
+        LAPIC_REG(l, ID) = l->id << 24;
+    else
+        write_memory(l, reg, *lapic_reg(l, reg & (LAPIC_NR_REGS - 1)));
 }
 
 int lapic_place(struct lapic *l)

@@ -84,7 +84,10 @@ struct lapic {
     bool eoi_offered; /* the byte at eoi_at says that the next EOI may be left out; the vCPU's CPU only */
     u64 eoi_at;       /* as lapic_set_pv_eoi() was given it */
     u64 eois_saved;
-    u32 errors;      /* seen since ESR was last written */
+    u32 errors; /* seen since ESR was last written */
+    /* Registers as they were before the guest's last write, which the CPU may have put into the page already.
+     */
+    u32 timer_initial, timer_divide, timer_lvt;
     u64 timer_start; /* VM time at which the count was TIMER_INITIAL */
     u64 deadline;    /* IA32_TSC_DEADLINE; 0: not armed */
     u64 tsc_offset;
@@ -146,6 +149,9 @@ void lapic_take_posted(struct lapic *l);
 u16 lapic_status(const struct lapic *l);
 /* Word n of 0 to 3 of TMR. */
 u64 lapic_level_triggered(const struct lapic *l, u32 n);
+/* 'APIC-Write Emulation': the CPU has written to the page what the guest wrote at this offset, and no more.
+ */
+void lapic_written(struct lapic *l, u32 offset);
 /* Does APICv do this access to an x2APIC MSR alone, with a virtual-APIC page that is like this one? */
 bool lapic_is_virtual(u32 msr, bool write);
 /* Before the vCPU's CPU looks at ISR: an EOI that the guest has left out is made good. end: the offer ends in

@@ -15,13 +15,13 @@ static struct vm *vm_of(const struct lapic *l)
 
 static enum timer_mode mode(const struct lapic *l)
 {
-    return (enum timer_mode)LVT_TIMER_MODE(*lapic_lvt(l, LVT_TIMER));
+    return (enum timer_mode)LVT_TIMER_MODE(l->timer_lvt);
 }
 
 /* 'Divide Configuration Register': 000 divides by 2, ... 110 by 128, 111 by 1. */
 static u32 divide_shift(const struct lapic *l)
 {
-    u32 code = (LAPIC_REG(l, TIMER_DIVIDE) >> 1 & 4) | (LAPIC_REG(l, TIMER_DIVIDE) & 3);
+    u32 code = (l->timer_divide >> 1 & 4) | (l->timer_divide & 3);
 
     return (code + 1) & 7;
 }
@@ -31,17 +31,22 @@ static u64 elapsed(const struct lapic *l)
     return (vm_now(vm_of(l)) - l->timer_start) >> divide_shift(l);
 }
 
+static void set_initial(struct lapic *l, u32 value)
+{
+    l->timer_initial = LAPIC_REG(l, TIMER_INITIAL) = value;
+}
+
 static void arm_count(struct lapic *l)
 {
     u64 periods = 1, next;
 
-    if (!LAPIC_REG(l, TIMER_INITIAL))
+    if (!l->timer_initial)
         return;
     if (mode(l) == TIMER_PERIODIC) {
         next = elapsed(l) + (vm_hz(vm_of(l)) / FASTEST >> divide_shift(l)) + 1;
-        periods = (next + LAPIC_REG(l, TIMER_INITIAL) - 1) / LAPIC_REG(l, TIMER_INITIAL);
+        periods = (next + l->timer_initial - 1) / l->timer_initial;
     }
-    vtimer_set(&l->timer, l->timer_start + (periods * LAPIC_REG(l, TIMER_INITIAL) << divide_shift(l)));
+    vtimer_set(&l->timer, l->timer_start + (periods * l->timer_initial << divide_shift(l)));
 }
 
 static void arm_deadline(struct lapic *l)
@@ -74,25 +79,27 @@ void lapic_timer_stop(struct lapic *l)
 {
     vtimer_cancel(&l->timer);
     l->deadline = 0;
-    LAPIC_REG(l, TIMER_INITIAL) = 0;
+    set_initial(l, 0);
 }
 
 u32 lapic_timer_current(struct lapic *l)
 {
     u64 gone = elapsed(l);
 
-    if (mode(l) == TIMER_DEADLINE || !LAPIC_REG(l, TIMER_INITIAL) || !l->timer.armed)
+    if (mode(l) == TIMER_DEADLINE || !l->timer_initial || !l->timer.armed)
         return 0;
     if (mode(l) == TIMER_PERIODIC)
-        return LAPIC_REG(l, TIMER_INITIAL) - gone % LAPIC_REG(l, TIMER_INITIAL);
-    return gone < LAPIC_REG(l, TIMER_INITIAL) ? LAPIC_REG(l, TIMER_INITIAL) - gone : 0;
+        return l->timer_initial - gone % l->timer_initial;
+    return gone < l->timer_initial ? l->timer_initial - gone : 0;
 }
 
 void lapic_timer_set_initial(struct lapic *l, u32 value)
 {
-    if (mode(l) == TIMER_DEADLINE)
+    if (mode(l) == TIMER_DEADLINE) {
+        set_initial(l, 0);
         return;
-    LAPIC_REG(l, TIMER_INITIAL) = value;
+    }
+    set_initial(l, value);
     l->timer_start = vm_now(vm_of(l));
     vtimer_cancel(&l->timer);
     arm_count(l);
@@ -103,10 +110,10 @@ void lapic_timer_set_divide(struct lapic *l, u32 value)
 {
     u32 current = lapic_timer_current(l);
 
-    LAPIC_REG(l, TIMER_DIVIDE) = value;
+    l->timer_divide = LAPIC_REG(l, TIMER_DIVIDE) = value;
     if (!current)
         return;
-    l->timer_start = vm_now(vm_of(l)) - ((u64)(LAPIC_REG(l, TIMER_INITIAL) - current) << divide_shift(l));
+    l->timer_start = vm_now(vm_of(l)) - ((u64)(l->timer_initial - current) << divide_shift(l));
     arm_count(l);
 }
 
@@ -115,7 +122,7 @@ void lapic_timer_set_lvt(struct lapic *l, u32 value)
 {
     if ((mode(l) == TIMER_DEADLINE) != (LVT_TIMER_MODE(value) == TIMER_DEADLINE))
         lapic_timer_stop(l);
-    *lapic_lvt(l, LVT_TIMER) = value;
+    l->timer_lvt = *lapic_lvt(l, LVT_TIMER) = value;
 }
 
 u64 lapic_deadline_read(const struct lapic *l)

@@ -16,6 +16,7 @@
  * keep it until the vCPU comes back to them, since they use it for nobody else: shadow_ept_moved().
  */
 #include "arch/x86/vmx.h"
+#include "vmm/dev/lapic.h"
 #include "vmm/mmio_host.h"
 #include "vmm/nested/ept12.h"
 #include "vmm/vm.h"
@@ -256,9 +257,10 @@ static int find_page(struct vcpu *v, gpa_t gpa1, struct ept_leaf *out)
 
     if (r && r != ERR_RANGE)
         return r;
-    /* Where there is no RAM there may be a device that was given to the VM. */
+    /* Where there is no RAM there may be a device that was given to the VM. The APIC-access page is L1's
+     * alone. */
     spin_lock(&vm->mem_lock);
-    r = ept_lookup(&vm->ept, gpa1, out) ? OK : ERR_RANGE;
+    r = gpa1 >> PAGE_SHIFT != LAPIC_BASE >> PAGE_SHIFT && ept_lookup(&vm->ept, gpa1, out) ? OK : ERR_RANGE;
     spin_unlock(&vm->mem_lock);
     return r && find_stand_in(v, gpa1, out) ? OK : r;
 }

@@ -6,6 +6,7 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/vmx.h"
 #include "arch/x86/vmx_names.h"
+#include "vmm/apicv.h"
 #include "vmm/nested/nested.h"
 #include "vmm/vmcs_setup.h"
 #include "vmm/vm.h"
@@ -170,6 +171,9 @@ static inline void use_ept(struct vcpu *v)
     u64 secondary = secondary12(v), mode = secondary & PROC2_MODE_BASED_EXECUTE ? SHADOW_MODE_BASED : 0;
     u64 eptp = secondary & PROC2_ENABLE_EPT ? shadow_ept_use(v, V12(v, EPT_POINTER) | mode) : v->vm->eptp;
 
+    /* The APIC-access page would be memory to L2. */
+    if (unlikely(eptp == v->vm->eptp && v->vm->access_page_used))
+        apicv_stop_access_page(v->vm);
     if (eptp != v->nested->eptp02)
         vmwrite(EPT_POINTER, eptp);
     v->nested->eptp02 = eptp;
