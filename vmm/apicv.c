@@ -20,12 +20,16 @@ static const u64 needs[] = {
     [APIC_POSTED] = BIT(VF_POSTED_INTERRUPTS),
 };
 
-/* What it is for a vCPU by IA32_APIC_BASE: disabled, xAPIC mode without and with the APIC-access page, x2APIC
- * mode. */
+/*
+ * What it is for a vCPU, by IA32_APIC_BASE and the APIC's software enable bit: the CPU would deliver a
+ * self-IPI to an APIC that is disabled. With the APIC-access page all accesses have to be virtualized, or it
+ * would be memory.
+ */
 static const struct mode {
     u64 primary, secondary;
 } modes[] = {
     {CR8_EXITING, 0},
+    {CR8_EXITING, PROC2_VIRTUALIZE_APIC_ACCESSES},
     {PROC_USE_TPR_SHADOW, PROC2_VIRTUAL_INTERRUPT_DELIVERY},
     {PROC_USE_TPR_SHADOW,
      PROC2_VIRTUAL_INTERRUPT_DELIVERY | PROC2_APIC_REGISTER_VIRTUALIZATION | PROC2_VIRTUALIZE_APIC_ACCESSES},
@@ -33,7 +37,7 @@ static const struct mode {
      PROC2_VIRTUAL_INTERRUPT_DELIVERY | PROC2_APIC_REGISTER_VIRTUALIZATION | PROC2_VIRTUALIZE_X2APIC},
 };
 
-enum { DISABLED, XAPIC_MODE, XAPIC_WITH_PAGE, X2APIC_MODE };
+enum { DISABLED, DISABLED_WITH_PAGE, XAPIC_MODE, XAPIC_WITH_PAGE, X2APIC_MODE };
 
 #define ALL_SECONDARY (modes[X2APIC_MODE].secondary | PROC2_VIRTUALIZE_APIC_ACCESSES)
 
@@ -102,21 +106,25 @@ static const struct mode *mode_of(struct vcpu *v)
 
     if (moved || !lapic_enabled(l) || lapic_is_x2(l))
         apicv_stop_access_page(v->vm);
-    if (!lapic_enabled(l))
-        return &modes[DISABLED];
-    if (lapic_is_x2(l))
+    if (l->takes_fixed && lapic_is_x2(l))
         return &modes[X2APIC_MODE];
-    return &modes[v->vm->access_page_used ? XAPIC_WITH_PAGE : XAPIC_MODE];
+    return &modes[(l->takes_fixed ? XAPIC_MODE : DISABLED) + v->vm->access_page_used];
 }
 
-/* IA32_APIC_BASE is another than the VMCS has been told of. */
+/* What mode_of() depends on. */
+static u64 mode_key(const struct lapic *l)
+{
+    return l->base | l->takes_fixed;
+}
+
+/* It is another mode than the VMCS has been told of. */
 COLD static void change_mode(struct vcpu *v)
 {
     struct lapic *l = v->lapic;
     const struct mode *m = mode_of(v);
 
-    v->apicv_base = l->base;
-    l->by_cpu = m->secondary;
+    v->apicv_mode = mode_key(l);
+    l->by_cpu = m->secondary & PROC2_VIRTUAL_INTERRUPT_DELIVERY;
     l->changed = true;
     replace(PRIMARY_CONTROLS, CR8_EXITING | PROC_USE_TPR_SHADOW, m->primary);
     replace(SECONDARY_CONTROLS, ALL_SECONDARY, m->secondary);
@@ -146,7 +154,7 @@ void apicv_before_entry(struct vcpu *v)
 {
     struct lapic *l = v->lapic;
 
-    if (unlikely(v->apicv_base != l->base))
+    if (unlikely(v->apicv_mode != mode_key(l)))
         change_mode(v);
     if (!l->by_cpu)
         return;
@@ -158,7 +166,7 @@ void apicv_before_entry(struct vcpu *v)
 
 bool exit_virtualized_eoi(struct vcpu *v)
 {
-    lapic_level_ended(v->lapic, (u8)vmread(EXIT_QUALIFICATION));
+    lapic_ended_by_cpu(v->lapic, (u8)vmread(EXIT_QUALIFICATION));
     return vcpu_can_resume(v);
 }
 

@@ -74,7 +74,7 @@ struct vcpu {
         struct pi_desc *pid; /* which they begin with */
     };
     struct lapic *lapic;      /* in these pages; null at first */
-    u64 apicv_base;           /* IA32_APIC_BASE that vmcs01 is for; 0: not yet */
+    u64 apicv_mode;           /* what vmcs01 is for; 0: nothing yet */
     u64 eoi_exits[PIR_WORDS]; /* as vmcs01 has them */
     bool posted;              /* what is posted is notified by its descriptor */
     u64 tsc_offset;           /* guest TSC = host TSC + this */

@@ -175,7 +175,8 @@ static void priority_lowered(struct lapic *l)
         vcpu_kick(l->vcpu);
 }
 
-void lapic_level_ended(struct lapic *l, u8 vector)
+/* The I/O APIC is told, unless the guest wants to do that. */
+static void level_ended(struct lapic *l, u8 vector)
 {
     struct vm *vm = vcpu_vm(l->vcpu);
 
@@ -184,6 +185,14 @@ void lapic_level_ended(struct lapic *l, u8 vector)
     vm_lock(vm);
     irq_eoi(vm, vector);
     vm_unlock(vm);
+}
+
+/* What the CPU posts to itself is edge-triggered, but it leaves TMR alone. */
+void lapic_ended_by_cpu(struct lapic *l, u8 vector)
+{
+    clear_bit(l, REG_TMR, vector);
+    vcpu_kick(l->vcpu);
+    level_ended(l, vector);
 }
 
 void lapic_eoi(struct lapic *l)
@@ -197,7 +206,7 @@ void lapic_eoi(struct lapic *l)
         return;
     clear_bit(l, REG_ISR, (u8)vector);
     if (unlikely(*word_of(l, REG_TMR, (u8)vector) >> vector % 32 & 1))
-        lapic_level_ended(l, (u8)vector);
+        level_ended(l, (u8)vector);
     priority_lowered(l);
 }
 

@@ -39,9 +39,8 @@ int lapic_pending(struct lapic *l);
 void lapic_ack(struct lapic *l, u8 vector);
 /* The end of the interrupt of highest priority that is in service; without the device lock. */
 void lapic_eoi(struct lapic *l);
-/* A level-triggered one has ended: the I/O APIC is told, unless the guest wants to do that. As lapic_eoi().
- */
-void lapic_level_ended(struct lapic *l, u8 vector);
+/* The CPU has done that for a level-triggered one. */
+void lapic_ended_by_cpu(struct lapic *l, u8 vector);
 /* Paravirtual EOI, as KVM has it: at & ~1 is the address of a word of the guest's whose bit 0 says, while
  * bit 0 of at is set, that the coming EOI may be left out; the guest clears it when it does. ERR_INVAL: it is
  * not RAM. By the vCPU itself. */

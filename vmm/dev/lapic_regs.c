@@ -92,6 +92,7 @@ static void write_lvt(struct lapic *l, u32 entry, u32 value)
 static void write_svr(struct lapic *l, u32 value)
 {
     LAPIC_REG(l, SVR) = value;
+    l->changed = l->by_cpu;
     lapic_set_takes(l);
     if (!(value & SVR_ENABLED))
         for (u32 i = 0; i < LVT_COUNT; i++)
