@@ -8,6 +8,7 @@ PYTHON ?= /usr/bin/python3
 
 all: kernel efi guests ## build everything
 .DEFAULT_GOAL := all
+.DELETE_ON_ERROR:
 
 gcc_only = $(if $(findstring clang,$(CC)),,$1)
 # For size, beyond what gcc takes that to mean; clang's -Oz calls functions of libgcc.
