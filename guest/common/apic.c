@@ -2,8 +2,6 @@
 #include "guest/common/apic.h"
 #include "guest/common/cpu.h"
 
-#define ICR_PENDING BIT(12)
-
 bool apic_has(void)
 {
     return cpuid(1, 0).edx & BIT(9);

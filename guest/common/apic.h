@@ -9,15 +9,21 @@
 #define APIC_ID            0x20
 #define APIC_VERSION       0x30
 #define APIC_TPR           0x80
+#define APIC_PPR           0xa0
 #define APIC_EOI           0xb0
+#define APIC_LDR           0xd0
+#define APIC_DFR           0xe0 /* xAPIC only */
 #define APIC_SVR           0xf0
 #define APIC_ISR           0x100
+#define APIC_TMR           0x180
 #define APIC_IRR           0x200
+#define APIC_ESR           0x280
 #define APIC_ICR           0x300
 #define APIC_ICR_HIGH      0x310
 #define APIC_LVT_TIMER     0x320
 #define APIC_LVT_LINT0     0x350
 #define APIC_LVT_LINT1     0x360
+#define APIC_LVT_ERROR     0x370
 #define APIC_TIMER_INITIAL 0x380
 #define APIC_TIMER_CURRENT 0x390
 #define APIC_TIMER_DIVIDE  0x3e0
@@ -30,10 +36,16 @@
 #define LVT_DEADLINE     BIT(18)
 #define LVT_EXTINT       0x700u
 #define LVT_NMI          0x400u
+#define ICR_PENDING      BIT(12)
 #define ICR_ASSERT       0x4000u
 #define ICR_INIT         0x500u
 #define ICR_STARTUP      0x600u
 #define ICR_SELF         0x40000u
+#define ICR_ALL          0x80000u
+#define ICR_OTHERS       0xc0000u
+#define ICR_LOGICAL      0x800u
+#define ICR_LOWEST       0x100u
+#define ICR_NMI          0x400u
 
 #define X2APIC_MSR(reg) (0x800u + ((reg) >> 4))
 

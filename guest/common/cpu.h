@@ -48,6 +48,14 @@ static inline void write_cr8(u64 v)
     asm volatile("mov %0, %%cr8" ::"r"(v) : "memory");
 }
 
+static inline u64 read_rflags(void)
+{
+    u64 v;
+
+    asm volatile("pushfq; popq %0" : "=r"(v)::"memory");
+    return v;
+}
+
 static inline void irq_enable(void)
 {
     asm volatile("sti" ::: "memory");

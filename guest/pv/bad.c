@@ -122,7 +122,7 @@ static void scribble(u32 cpu)
 
     (void)cpu;
     for (u32 i = 0; __atomic_load_n(&scribbling, __ATOMIC_ACQUIRE); i++) {
-        u64 r = random64();
+        u64 r = cpu_random();
         struct nidus_slot *slot = &queues[0].area->slot[r % NIDUS_SLOTS];
 
         if (i % 64 == 0)
@@ -164,7 +164,7 @@ static void test_scribble(void)
 /* Where a test may have things written: memory that nothing is in, or none. */
 static u64 random_address(void)
 {
-    u64 r = random64();
+    u64 r = cpu_random();
 
     switch (r >> 60 & 7) {
     case 0:
@@ -185,12 +185,12 @@ static u64 random_address(void)
 /* What is harmless to this kernel, of each operation. */
 static void random_entry(struct nidus_slot *e)
 {
-    u64 r = random64();
+    u64 r = cpu_random();
 
     e->op = (u32)(r & 7 ? r >> 8 & 31 : r >> 8);
-    e->flags = (u32)(r & 0x300 ? 0 : random64() & ~(u64)(NIDUS_READY | NIDUS_STOP_ON_ERROR));
+    e->flags = (u32)(r & 0x300 ? 0 : cpu_random() & ~(u64)(NIDUS_READY | NIDUS_STOP_ON_ERROR));
     for (u32 i = 0; i < 4; i++)
-        e->arg[i] = random64() >> (random64() & 63);
+        e->arg[i] = cpu_random() >> (cpu_random() & 63);
     switch (e->op) {
     case NIDUS_OP_SET_CR:
         e->arg[1] |= 1ull << 58; /* reserved in all */
@@ -254,7 +254,7 @@ static void random_stream(u32 cpu)
     irq_enable();
     for (u32 i = 0; i < count;) {
         struct nidus_slot entries[16];
-        u32 n = 1 + (u32)(random64() % 16);
+        u32 n = 1 + (u32)(cpu_random() % 16);
         s64 index;
 
         for (u32 j = 0; j < n; j++)

@@ -15,28 +15,7 @@ u8 hypercall_page[PAGE_SIZE] __aligned(4096);
 u32 counted[MAX_CPUS];
 
 static struct nidus_area areas[MAX_CPUS] __aligned(4096);
-static void (*work[MAX_CPUS])(u32 cpu);
-static u32 nr_ready;
 static u32 timer_count[MAX_CPUS];
-static u64 random_state[MAX_CPUS];
-
-u64 random64(void)
-{
-    u64 *r = &random_state[this_cpu()];
-
-    *r ^= *r << 13;
-    *r ^= *r >> 7;
-    *r ^= *r << 17;
-    return *r;
-}
-
-bool need_cpus(u32 n)
-{
-    if (nr_cpus >= n)
-        return true;
-    test_skip("too few CPUs");
-    return false;
-}
 
 bool need(u32 feature)
 {
@@ -46,46 +25,9 @@ bool need(u32 feature)
     return false;
 }
 
-/* --- the other CPUs --- */
-
-void start_on(u32 cpu, void (*fn)(u32 cpu))
-{
-    __atomic_store_n(&work[cpu], fn, __ATOMIC_RELEASE);
-    apic_send(cpu_ids[cpu], ICR_ASSERT | WAKE_VECTOR);
-}
-
-void finish(u32 cpu)
-{
-    u64 start = rdtsc();
-
-    while (__atomic_load_n(&work[cpu], __ATOMIC_ACQUIRE)) {
-        if (rdtsc() - start > 20 * WAIT_TICKS) {
-            printf("pv: FAIL: CPU %u does not end its work\n", cpu);
-            guest_fail(1);
-        }
-        cpu_pause();
-    }
-}
-
-void on_cpu(u32 cpu, void (*fn)(u32 cpu))
-{
-    start_on(cpu, fn);
-    finish(cpu);
-}
-
-void on_all(void (*fn)(u32 cpu))
-{
-    for (u32 i = 1; i < nr_cpus; i++)
-        start_on(i, fn);
-    fn(0);
-    for (u32 i = 1; i < nr_cpus; i++)
-        finish(i);
-}
-
 static void register_area(u32 cpu)
 {
     nidus_register_area(&info, &queues[cpu], &areas[cpu], (u64)&areas[cpu]);
-    random_state[cpu] = (option_number("seed", 1) * MAX_CPUS + cpu) * 0x9e3779b97f4a7c15ull | 1;
 }
 
 void new_area(void)
@@ -94,22 +36,6 @@ void new_area(void)
 
     nidus_unregister_area(&info, &queues[cpu]);
     nidus_register_area(&info, &queues[cpu], &areas[cpu], (u64)&areas[cpu]);
-}
-
-static void serve(u32 cpu)
-{
-    register_area(cpu);
-    __atomic_fetch_add(&nr_ready, 1, __ATOMIC_ACQ_REL);
-    for (;;) {
-        void (*fn)(u32 cpu) = __atomic_load_n(&work[cpu], __ATOMIC_ACQUIRE);
-
-        if (!fn) {
-            idle_halt();
-            continue;
-        }
-        fn(cpu);
-        __atomic_store_n(&work[cpu], NULL, __ATOMIC_RELEASE);
-    }
 }
 
 /* --- interrupts --- */
@@ -205,12 +131,8 @@ static void start(void)
     if (!cpus_find((u32)option_number("cpus", 0)))
         fail("CPUs");
     set_handlers();
-    register_area(0);
-    for (u32 i = 1; i < nr_cpus; i++) {
-        if (!cpus_start(i, x2apic, serve))
-            fail("a CPU does not start");
-    }
-    wait_for(&nr_ready, nr_cpus - 1, WAIT_TICKS);
+    if (!work_start(x2apic, WAKE_VECTOR, register_area))
+        fail("a CPU does not start");
 }
 
 void guest_main(void)

@@ -25,7 +25,7 @@ static void random_entry(struct nidus_slot *e, s64 *result)
         {NIDUS_OP_YIELD, {64}, -NIDUS_ENOENT},
         {999, {0}, -NIDUS_ENOSYS},
     };
-    u32 i = (u32)(random64() % ARRAY_SIZE(kinds));
+    u32 i = (u32)(cpu_random() % ARRAY_SIZE(kinds));
 
     *e = (struct nidus_slot){.op = kinds[i].op};
     for (u32 j = 0; j < 4; j++)
@@ -41,7 +41,7 @@ static void use_queue(u32 cpu)
     for (u32 round = 0; round < ROUNDS; round++) {
         struct nidus_slot entries[16];
         s64 results[16], index;
-        u32 n = 1 + (u32)(random64() % 16);
+        u32 n = 1 + (u32)(cpu_random() % 16);
 
         for (u32 i = 0; i < n; i++)
             random_entry(&entries[i], &results[i]);
@@ -104,7 +104,7 @@ static void use_queue_of_0(u32 cpu)
     struct nidus_queue *q = &queues[0];
 
     for (u32 round = 0; round < ROUNDS;) {
-        bool good = random64() & 1;
+        bool good = cpu_random() & 1;
         struct nidus_slot entries[2] = {{.op = NIDUS_OP_NOP}, {.op = good ? NIDUS_OP_NOP : 900 + cpu}};
         s64 index = nidus_put(q, entries, 2);
 

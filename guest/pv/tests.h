@@ -5,6 +5,7 @@
 
 #include "guest/common/cpus.h"
 #include "guest/common/test.h"
+#include "guest/common/work.h"
 #include "guest/pv/nidus.h"
 
 /* Vectors: of the local APIC's timer, whose handler queues too; of a handler that the test sets; of one that
@@ -22,17 +23,8 @@ extern struct nidus_info info;
 extern struct nidus_queue queues[MAX_CPUS]; /* each CPU's; its area is registered */
 extern u8 hypercall_page[PAGE_SIZE];
 
-/* In a test: skips it where there are fewer CPUs. */
-bool need_cpus(u32 n);
-/* Skips it where the operation is not offered. */
+/* In a test: skips it where the operation is not offered. */
 bool need(u32 feature);
-
-/* fn(i) on all CPUs i at once, or on one other; interrupts are off there. They return when it has. */
-void on_all(void (*fn)(u32 cpu));
-void on_cpu(u32 cpu, void (*fn)(u32 cpu));
-/* The same, which does not wait; finish() does. */
-void start_on(u32 cpu, void (*fn)(u32 cpu));
-void finish(u32 cpu);
 
 /* This CPU's timer, whose handler queues an entry and flushes every other time; interrupts are on until
  * timer_stop(), which checks that there were some. */
@@ -41,9 +33,6 @@ void timer_stop(void);
 
 /* The handler of COUNT_VECTOR counts for each CPU. */
 extern u32 counted[MAX_CPUS];
-
-/* xorshift; each CPU's own. The option seed= begins it. */
-u64 random64(void);
 
 /* A test's queue is in order again: an area that is new. */
 void new_area(void);
