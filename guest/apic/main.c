@@ -3,6 +3,7 @@
  * IPIs instead, see stress.c. */
 #include "guest/apic/tests.h"
 #include "guest/common/legacy.h"
+#include "lib/format.h"
 
 bool under_hypervisor(void)
 {
@@ -37,9 +38,43 @@ static void start(void)
         fail("CPUs");
     trap_set_handler(SPURIOUS, on_spurious);
     trap_set_handler(WAKE_VECTOR, on_wake);
-    trap_hook = stress_nmi;
     if (!work_start(x2apic, WAKE_VECTOR, NULL))
         fail("a CPU does not start");
+}
+
+/* Each test as one of a table by itself, between which all is set up anew; its name says the model. */
+static void run_all(const struct test *tests, const char *prefix)
+{
+    for (const struct test *t = tests; t->name; t++) {
+        char name[64];
+        struct test one[] = {{name, t->run}, {NULL, NULL}};
+
+        format(name, sizeof(name), "%s%s", prefix, t->name);
+        fresh();
+        tests_run(one);
+    }
+}
+
+static void run_in_model(enum model m)
+{
+    const struct test *const groups[] = {ipi_tests,  priority_tests, disable_tests, timer_tests,
+                                         line_tests, pic_tests,      start_tests};
+    char prefix[32];
+
+    model = m;
+    format(prefix, sizeof(prefix), "%s-", model_names[m]);
+    for (u32 i = 0; i < ARRAY_SIZE(groups); i++)
+        run_all(groups[i], prefix);
+}
+
+static void run_tests(void)
+{
+    for (enum model m = XAPIC_FLAT; m <= X2APIC; m++) {
+        if (has_model(m))
+            run_in_model(m);
+    }
+    run_all(transition_tests, "");
+    tests_end("apic");
 }
 
 void guest_main(void)
@@ -48,4 +83,6 @@ void guest_main(void)
     start();
     if (option("stress"))
         stress();
+    else
+        run_tests();
 }

@@ -89,7 +89,7 @@ static void on_timer(struct trap_frame *f)
     serve(TIMER_VECTOR, s, f);
 }
 
-bool stress_nmi(struct trap_frame *f)
+static bool on_nmi(struct trap_frame *f)
 {
     struct stressed *s = &stressed[this_cpu()];
 
@@ -399,6 +399,7 @@ void stress(void)
     for (u32 v = FIRST_VECTOR; v < FIRST_VECTOR + NR_VECTORS; v++)
         trap_set_handler((u8)v, on_ipi);
     trap_set_handler(TIMER_VECTOR, on_timer);
+    trap_hook = on_nmi;
     for (u32 i = 0; i < ARRAY_SIZE(rounds); i++)
         n += has_model(rounds[i]);
     quota = count / MAX(n, 1) / nr_cpus + 1;

@@ -50,9 +50,60 @@ void send(u32 destination, u32 low);
 
 bool under_hypervisor(void);
 
+/* --- what a CPU has taken --- */
+
+#define LOG_SIZE   256
+#define WAIT_TICKS 500000000ull
+
+struct log {
+    u32 n; /* may be more than there is room for */
+    u8 vector[LOG_SIZE];
+    u32 nmis;
+};
+extern struct log logs[MAX_CPUS];
+/* Called in the handler of each vector from 0x40 to 0xfe, behind the entry into the log, before the EOI. */
+extern void (*in_handler)(u32 vector);
+
+/* Between tests: all CPUs' APICs as the model has them, nothing pending, empty logs, the PIC and I/O APIC
+ * masked. */
+void fresh(void);
+void clear_logs(void);
+u32 taken(u32 cpu, u32 vector);
+/* All CPUs let interrupts through for a while: what was sent has been taken. */
+void settle(void);
+/* This CPU lets interrupts through until it has taken n in all, at most for WAIT_TICKS, and a little longer.
+ */
+void open_until(u32 n);
+void open_briefly(u32 cpu);
+
+/* In a test, of vectors: what CPU's log has, in that order; which bits of a register of this CPU are set. */
+#define expect_log(cpu, what, ...) expect_log_of(cpu, what, VECTORS(__VA_ARGS__))
+#define expect_set(reg, what, ...) expect_set_of(reg, what, VECTORS(__VA_ARGS__))
+#define VECTORS(...)               (const u8[]){0, ##__VA_ARGS__}, sizeof((const u8[]){0, ##__VA_ARGS__})
+void expect_log_of(u32 cpu, const char *what, const u8 *vectors, size_t n);
+void expect_set_of(u32 reg, const char *what, const u8 *vectors, size_t n);
+/* After settle(): the CPUs of a mask have taken vector, once, and nobody anything else. Then clears the logs.
+ */
+void expect_taken(u64 mask, u32 vector, const char *what);
+/* The same of NMIs. */
+void expect_nmis(u64 mask, const char *what);
+
+static inline void self_ipi(u32 vector)
+{
+    send(0, ICR_SELF | ICR_ASSERT | vector);
+}
+
+static inline u64 all_cpus(void)
+{
+    return BITS(nr_cpus - 1, 0);
+}
+
+/* Run in each model; the others once. */
+extern const struct test ipi_tests[], start_tests[], priority_tests[], disable_tests[], timer_tests[],
+    line_tests[];
+extern const struct test transition_tests[], pic_tests[];
+
 /* The random IPIs; fails by itself. */
 void stress(void);
-/* Sees all NMIs while stress() runs; true: that was one of its. */
-bool stress_nmi(struct trap_frame *f);
 
 #endif

@@ -86,20 +86,30 @@ static void __noreturn ap_main(void)
         idle_halt();
 }
 
-bool cpus_start(u32 i, bool x2apic, void (*fn)(u32 i))
+bool cpus_release(u32 i, bool x2apic, void (*fn)(u32 i))
 {
+    u32 wanted = __atomic_load_n(&online, __ATOMIC_ACQUIRE) + 1;
+
     starting.number = i;
     starting.x2apic = x2apic;
     starting.fn = fn;
     ap_stack = (u64)stacks[i] + STACK_SIZE;
     start_c = (u64)ap_main;
     memcpy((void *)TRAMPOLINE, trampoline, (size_t)(trampoline_end - trampoline));
-    apic_send(cpu_ids[i], ICR_ASSERT | ICR_INIT);
-    wait_for(&online, i, START_TICKS / 10);
     for (u32 attempt = 0; attempt < 2; attempt++) {
         apic_send(cpu_ids[i], ICR_ASSERT | ICR_STARTUP | TRAMPOLINE / PAGE_SIZE);
-        if (wait_for(&online, i, START_TICKS))
+        if (wait_for(&online, wanted, START_TICKS))
             return true;
     }
     return false;
+}
+
+bool cpus_start(u32 i, bool x2apic, void (*fn)(u32 i))
+{
+    u64 start = rdtsc();
+
+    apic_send(cpu_ids[i], ICR_ASSERT | ICR_INIT);
+    while (rdtsc() - start < START_TICKS / 10)
+        cpu_pause();
+    return cpus_release(i, x2apic, fn);
 }

@@ -18,6 +18,8 @@ bool cpus_find(u32 wanted);
 /* Starts CPU i, which runs fn on a stack of its own, with a TSS and IDT and its APIC on, and halts when that
  * returns. True once it is there. */
 bool cpus_start(u32 i, bool x2apic, void (*fn)(u32 i));
+/* The second half of that, for one that waits for its start-up IPI. */
+bool cpus_release(u32 i, bool x2apic, void (*fn)(u32 i));
 /* This CPU's number. */
 u32 this_cpu(void);
 

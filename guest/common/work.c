@@ -98,3 +98,11 @@ bool work_start(bool x2apic, u8 vector, void (*fn)(u32 cpu))
     }
     return wait_for(&nr_ready, nr_cpus - 1, WAIT_TICKS);
 }
+
+bool work_release(u32 cpu, bool x2apic)
+{
+    u32 wanted = __atomic_load_n(&nr_ready, __ATOMIC_ACQUIRE) + 1;
+
+    __atomic_store_n(&work[cpu], NULL, __ATOMIC_RELEASE);
+    return cpus_release(cpu, x2apic, serve) && wait_for(&nr_ready, wanted, WAIT_TICKS);
+}

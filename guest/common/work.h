@@ -9,6 +9,9 @@
  * null, runs first on each, the boot CPU too. False: one does not start. */
 bool work_start(bool x2apic, u8 vector, void (*setup)(u32 cpu));
 
+/* A CPU that an INIT has stopped works again; what it was at is forgotten. */
+bool work_release(u32 cpu, bool x2apic);
+
 /* fn(i) on all CPUs i at once, or on one other; interrupts are off there. They return when it has. */
 void on_all(void (*fn)(u32 cpu));
 void on_cpu(u32 cpu, void (*fn)(u32 cpu));
