@@ -7,11 +7,6 @@
 #define VERSION_SUPPRESS BIT(24)
 #define SVR_SUPPRESS     0x1000u
 
-static u64 entry_to(u32 cpu, u64 low)
-{
-    return (u64)cpu_ids[cpu] << 56 | low;
-}
-
 static bool remote_irr(void)
 {
     return ioapic_read(PIN_PIT) & ENTRY_REMOTE_IRR;

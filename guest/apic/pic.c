@@ -55,8 +55,8 @@ static void set_route(enum route route)
 {
     pic_mask_all();
     reg_write(APIC_LVT_LINT0, route == BY_LINT0 ? LVT_EXTINT : LVT_MASKED);
-    ioapic_write(PIN_PIT, route == BY_IOAPIC ? (u64)cpu_ids[0] << 56 | VECTOR : ENTRY_MASKED);
-    ioapic_write(PIN_INTR, route == BY_IOAPIC_EXTINT ? (u64)cpu_ids[0] << 56 | ENTRY_EXTINT : ENTRY_MASKED);
+    ioapic_write(PIN_PIT, route == BY_IOAPIC ? entry_to(0, VECTOR) : ENTRY_MASKED);
+    ioapic_write(PIN_INTR, route == BY_IOAPIC_EXTINT ? entry_to(0, ENTRY_EXTINT) : ENTRY_MASKED);
     if (route == BY_LINT0 || route == BY_IOAPIC_EXTINT)
         pic_unmask(IRQ_TIMER);
 }

@@ -37,6 +37,18 @@ static bool beats_on(u32 cpu)
     return wait_for(&beats[cpu], before + 1, STILL_TICKS);
 }
 
+/* Where it cannot be interrupted, some emulated processors leave a guest late. */
+static bool stops(u32 cpu)
+{
+    u64 start = rdtsc();
+
+    while (beats_on(cpu)) {
+        if (rdtsc() - start > WAIT_TICKS)
+            return false;
+    }
+    return true;
+}
+
 static void release(u32 cpu)
 {
     expect(work_release(cpu, model == X2APIC), "CPU %u does not start", cpu);
@@ -65,8 +77,7 @@ static void init_one(u32 cpu, void (*fn)(u32 cpu))
         send(cpu_ids[cpu], ICR_ASSERT | (VECTOR + 1));
     }
     send(cpu_ids[cpu], ICR_ASSERT | ICR_INIT);
-    beats_on(cpu);
-    expect(!beats_on(cpu), "CPU %u goes on after INIT", cpu);
+    expect(stops(cpu), "CPU %u goes on after INIT", cpu);
     send(cpu_ids[cpu], ICR_ASSERT | (VECTOR + 2)); /* its APIC is disabled by now */
     release(cpu);
     if (test_over())
@@ -110,8 +121,7 @@ static void test_init_others(void)
     }
     send(0, ICR_OTHERS | ICR_ASSERT | ICR_INIT);
     for (u32 i = 1; i < nr_cpus; i++) {
-        beats_on(i);
-        expect(!beats_on(i), "CPU %u goes on after INIT", i);
+        expect(stops(i), "CPU %u goes on after INIT", i);
         release(i);
     }
 }
