@@ -123,8 +123,7 @@ static bool look_at_row(u32 of, u32 row)
     return none;
 }
 
-/* True: all that CPU of has sent is taken. */
-static bool look_for_lost(u32 of)
+bool look_for_lost(u32 of)
 {
     bool none = look_at_row(of, ROW_ANY);
 
@@ -137,6 +136,19 @@ static bool look_for_lost(u32 of)
     }
     check_account(of, of, TIMER_VECTOR, &stressed[of].timer);
     return none && !outstanding(&stressed[of].timer);
+}
+
+/* PAUSEs, so many that they give the CPU away. */
+static void pause_loop(void)
+{
+    for (u32 i = 0; i < 2000; i++)
+        cpu_pause();
+}
+
+void pause_until_taken(u32 of)
+{
+    while (!look_for_lost(of))
+        pause_loop();
 }
 
 /* --- sleeping --- */
@@ -236,8 +248,7 @@ static void wait(u32 me)
 {
     if (sleep(&stressed[me], below(2)))
         return;
-    for (u32 i = 0; i < 50; i++)
-        cpu_pause();
+    pause_loop();
     for (u32 i = 0; i < nr_cpus; i++)
         look_for_lost(i); /* of those that sleep too */
 }
@@ -267,6 +278,9 @@ static void step(u32 me)
         break;
     case 6:
         send_nmi(me);
+        break;
+    case 8:
+        raised(me);
         break;
     case 7:
         look_for_lost(me);
@@ -312,6 +326,15 @@ static void end_all(u32 me)
     }
 }
 
+void leave(u32 me)
+{
+    __atomic_add_fetch(&nr_left, 1, __ATOMIC_ACQ_REL);
+    while (__atomic_load_n(&nr_left, __ATOMIC_ACQUIRE) % nr_cpus)
+        cpu_pause();
+    stressed[me].doing = ENDS;
+    irq_disable();
+}
+
 static void run(u32 me)
 {
     irq_enable();
@@ -327,13 +350,8 @@ static void run(u32 me)
             wait(me);
         }
     }
-    while (!look_for_lost(me))
-        cpu_pause();
-    __atomic_add_fetch(&nr_left, 1, __ATOMIC_ACQ_REL);
-    while (__atomic_load_n(&nr_left, __ATOMIC_ACQUIRE) < nr_cpus) /* who may have sent me something */
-        cpu_pause();
-    stressed[me].doing = ENDS;
-    irq_disable();
+    pause_until_taken(me);
+    leave(me);
 }
 
 static void prepare(u32 me)
@@ -379,9 +397,10 @@ static void round_of(enum model m)
     model = m;
     on_all(prepare);
     end = false;
-    nr_done = nr_left = 0;
+    nr_done = 0;
     awake = nr_cpus;
     on_all(run);
+    chain(quota / 2);
     print_round(rdtsc() - start);
 }
 

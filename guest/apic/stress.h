@@ -84,6 +84,14 @@ void post_and_send(u32 cpu, u32 vector);
 /* To a CPU at a time only one: a second and third would merge. */
 void send_nmi(u32 me);
 
+/* Everything that CPU of has sent: ends the machine if something is lost; true: all is taken. */
+bool look_for_lost(u32 of);
+void pause_until_taken(u32 of);
+/* The end of a round: takes interrupts until all CPUs are here. */
+void leave(u32 me);
+/* n IPIs one behind the other, with nobody awake but who sends. */
+void chain(u32 n);
+
 /* These end the machine, having said all that there is to know. vector: 2 for an NMI. */
 void __noreturn report_lost(u32 row, u32 vector, u32 sender, const struct account *a);
 void __noreturn report_here(const char *what, u32 vector, const struct trap_frame *f);
