@@ -23,9 +23,8 @@ def check(result, skips):
     assert [line for line in result.lines if re.match(r"apic: \d+ passed, 0 failed$", line)]
 
 
-@pytest.mark.parametrize("vcpus, cpus", [(4, 2), (8, 1)])
-def test_by_name(boot, vcpus, cpus):
-    check(boot(apic("one", vcpus), cpus=cpus), NO_MSR)
+def test_by_name(boot):
+    check(boot(apic("one", 4), cpus=2), NO_MSR)
 
 
 def test_alone(boot):
@@ -41,7 +40,7 @@ def test_x2apic_ids(boot):
 
 
 @pytest.mark.long(0.5)
-@pytest.mark.parametrize("vcpus, cpus", [(2, 1), (2, 2), (3, 4), (5, 2), (8, 4)])
+@pytest.mark.parametrize("vcpus, cpus", [(2, 1), (2, 2), (3, 4), (5, 2), (8, 1), (8, 4)])
 def test_by_name_on_more(boot, vcpus, cpus):
     check(boot(apic("one", vcpus), cpus=cpus), NO_MSR)
 
