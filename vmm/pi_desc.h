@@ -13,7 +13,13 @@
 
 struct pi_desc {
     u64 pir[PIR_WORDS];
-    u64 control;
+    union {
+        u64 control;
+        struct {
+            u8 flags, reserved, nv, reserved_too;
+            u32 ndst;
+        };
+    };
     u64 software[3];
 };
 

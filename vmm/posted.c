@@ -9,8 +9,6 @@
 #include "vmm/apicv.h"
 #include "vmm/sched.h"
 
-#define NV_SHIFT 16
-
 static bool has_requests(const struct pi_desc *d)
 {
     u64 any = 0;
@@ -20,42 +18,35 @@ static bool has_requests(const struct pi_desc *d)
     return any;
 }
 
-/* All but ON are the owner's; others set ON at any time. */
-static void set_control(struct pi_desc *d, u64 bits)
-{
-    u64 old = __atomic_load_n(&d->control, __ATOMIC_RELAXED);
-
-    while (!__atomic_compare_exchange_n(&d->control, &old, bits | (old & PID_ON), false, __ATOMIC_SEQ_CST,
-                                        __ATOMIC_RELAXED))
-        ;
-}
-
-/* Who found SN set has left ON alone: the owner sets it, as it would have. */
-static void resume(struct pi_desc *d, u64 bits)
-{
-    set_control(d, bits);
-    if (has_requests(d))
-        __atomic_or_fetch(&d->control, PID_ON, __ATOMIC_SEQ_CST);
-}
-
 static u32 destination(u32 apic_id)
 {
     return apic_is_x2apic() ? apic_id : apic_id << 8;
 }
 
+/*
+ * Others set ON at any time; all else is the owner's. NV and NDST change together only while SN keeps others
+ * from notifying. Who found SN set has left ON alone: the owner sets it in their place.
+ */
+static void resume(struct pi_desc *d)
+{
+    __atomic_store_n(&d->ndst, destination(this_cpu()->apic_id), __ATOMIC_RELAXED);
+    __atomic_store_n(&d->nv, VECTOR_POSTED, __ATOMIC_RELAXED);
+    __atomic_and_fetch(&d->flags, (u8)~PID_SN, __ATOMIC_SEQ_CST);
+    if (has_requests(d))
+        __atomic_or_fetch(&d->flags, (u8)PID_ON, __ATOMIC_SEQ_CST);
+}
+
 void posted_follow(struct vcpu *v, enum vcpu_sched state)
 {
-    const u64 here = (u64)destination(this_cpu()->apic_id) << 32;
-
     switch (state) {
     case SCHED_RUNNING:
-        resume(v->pid, here | VECTOR_POSTED << NV_SHIFT);
+        resume(v->pid);
         break;
     case SCHED_BLOCKED: /* sched_block() looks at ON after this */
-        set_control(v->pid, here | VECTOR_WAKE << NV_SHIFT);
+        __atomic_store_n(&v->pid->nv, VECTOR_WAKE, __ATOMIC_RELAXED);
         break;
     default:
-        set_control(v->pid, PID_SN);
+        __atomic_or_fetch(&v->pid->flags, (u8)PID_SN, __ATOMIC_SEQ_CST);
         break;
     }
 }

@@ -46,8 +46,7 @@ static struct vmm_cpu *lock_home(struct vcpu *v)
 static void set_state(struct vcpu *v, enum vcpu_sched state)
 {
     __atomic_store_n(&v->sched, state, __ATOMIC_RELEASE);
-    if (v->posted)
-        posted_follow(v, state);
+    posted_follow(v, state);
 }
 
 static void enqueue(struct vmm_cpu *c, struct vcpu *v)

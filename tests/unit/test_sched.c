@@ -74,7 +74,7 @@ static u32 nr_followed;
 
 void posted_follow(struct vcpu *v, enum vcpu_sched s)
 {
-    assert_true(v->posted && v->sched == s);
+    assert_true(v->sched == s);
     followed = s;
     nr_followed++;
 }
