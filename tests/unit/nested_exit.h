@@ -113,6 +113,11 @@ u64 vmcs_secondary_controls(struct vcpu *v)
     return 0;
 }
 
+void apicv_stop_access_page(struct vm *of)
+{
+    of->access_page_used = false;
+}
+
 u64 shadow_ept_use(struct vcpu *v, u64 eptp12)
 {
     (void)v;

@@ -60,6 +60,12 @@ u64 vmcs_secondary_controls(struct vcpu *v)
     return OWN_SECONDARY;
 }
 
+void apicv_stop_access_page(struct vm *of)
+{
+    assert_ptr_equal(of, &vm);
+    of->access_page_used = false;
+}
+
 u64 shadow_ept_use(struct vcpu *v, u64 eptp12)
 {
     (void)v;
@@ -357,6 +363,12 @@ static void translation(void **state)
     secondary_on(PROC2_ENABLE_EPT | PROC2_MODE_BASED_EXECUTE);
     fill();
     assert_int_equal(used_eptp, 0x601e | SHADOW_MODE_BASED);
+    vm.access_page_used = true;
+    fill();
+    assert_true(vm.access_page_used);
+    secondary_on(0); /* L2 runs on the VM's own EPT */
+    fill();
+    assert_false(vm.access_page_used);
 }
 
 /* Dirty flags that L1 has cleared count at once, unless it has a VPID. */
