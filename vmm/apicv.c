@@ -42,12 +42,10 @@ enum { DISABLED, DISABLED_WITH_PAGE, XAPIC_MODE, XAPIC_WITH_PAGE, X2APIC_MODE };
 #define ALL_SECONDARY (modes[X2APIC_MODE].secondary | PROC2_VIRTUALIZE_APIC_ACCESSES)
 
 /* Bochs, up to 3.1: when a physical interrupt arrives while a virtual one is held back by RFLAGS.IF, the
- * virtual one is delivered all the same. It has a VMCS revision of its own. */
-#define BOCHS_REVISION 0x2b
-
+ * virtual one is delivered all the same. Its preemption timer counts with the TSC, which no CPU's does. */
 static u32 best_level(void)
 {
-    if (((u32)vmx_caps.basic & 0x7fffffff) != BOCHS_REVISION)
+    if (!vmx_has(&vmx_features, VF_PREEMPTION_TIMER) || VMX_MISC_TIMER_SHIFT(vmx_caps.misc))
         return APIC_POSTED;
     log_debug("APICv is not used: Bochs delivers virtual interrupts while RFLAGS.IF is 0");
     return APIC_EMULATED;

@@ -184,12 +184,15 @@ bool vcpu_continue(struct vcpu *v)
 
 #define ENTRY (ENTRYCTL_DEFAULT1 | ENTRYCTL_LOAD_EFER | ENTRYCTL_LOAD_PAT | ENTRYCTL_LOAD_DEBUG_CONTROLS)
 
+static struct lapic apic;
+
 /* L1 at VMRESUME. */
 static void start_l1(void)
 {
     start_l2();
     in_l2(false);
     memset(&low, 0, sizeof(low));
+    vcpu.lapic = &apic;
     low.continues = true;
     low.part = NO_PART;
     vmcs01[GUEST_IA32_EFER] = EFER_LMA;
@@ -486,6 +489,13 @@ static void slow_if_something_waits(void **state)
     assert_true(nested_enter(&vcpu));
     assert_int_equal(low.refreshed, 1);
     assert_int_equal(low.filled, 1);
+    for (u32 status = 0x3000; status <= 0x3041; status += 0x41) {
+        start_quick();
+        apic.by_cpu = true;
+        vmcs01[GUEST_INTERRUPT_STATUS] = status; /* one in service is nothing that L2 could exit for */
+        assert_int_equal(nested_enter(&vcpu), status == 0x3000);
+        apic.by_cpu = false;
+    }
     for (u32 i = 0; i < 6; i++) {
         start_quick();
         vcpu.irq_window = i == 0;

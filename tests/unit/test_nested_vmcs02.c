@@ -363,10 +363,11 @@ static void translation(void **state)
     secondary_on(PROC2_ENABLE_EPT | PROC2_MODE_BASED_EXECUTE);
     fill();
     assert_int_equal(used_eptp, 0x601e | SHADOW_MODE_BASED);
+    nr_flushed = 0;
     vm.access_page_used = true;
     fill();
     assert_true(vm.access_page_used);
-    secondary_on(0); /* L2 runs on the VM's own EPT */
+    L1_SAYS(SECONDARY_CONTROLS) = 0; /* L2 runs on the VM's own EPT */
     fill();
     assert_false(vm.access_page_used);
 }

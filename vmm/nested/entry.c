@@ -8,6 +8,7 @@
 #include "vmm/exit.h"
 #include "vmm/mmio_host.h"
 #include "vmm/nested/instructions.h"
+#include "vmm/dev/lapic_state.h"
 #include "vmm/nested/switch.h"
 #include "vmm/vm.h"
 #include "vmm/vmcs_dump.h"
@@ -264,8 +265,11 @@ static inline bool still_good(struct vcpu *v, enum entry_part part)
     return entry_check_part(&v->nested->vmcs12.image, &v->nested->cpu, part, &why) == ENTRY_OK;
 }
 
+/* With vmcs01. An interrupt that L1's virtual APIC holds for it may be an exit of L2. */
 static inline bool anything_waits(const struct vcpu *v)
 {
+    if (v->lapic->by_cpu && (u8)vmread(GUEST_INTERRUPT_STATUS))
+        return true;
     return v->windows || v->events.due || v->events.nmi_pending || v->events.init;
 }
 
