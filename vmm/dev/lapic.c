@@ -24,6 +24,11 @@ static u32 *word_of(const struct lapic *l, u32 reg, u8 vector)
     return lapic_reg(l, reg + vector / 32);
 }
 
+static bool has_bit(const struct lapic *l, u32 reg, u8 vector)
+{
+    return *word_of(l, reg, vector) >> vector % 32 & 1;
+}
+
 static void set_bit(struct lapic *l, u32 reg, u8 vector)
 {
     *word_of(l, reg, vector) |= 1u << vector % 32;
@@ -107,7 +112,7 @@ static bool tell_guest(struct lapic *l, u8 value)
  * that this one has come upon would be taken for this one's. */
 COLD static void offer_eoi(struct lapic *l, u8 vector)
 {
-    bool offer = !(*word_of(l, REG_TMR, vector) >> vector % 32 & 1) && highest_bit(l, REG_IRR) < 0;
+    bool offer = !has_bit(l, REG_TMR, vector) && highest_bit(l, REG_IRR) < 0;
 
     if (offer || l->eoi_offered)
         l->eoi_offered = tell_guest(l, offer) && offer;
@@ -187,11 +192,13 @@ static void level_ended(struct lapic *l, u8 vector)
     vm_unlock(vm);
 }
 
-/* What the CPU posts to itself is edge-triggered, but it leaves TMR alone. */
+/* What the CPU sends to itself is edge-triggered, but it leaves TMR alone. Another one may wait already. */
 void lapic_ended_by_cpu(struct lapic *l, u8 vector)
 {
-    clear_bit(l, REG_TMR, vector);
-    vcpu_kick(l->vcpu);
+    if (!has_bit(l, REG_IRR, vector)) {
+        clear_bit(l, REG_TMR, vector);
+        vcpu_kick(l->vcpu);
+    }
     level_ended(l, vector);
 }
 
@@ -205,7 +212,7 @@ void lapic_eoi(struct lapic *l)
     if (vector < 0)
         return;
     clear_bit(l, REG_ISR, (u8)vector);
-    if (unlikely(*word_of(l, REG_TMR, (u8)vector) >> vector % 32 & 1))
+    if (unlikely(has_bit(l, REG_TMR, (u8)vector)))
         level_ended(l, (u8)vector);
     priority_lowered(l);
 }

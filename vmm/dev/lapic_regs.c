@@ -200,15 +200,23 @@ static void memory_write(void *dev, struct vcpu *vcpu, u64 offset, u32 size, u64
         write_memory(dev, offset >> 4, (u32)value);
 }
 
-/* All that APICv lets the guest write is written back as it shall be, but for the ID. */
+static void send_to_self(struct lapic *l, u32 vector)
+{
+    lapic_send(l, vector | 1u << 18, 0); /* fixed, edge */
+}
+
+/* All that APICv lets the guest write is written back as it shall be, but for the ID. In x2APIC mode only a
+ * self-IPI with an illegal vector comes here. */
 void lapic_written(struct lapic *l, u32 offset)
 {
-    u32 reg = offset >> 4;
+    u32 reg = offset >> 4 & (LAPIC_NR_REGS - 1);
 
-    if (reg == REG_ID)
+    if (reg == REG_SELF_IPI)
+        send_to_self(l, (u8)*lapic_reg(l, reg));
+    else if (reg == REG_ID)
         LAPIC_REG(l, ID) = l->id << 24;
     else
-        write_memory(l, reg, *lapic_reg(l, reg & (LAPIC_NR_REGS - 1)));
+        write_memory(l, reg, *lapic_reg(l, reg));
 }
 
 int lapic_place(struct lapic *l)
@@ -260,7 +268,7 @@ HOT int lapic_msr_write(struct vcpu *vcpu, u32 msr, u64 value)
     if (value & ~writable)
         return ERR_INVAL;
     if (reg == REG_SELF_IPI) {
-        lapic_send(l, (u32)value | 1u << 18, 0); /* fixed, edge, to self */
+        send_to_self(l, (u32)value);
         return OK;
     }
     if (reg == REG_ICR)
