@@ -20,7 +20,7 @@
 #define CONFIG_MAX_GIVEN    8 /* of each kind */
 #define CONFIG_IRQ_MAX      23
 #define CONFIG_PIN_ANY      (-1)
-#define CONFIG_HALT_POLL    0
+#define CONFIG_HALT_POLL    200
 #define CONFIG_APIC_ID_MAX  0x7fff /* what messages with extended destination ids reach */
 
 enum config_restart {
