@@ -121,6 +121,8 @@ COLD static void change_mode(struct vcpu *v)
     struct lapic *l = v->lapic;
     const struct mode *m = mode_of(v);
 
+    if (l->eoi_offered)
+        lapic_settle_eoi(l, true); /* it will not be looked at */
     v->apicv_mode = mode_key(l);
     l->by_cpu = m->secondary & PROC2_VIRTUAL_INTERRUPT_DELIVERY;
     l->changed = true;

@@ -194,6 +194,9 @@ static enum outcome prepare(struct vmm_cpu *c, struct vcpu *v)
         spin_unlock(&vm->dev_lock);
     }
     take_requests(v);
+    /* Whoever posts more while ON is set notifies nobody. */
+    if (pi_is_on(v->pid))
+        lapic_take_posted(v->lapic);
     if (unlikely(v->pv.queue.asked) && !in_l2(v))
         pv_queue_asked(v);
     if (now >= v->slice_end) {
