@@ -1,13 +1,17 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Does an interrupt that is posted to a vCPU always reach it? The protocol between who posts (request() in
- * vmm/sched.c) and the CPU that the vCPU is at home with (vmm/run.c, sched_block() and sched_idle()), with the
- * atomic steps that these have. The vCPU is halted whenever it has nothing to do, or runs and is not looked at
- * before an IPI makes it exit. Posters leave out what they may: the IPI to a CPU that polls, and all where a request
- * is there already; the code, which is more careful, does it all the same. Checked by spin for all orders of steps; see tests/lab/test_models.py.
+ * Does an interrupt that waits at a vCPU always reach it once its REQ_KICK is set? The protocol between who sets that
+ * (request(), sched_tell() in vmm/sched.c) and the CPU that the vCPU is at home with (vmm/run.c, sched_block() and
+ * sched_idle()), with the atomic steps that these have. The vCPU is halted whenever it has nothing to do, or runs and is
+ * not looked at before an IPI makes it exit. Descriptors are in posted.pml. Checked by spin for all orders of steps; see
+ * tests/lab/test_models.py.
  *
- * With one of these defined a step is left out, and the check has to fail: FORGET_KICK (sched_block() does not look
- * at requests), LATE_IRR (the interrupt is there only after the request), LATE_POLLING (a poster that finds the CPU polling relies on it, though it has stopped).
+ * With one of these defined there is a mistake in it, and the check has to fail:
+ * FORGET_KICK   sched_block() does not look at requests
+ * LATE_BLOCKED  it looks before it says that the vCPU is blocked
+ * LATE_IRR      the interrupt is there only after the request
+ * LATE_POLLING  who asks relies on a CPU that polled before the request
+ * ENTER_KICKED  the guest is entered for good with REQ_KICK set by its own CPU
  */
 #define POSTERS 2
 
@@ -26,8 +30,6 @@ inline drop_lock() { lock = 0 }
 
 active proctype cpu()
 {
-    bit had;
-
 pick:
     take_lock();
     if
@@ -43,21 +45,33 @@ pick:
     goto pick;
 
 look: /* prepare(): requests are taken before anything is looked at */
-    atomic { had = kick; kick = 0 };
+    kick = 0;
     if
     :: irr -> irr = 0; goto look /* delivered; the guest's handler halts again, or the next one waits */
     :: else
+    fi;
+    /* Its own CPU may ask for another look, and need not tell itself. */
+    if
+    :: kick = 1
+    :: true
     fi;
     if
     :: goto guest /* it has something to do */
     :: goto halted
     fi;
 
-guest: /* until an IPI makes it exit, or it halts */
+guest:
     if
-    :: ipi -> ipi = 0; goto look
-    :: goto halted
+#ifndef ENTER_KICKED
+    :: kick -> goto look /* exit_at_once() */
+    :: !kick             /* no exit before an IPI */
+#else
+    :: true
+#endif
+    :: goto look
     fi;
+    ipi -> ipi = 0;
+    goto look;
 
 halted:
     /* halt_ends_soon(): some rounds, or none */
@@ -68,23 +82,29 @@ halted:
     od;
     polling = 0;
     take_lock();
+    /* sched_block() */
+#ifdef LATE_BLOCKED
     if
-#ifndef FORGET_KICK
     :: kick -> drop_lock(); goto look
-#endif
-#ifdef FORGET_KICK
-    :: true
-#else
     :: else
-#endif
-    -> sched = BLOCKED; drop_lock()
     fi;
+    sched = BLOCKED;
+#else
+    sched = BLOCKED;
+#ifndef FORGET_KICK
+    if
+    :: kick -> sched = RUNNING; drop_lock(); goto look
+    :: else
+    fi;
+#endif
+#endif
+    drop_lock();
     goto pick
 }
 
 active [POSTERS] proctype poster()
 {
-    mtype before;
+    mtype state;
     bit had, looks;
 
     do
@@ -96,30 +116,32 @@ active [POSTERS] proctype poster()
 #ifdef LATE_POLLING
         looks = polling;
 #endif
-        atomic { had = kick; kick = 1 };
+        d_step { had = kick; kick = 1 };
 #ifdef LATE_IRR
         irr = 1;
 #endif
+        state = sched;
         if
-        :: had -> skip /* who set it notifies, and irr is seen when it is taken */
-        :: else ->
+        :: had || state == QUEUED /* who has set it tells, or who has queued it; irr is seen when it is taken */
+        :: !had && state == BLOCKED -> /* wake() */
+            take_lock();
+            state = sched;
+            if
+            :: state == BLOCKED -> queued = 1; sched = QUEUED
+            :: else
+            fi;
+            drop_lock();
+            if
+            :: state == BLOCKED -> ipi = 1
+            :: else
+            fi
+        :: !had && state == RUNNING ->
 #ifndef LATE_POLLING
             looks = polling;
 #endif
             if
-            :: looks -> skip
-            :: else ->
-                take_lock();
-                before = sched;
-                if
-                :: before == BLOCKED -> queued = 1; sched = QUEUED
-                :: else
-                fi;
-                drop_lock();
-                if
-                :: before != QUEUED -> ipi = 1
-                :: else
-                fi
+            :: looks
+            :: else -> ipi = 1
             fi
         fi
     :: break
