@@ -42,7 +42,7 @@ void posted_follow(struct vcpu *v, enum vcpu_sched state)
     case SCHED_RUNNING:
         resume(v->pid);
         break;
-    case SCHED_BLOCKED: /* sched_block() looks at ON after this */
+    case SCHED_BLOCKED: /* sched_block() looks at ON after this, and a fence */
         __atomic_store_n(&v->pid->nv, VECTOR_WAKE, __ATOMIC_RELAXED);
         break;
     default:
