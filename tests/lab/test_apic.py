@@ -27,6 +27,14 @@ def test_by_name(boot):
     check(boot(apic("one", 4), cpus=2), NO_MSR)
 
 
+# With several CPUs Bochs delivers virtual interrupts while interrupts are off: docs/testing.md.
+@pytest.mark.parametrize("level", ["apicv", "posted"])
+def test_by_name_with_apicv(boot, level):
+    result = boot(apic("one", 4, apic=level))
+    check(result, NO_MSR)
+    result.find(rf"one: .*, APIC: {level}$")
+
+
 def test_alone(boot):
     """What takes a second vCPU is left out, and nothing else."""
     result = boot(apic("one", 1))
@@ -60,6 +68,23 @@ def check_stress(lines, vcpus, count):
 @pytest.mark.parametrize("vcpus, cpus", [(4, 2), (8, 1)])
 def test_random_ipis(boot, vcpus, cpus):
     result = boot(DEBUG + apic("a", vcpus, "stress count=20000") + vm("busy", cmdline="count=20 work=400000", memory="16M"), cpus=cpus)
+    assert result.status == 0
+    check_stress(result.vm("a"), vcpus, 20000)
+
+
+@pytest.mark.parametrize("level", ["apicv", "posted"])
+def test_random_ipis_with_apicv(boot, level):
+    result = boot(DEBUG + apic("a", 5, "stress count=20000", apic=level) + apic("b", 3, "stress count=20000 seed=2", apic=level))
+    assert result.status == 0
+    check_stress(result.vm("a"), 5, 20000)
+    check_stress(result.vm("b"), 3, 20000)
+
+
+@pytest.mark.parametrize("vcpus, cpus", [(4, 2), pytest.param(8, 4, marks=pytest.mark.long(1))])
+def test_random_ipis_with_apicv_on_more(boot, vcpus, cpus):
+    """They may come while interrupts are off, but none is lost."""
+    result = boot(DEBUG + apic("a", vcpus, "stress loose count=20000", apic="apicv") + vm("busy", cmdline="count=20 work=400000", memory="16M"),
+                  cpus=cpus)
     assert result.status == 0
     check_stress(result.vm("a"), vcpus, 20000)
 
