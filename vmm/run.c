@@ -114,7 +114,7 @@ static u64 timer_value(u64 until, u64 now)
  */
 static void arm(struct vmm_cpu *c, struct vcpu *v, u64 now)
 {
-    u64 until = MIN(MIN(v->deadline, sched_wake_due(c, now)), v->slice_end);
+    u64 wake = sched_wake_due(c, now), until = MIN(MIN(v->deadline, wake), v->slice_end);
 
     if (unlikely(v->pv.queue.asked) && !in_l2(v))
         until = now;
@@ -236,8 +236,7 @@ static bool moves(const struct vcpu *v)
  */
 static bool halt_ends_soon(struct vmm_cpu *c, struct vcpu *v)
 {
-    u64 now = rdtsc(), end = MIN(now + v->halt.window, sched_wake_due(c, now));
-
+    u64 now = rdtsc(), wake = sched_wake_due(c, now), end = MIN(now + v->halt.window, wake);
     bool ends = false;
 
     if (!v->halted_since)
