@@ -23,7 +23,7 @@ static const u64 needs[] = {
 /*
  * What it is for a vCPU, by IA32_APIC_BASE and the APIC's software enable bit: the CPU would deliver a
  * self-IPI to an APIC that is disabled. With the APIC-access page all accesses have to be virtualized, or it
- * would be memory.
+ * would be memory. IPI virtualization is of use where the CPU itself writes to ICR.
  */
 static const struct mode {
     u64 primary, secondary;
@@ -31,9 +31,9 @@ static const struct mode {
     {CR8_EXITING, 0},
     {CR8_EXITING, PROC2_VIRTUALIZE_APIC_ACCESSES},
     {PROC_USE_TPR_SHADOW, PROC2_VIRTUAL_INTERRUPT_DELIVERY},
-    {PROC_USE_TPR_SHADOW,
+    {PROC_USE_TPR_SHADOW | PROC_ACTIVATE_TERTIARY,
      PROC2_VIRTUAL_INTERRUPT_DELIVERY | PROC2_APIC_REGISTER_VIRTUALIZATION | PROC2_VIRTUALIZE_APIC_ACCESSES},
-    {PROC_USE_TPR_SHADOW,
+    {PROC_USE_TPR_SHADOW | PROC_ACTIVATE_TERTIARY,
      PROC2_VIRTUAL_INTERRUPT_DELIVERY | PROC2_APIC_REGISTER_VIRTUALIZATION | PROC2_VIRTUALIZE_X2APIC},
 };
 
@@ -126,7 +126,8 @@ COLD static void change_mode(struct vcpu *v)
     v->apicv_mode = mode_key(l);
     l->by_cpu = m->secondary & PROC2_VIRTUAL_INTERRUPT_DELIVERY;
     l->changed = true;
-    replace(PRIMARY_CONTROLS, CR8_EXITING | PROC_USE_TPR_SHADOW, m->primary);
+    replace(PRIMARY_CONTROLS, CR8_EXITING | PROC_USE_TPR_SHADOW | PROC_ACTIVATE_TERTIARY,
+            m->primary & ~(u64)(v->vm->pid_pointers ? 0 : PROC_ACTIVATE_TERTIARY));
     replace(SECONDARY_CONTROLS, ALL_SECONDARY, m->secondary);
     vmwrite(MSR_BITMAPS, pool_pa(m == &modes[X2APIC_MODE] ? v->vm->msr_bitmap_x2 : v->vm->msr_bitmap));
     if (v->posted)

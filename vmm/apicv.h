@@ -34,4 +34,9 @@ void posted_follow(struct vcpu *v, enum vcpu_sched state);
 /* VECTOR_WAKE: has those run again that sleep here and have got something. In sched.c. */
 void posted_wake(u8 vector);
 
+/* --- ipiv.c: where the CPU has IPI virtualization --- */
+
+/* Before the VM has vCPUs, which are let write the ICR in x2APIC mode then. ERR_NOMEM. */
+int ipiv_start(struct vm *vm);
+
 #endif

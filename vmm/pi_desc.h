@@ -41,6 +41,10 @@ static inline bool pi_post(struct pi_desc *d, u8 vector)
     return !was_on;
 }
 
+/* The PID-pointer table, by APIC ids: a page. An entry is a descriptor's physical address. */
+#define PID_POINTERS      (PAGE_SIZE / sizeof(u64))
+#define PID_POINTER_VALID BIT(0)
+
 static inline bool pi_is_on(const struct pi_desc *d)
 {
     return __atomic_load_n(&d->control, __ATOMIC_ACQUIRE) & PID_ON;

@@ -167,6 +167,7 @@ static void destroy(struct vm *vm)
     pool_free(owner, vm->msr_bitmap, 1);
     pool_free(owner, vm->msr_bitmap_x2, 1);
     pool_free(owner, vm->access_page, 1);
+    pool_free(owner, vm->pid_pointers, 1);
     pool_free(owner, vm->io_bitmaps, IO_BITMAP_PAGES);
     /* What is left of its account is the object itself, which takes the account with it. */
     if (owner->pages != VM_PAGES)
@@ -411,7 +412,7 @@ static bool build(struct vm *vm)
         return false;
     }
     if (!vm->msr_bitmap || (vm->apic != APIC_EMULATED && !vm->msr_bitmap_x2) || apicv_start_access_page(vm) ||
-        !create_vcpus(vm)) {
+        ipiv_start(vm) || !create_vcpus(vm)) {
         log_error("%s: no memory for its vCPUs and devices", vm->config->name);
         return false;
     }
@@ -469,8 +470,9 @@ bool vm_start(const struct config_vm *config, u32 index, u32 restarts)
     set_start_states(vm, &start);
     vm->live_vcpus = vm->nr_vcpus;
     vmm_set_running(index, vm);
-    log_info("%s: %s, %u vCPU%s, %lu MiB, APIC: %s", config->name, config->kernel, vm->nr_vcpus,
-             vm->nr_vcpus > 1 ? "s" : "", vm->memory >> 20, config_apic_names[vm->apic]);
+    log_info("%s: %s, %u vCPU%s, %lu MiB, APIC: %s%s", config->name, config->kernel, vm->nr_vcpus,
+             vm->nr_vcpus > 1 ? "s" : "", vm->memory >> 20, config_apic_names[vm->apic],
+             vm->pid_pointers ? ", IPI virtualization" : "");
     for (u32 i = 0; i < vm->nr_vcpus; i++)
         sched_add(vm->vcpus[i]);
     return true;

@@ -181,6 +181,7 @@ struct vm {
     u8 *msr_bitmap;
     u8 *msr_bitmap_x2; /* with what APICv does in x2APIC mode; null: it does not */
     enum config_apic apic;
+    u64 *pid_pointers;     /* IPI virtualization's table; null: there is none */
     void *access_page;     /* where APIC accesses are virtualized, */
     bool access_page_used; /* while the EPT has it */
     u32 nr_msr_words;      /* 64-bit words of it that let something through */

@@ -65,6 +65,11 @@ static u64 access_page(struct vcpu *v)
     return v->vm->access_page ? pool_pa(v->vm->access_page) : 0;
 }
 
+static u64 pid_pointers(struct vcpu *v)
+{
+    return v->vm->pid_pointers ? pool_pa(v->vm->pid_pointers) : 0;
+}
+
 static u64 tsc_offset(struct vcpu *v)
 {
     return v->tsc_offset;
@@ -179,6 +184,10 @@ static const struct row rows[] = {
     FN(APIC_ACCESS_ADDRESS, access_page),
     FN(POSTED_INT_DESC_ADDRESS, descriptor),
     CONST(POSTED_INT_VECTOR, VECTOR_POSTED),
+    /* While the tertiary controls are activated, by apicv.c. */
+    CONST(TERTIARY_CONTROLS, PROC3_IPI_VIRTUALIZATION),
+    FN(PID_POINTER_TABLE, pid_pointers),
+    CONST(LAST_PID_POINTER_INDEX, PID_POINTERS - 1),
     FN(TSC_OFFSET, tsc_offset),
     FN(CR0_GUEST_HOST_MASK, vmcs_cr0_mask),
     FN(CR4_GUEST_HOST_MASK, vmcs_cr4_mask),

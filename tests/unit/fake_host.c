@@ -172,6 +172,12 @@ void vcpu_notify(struct vcpu *vcpu)
     vcpu->notified++;
 }
 
+void vcpu_takes_ipis(struct vcpu *vcpu, u32 id, bool takes)
+{
+    (void)id;
+    vcpu->takes_ipis = takes;
+}
+
 void *vcpu_apic_pages(struct vcpu *vcpu)
 {
     return vcpu->apic_pages;

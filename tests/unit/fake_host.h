@@ -17,6 +17,7 @@ struct vcpu {
     struct lapic *lapic;
     u8 apic_pages[2 * 4096];
     u32 kicks, notified, inits, nmis, sipis;
+    bool takes_ipis;
     u8 sipi_vector;
 };
 

@@ -42,6 +42,9 @@ struct platform *vm_platform(struct vm *vm); /* what platform_create() returned;
 void vcpu_kick(struct vcpu *vcpu);
 /* An interrupt has been posted to its local APIC, by who has set ON: as vcpu_kick(), or without an exit. */
 void vcpu_notify(struct vcpu *vcpu);
+/* Whether a fixed interrupt that is sent to this id of an APIC may be posted to this vCPU by the sender's
+ * CPU, and will arrive so. */
+void vcpu_takes_ipis(struct vcpu *vcpu, u32 id, bool takes);
 void vcpu_init_signal(struct vcpu *vcpu);     /* INIT arrived */
 void vcpu_sipi(struct vcpu *vcpu, u8 vector); /* start-up IPI; ignored unless it waits for one */
 void vcpu_nmi(struct vcpu *vcpu);

@@ -9,6 +9,12 @@
 /* Six LVT entries, version of integrated APICs; EOI broadcasts can be suppressed. */
 #define VERSION_VALUE (BIT(24) | (LVT_COUNT - 1) << 16 | 0x14)
 
+void lapic_set_takes(struct lapic *l)
+{
+    l->takes_fixed = lapic_enabled(l) && (LAPIC_REG(l, SVR) & SVR_ENABLED);
+    vcpu_takes_ipis(l->vcpu, l->id, l->takes_fixed && l->unique_id == l->id);
+}
+
 /* In x2APIC mode LDR follows from the ID. */
 static void set_ids(struct lapic *l)
 {
@@ -16,6 +22,7 @@ static void set_ids(struct lapic *l)
 
     LAPIC_REG(l, ID) = x2 ? l->id : l->id << 24;
     LAPIC_REG(l, LDR) = x2 ? l->id >> 4 << 16 | 1u << (l->id & 15) : 0;
+    LAPIC_X2_ICR_HIGH(l) = LAPIC_REG(l, ICR_HIGH);
 }
 
 /* ISR, TMR and IRR are eight registers each. */
@@ -319,6 +326,8 @@ void lapic_reset(struct lapic *l)
     lapic_timer_stop(l);
     if (l->eoi_offered)
         lapic_settle_eoi(l, true);
+    LAPIC_REG(l, SVR) = 0xff;
+    lapic_set_takes(l);
     lapic_take_posted(l); /* it is lost with the rest */
     memset(l->regs, 0, PAGE_SIZE);
     l->changed = l->by_cpu;
@@ -328,7 +337,6 @@ void lapic_reset(struct lapic *l)
     LAPIC_REG(l, DFR) = ~0u;
     LAPIC_REG(l, SVR) = 0xff;
     set_ids(l);
-    lapic_set_takes(l);
     for (u32 i = 0; i < LVT_COUNT; i++)
         *lapic_lvt(l, i) = LVT_MASKED;
     l->timer_lvt = LVT_MASKED;
@@ -368,8 +376,12 @@ static bool list_by_id(struct lapic *l)
 
 static void forget_ids(struct vm *vm)
 {
-    for (u32 i = 0; i < vm_nr_vcpus(vm); i++)
-        vcpu_lapic(vm_vcpu(vm, i))->unique_id = ~0ull;
+    for (u32 i = 0; i < vm_nr_vcpus(vm); i++) {
+        struct lapic *l = vcpu_lapic(vm_vcpu(vm, i));
+
+        l->unique_id = ~0ull;
+        vcpu_takes_ipis(l->vcpu, l->id, false);
+    }
 }
 
 struct lapic *lapic_create(struct vcpu *vcpu, u32 id)

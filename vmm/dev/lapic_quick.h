@@ -23,8 +23,7 @@ static inline struct lapic *lapic_by_id(struct lapic *l, u64 id)
  * False: nothing has been done. Else the interrupt is posted, and *notify is to be notified unless it is
  * null. Other bits than those of vector and level mean something else, and so does an illegal vector.
  */
-static inline bool lapic_send_quickly(struct lapic *l, u32 icr, u32 icr_high, u32 destination,
-                                      struct vcpu **notify)
+static inline bool lapic_send_quickly(struct lapic *l, u32 icr, u32 destination, struct vcpu **notify)
 {
     u8 vector = (u8)icr;
     struct lapic *to;
@@ -35,7 +34,6 @@ static inline bool lapic_send_quickly(struct lapic *l, u32 icr, u32 icr_high, u3
     if (unlikely(!to || !to->takes_fixed || lapic_level(to, vector)))
         return false;
     LAPIC_REG(l, ICR) = icr;
-    LAPIC_REG(l, ICR_HIGH) = icr_high;
     *notify = pi_post(&to->pid, vector) ? to->vcpu : NULL;
     return true;
 }
@@ -43,7 +41,10 @@ static inline bool lapic_send_quickly(struct lapic *l, u32 icr, u32 icr_high, u3
 /* WRMSR of the ICR. */
 static inline bool lapic_icr_quickly(struct lapic *l, u32 icr, u32 destination, struct vcpu **notify)
 {
-    return likely(lapic_is_x2(l)) && lapic_send_quickly(l, icr, destination, destination, notify);
+    if (unlikely(!lapic_is_x2(l)) || !lapic_send_quickly(l, icr, destination, notify))
+        return false;
+    LAPIC_X2_ICR_HIGH(l) = destination;
+    return true;
 }
 
 #endif

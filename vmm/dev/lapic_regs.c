@@ -127,7 +127,7 @@ static void write_reg(struct lapic *l, u32 reg, u32 value)
         break;
     case REG_ICR:
         LAPIC_REG(l, ICR) = value;
-        lapic_send(l, value, lapic_is_x2(l) ? LAPIC_REG(l, ICR_HIGH) : LAPIC_REG(l, ICR_HIGH) >> 24);
+        lapic_send(l, value, lapic_is_x2(l) ? LAPIC_X2_ICR_HIGH(l) : LAPIC_REG(l, ICR_HIGH) >> 24);
         break;
     case REG_ICR_HIGH:
         LAPIC_REG(l, ICR_HIGH) = value;
@@ -179,10 +179,10 @@ static u64 memory_read(void *dev, struct vcpu *vcpu, u64 offset, u32 size)
 
 static void write_memory(struct lapic *l, u32 reg, u32 value)
 {
-    u32 high = LAPIC_REG(l, ICR_HIGH);
+    u32 to = LAPIC_REG(l, ICR_HIGH) >> 24;
     struct vcpu *notify;
 
-    if (reg == REG_ICR && high >> 24 != 0xff && lapic_send_quickly(l, value, high, high >> 24, &notify)) {
+    if (reg == REG_ICR && to != 0xff && lapic_send_quickly(l, value, to, &notify)) {
         if (notify)
             vcpu_notify(notify);
         return;
@@ -206,7 +206,7 @@ static void send_to_self(struct lapic *l, u32 vector)
 }
 
 /* All that APICv lets the guest write is written back as it shall be, but for the ID. In x2APIC mode only a
- * self-IPI with an illegal vector comes here. */
+ * self-IPI with an illegal vector and, with IPI virtualization, the ICR come here. */
 void lapic_written(struct lapic *l, u32 offset)
 {
     u32 reg = offset >> 4 & (LAPIC_NR_REGS - 1);
@@ -215,6 +215,8 @@ void lapic_written(struct lapic *l, u32 offset)
         send_to_self(l, (u8)*lapic_reg(l, reg));
     else if (reg == REG_ID)
         LAPIC_REG(l, ID) = l->id << 24;
+    else if (lapic_is_x2(l))
+        write_reg(l, reg, *lapic_reg(l, reg) & regs[reg].writable);
     else
         write_memory(l, reg, *lapic_reg(l, reg));
 }
@@ -252,7 +254,7 @@ int lapic_msr_read(struct vcpu *vcpu, u32 msr, u64 *value)
         return ERR_INVAL;
     *value = read_reg(l, reg);
     if (reg == REG_ICR)
-        *value |= (u64)LAPIC_REG(l, ICR_HIGH) << 32;
+        *value |= (u64)LAPIC_X2_ICR_HIGH(l) << 32;
     return OK;
 }
 
@@ -272,7 +274,7 @@ HOT int lapic_msr_write(struct vcpu *vcpu, u32 msr, u64 value)
         return OK;
     }
     if (reg == REG_ICR)
-        LAPIC_REG(l, ICR_HIGH) = value >> 32;
+        LAPIC_X2_ICR_HIGH(l) = value >> 32;
     write_locked(l, reg, value);
     return OK;
 }

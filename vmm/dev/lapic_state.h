@@ -106,6 +106,8 @@ static inline u32 *lapic_reg(const struct lapic *l, u32 reg)
 }
 
 #define LAPIC_REG(l, name) (*lapic_reg(l, REG_##name))
+/* In x2APIC mode ICR is 64 bits, also to the CPU. */
+#define LAPIC_X2_ICR_HIGH(l) (lapic_reg(l, REG_ICR)[1])
 
 static inline u32 *lapic_lvt(const struct lapic *l, enum lvt entry)
 {
@@ -120,11 +122,6 @@ static inline bool lapic_enabled(const struct lapic *l)
 static inline bool lapic_is_x2(const struct lapic *l)
 {
     return l->base & LAPIC_BASE_EXTD;
-}
-
-static inline void lapic_set_takes(struct lapic *l)
-{
-    l->takes_fixed = lapic_enabled(l) && (LAPIC_REG(l, SVR) & SVR_ENABLED);
 }
 
 /* Consecutive ids, of up to 64 vCPUs, have lists of their own: multiples of the golden ratio are far apart.
@@ -142,6 +139,8 @@ yes:
     return true;
 }
 
+/* takes_fixed becomes what IA32_APIC_BASE and SVR say. */
+void lapic_set_takes(struct lapic *l);
 u32 lapic_ppr(const struct lapic *l);
 /* What has been posted comes to IRR. */
 void lapic_take_posted(struct lapic *l);
