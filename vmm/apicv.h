@@ -39,4 +39,10 @@ void posted_wake(u8 vector);
 /* Before the VM has vCPUs, which are let write the ICR in x2APIC mode then. ERR_NOMEM. */
 int ipiv_start(struct vm *vm);
 
+/* --- ipiv_check.c --- */
+
+/* Before any VM, on a CPU in VMX operation: tries it, says so in the log, and does without it where it does
+ * not work. config: any VM's. */
+void ipiv_check(const struct config_vm *config);
+
 #endif

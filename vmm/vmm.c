@@ -6,6 +6,7 @@
 #include "arch/x86/trap.h"
 #include "lib/log.h"
 #include "lib/string.h"
+#include "vmm/apicv.h"
 #include "vmm/console_keys.h"
 #include "vmm/dev/platform.h"
 #include "vmm/vmcs_setup.h"
@@ -116,6 +117,7 @@ void vmm_start(const struct config *config, u32 problems, const struct vmm_file 
         raise_status(2);
     if (vmcs_setup_init() || nested_shadow_init())
         panic("no memory for MSR and I/O bitmaps");
+    ipiv_check(&config->vms[0]);
     /* One more than there are, so that nothing ends while VMs are being started. */
     live_vms = config->nr_vms + 1;
     for (u32 i = 0; i < config->nr_vms; i++) {

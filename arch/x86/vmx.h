@@ -50,6 +50,12 @@ static inline bool vmxon(paddr_t region)
     return !failed;
 }
 
+/*
+ * Launches the current VMCS, but for RIP and RSP, as a guest that has Nidus's address space and executes
+ * WRMSR and then VMCALL; any exit ends it. False: VMfail.
+ */
+bool vmx_launch_wrmsr(u32 msr, u64 value);
+
 /* Everything that this CPU has cached of EPT and of VPIDs. */
 static inline void invept_all(void)
 {
