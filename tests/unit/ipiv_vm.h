@@ -35,10 +35,11 @@ static inline struct cpu *this_cpu(void)
     return current_cpu;
 }
 
-static u64 read_cr0(void)
+static inline u64 read_cr0(void)
 {
     return 0;
 }
+#define read_cr3   read_cr0
 #define read_cr4   read_cr0
 #define rdmsr(msr) ((void)(msr), 0ull)
 
@@ -73,22 +74,22 @@ static u64 *vmcs;
 static bool host_is_x2, ids_forgotten;
 static u32 exits, faults, posted_by_cpu;
 
-static struct other *other_of(const struct vcpu *v)
+static inline struct other *other_of(const struct vcpu *v)
 {
     return &others[v->id];
 }
 
-static u64 vmread(u32 field)
+static inline u64 vmread(u32 field)
 {
     return vmcs[field];
 }
 
-static void vmwrite(u32 field, u64 value)
+static inline void vmwrite(u32 field, u64 value)
 {
     vmcs[field] = value;
 }
 
-static u64 fake_tsc(void)
+static inline u64 fake_tsc(void)
 {
     return 0;
 }
@@ -322,7 +323,7 @@ void irq_eoi(struct vm *of, u8 vector)
     (void)of, (void)vector;
 }
 
-static void report(void *ctx, const char *line)
+static inline void report(void *ctx, const char *line)
 {
     (void)ctx;
     fail_msg("%s", line);
@@ -331,25 +332,25 @@ static void report(void *ctx, const char *line)
 /* --- the scheduler --- */
 
 /* v's CPU does something for it. */
-static void use(struct vcpu *v)
+static inline void use(struct vcpu *v)
 {
     current_cpu = &host_cpus[other_of(v)->cpu];
     vmcs = other_of(v)->vmcs;
 }
 
-static bool has_posted(const struct vcpu *v)
+static inline bool has_posted(const struct vcpu *v)
 {
     return v->pid->pir[0] | v->pid->pir[1] | v->pid->pir[2] | v->pid->pir[3];
 }
 
-static void set_state(struct vcpu *v, enum vcpu_sched state)
+static inline void set_state(struct vcpu *v, enum vcpu_sched state)
 {
     v->sched = state;
     posted_follow(v, state);
 }
 
 /* It leaves its CPU. Who blocks looks at ON once more: false, it goes on. */
-static bool leave(struct vcpu *v, enum vcpu_sched state)
+static inline bool leave(struct vcpu *v, enum vcpu_sched state)
 {
     use(v);
     set_state(v, state);
@@ -362,7 +363,7 @@ static bool leave(struct vcpu *v, enum vcpu_sched state)
 }
 
 /* Before a VM entry. */
-static void enter(struct vcpu *v)
+static inline void enter(struct vcpu *v)
 {
     use(v);
     assert_int_equal(v->sched, SCHED_RUNNING);
@@ -371,7 +372,7 @@ static void enter(struct vcpu *v)
 }
 
 /* It gets this CPU, and what has been posted meanwhile. */
-static void run(struct vcpu *v, u32 cpu)
+static inline void run(struct vcpu *v, u32 cpu)
 {
     if (v->sched == SCHED_RUNNING)
         return;
@@ -393,7 +394,7 @@ static void run(struct vcpu *v, u32 cpu)
 /* --- a VM --- */
 
 /* As build() and set_start_states() do it. without: a feature that the CPU lacks. */
-static void build(const u16 *ids, u32 nr, enum config_apic most, u64 without)
+static inline void build(const u16 *ids, u32 nr, enum config_apic most, u64 without)
 {
     memset(&vm, 0, sizeof(vm));
     memset(vcpus, 0, sizeof(vcpus));

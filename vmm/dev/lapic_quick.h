@@ -34,6 +34,7 @@ static inline bool lapic_send_quickly(struct lapic *l, u32 icr, u32 destination,
     if (unlikely(!to || !to->takes_fixed || lapic_level(to, vector)))
         return false;
     LAPIC_REG(l, ICR) = icr;
+    LAPIC_X2_ICR_HIGH(l) = destination; /* in xAPIC mode nobody reads it */
     *notify = pi_post(&to->pid, vector) ? to->vcpu : NULL;
     return true;
 }
@@ -41,10 +42,7 @@ static inline bool lapic_send_quickly(struct lapic *l, u32 icr, u32 destination,
 /* WRMSR of the ICR. */
 static inline bool lapic_icr_quickly(struct lapic *l, u32 icr, u32 destination, struct vcpu **notify)
 {
-    if (unlikely(!lapic_is_x2(l)) || !lapic_send_quickly(l, icr, destination, notify))
-        return false;
-    LAPIC_X2_ICR_HIGH(l) = destination;
-    return true;
+    return likely(lapic_is_x2(l)) && lapic_send_quickly(l, icr, destination, notify);
 }
 
 #endif
