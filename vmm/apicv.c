@@ -53,9 +53,9 @@ static u32 best_level(void)
 
 enum config_apic apicv_level(const struct config_vm *config)
 {
-    u32 level = APIC_EMULATED, most = config->apic == APIC_BEST ? best_level() : config->apic;
+    u32 most = config->apic == APIC_BEST ? best_level() : (u32)config->apic, level = APIC_EMULATED;
 
-    while (level < most && !(needs[level + 1] & ~vmx_features.granted))
+    while (level < most && level < APIC_POSTED && !(needs[level + 1] & ~vmx_features.granted))
         level++;
     return (enum config_apic)level;
 }
