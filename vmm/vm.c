@@ -199,14 +199,18 @@ static void log_exits(const struct vm *vm)
     log_debug("%s: %lu exits: %s", vm->config->name, total, n ? line : "none");
 }
 
-static void log_polled(const struct vm *vm)
+static void log_sums(const struct vm *vm)
 {
-    u64 polled = 0;
+    u64 polled = 0, ipis = 0;
 
-    for (u32 i = 0; i < vm->nr_vcpus; i++)
+    for (u32 i = 0; i < vm->nr_vcpus; i++) {
         polled += vm->vcpus[i]->polled;
+        ipis += lapic_ipis(vm->vcpus[i]->lapic);
+    }
     if (polled)
         log_debug("%s: %lu halts ended while their CPU looked", vm->config->name, polled);
+    if (ipis)
+        log_debug("%s: %lu IPIs by APICs", vm->config->name, ipis);
 }
 
 static void log_end(const struct vm *vm)
@@ -216,7 +220,7 @@ static void log_end(const struct vm *vm)
     log_msg(vm->how == VM_END_CRASH ? LOG_ERROR : LOG_INFO, "%s: %s: %s", vm->config->name, text[vm->how],
             vm->why);
     log_exits(vm);
-    log_polled(vm);
+    log_sums(vm);
     pv_kvm_log(vm);
 }
 

@@ -57,6 +57,29 @@ static void test_shorthands(void **state)
     assert_int_equal(pending(1), 0x61);
 }
 
+/* Each for every target, however it is sent; not the devices' messages, nor what is no fixed interrupt. */
+static void test_ipis_are_counted(void **state)
+{
+    (void)state;
+    assert_int_equal(lapic_ipis(l), 0);
+    send(3, 0x4051); /* the quick way */
+    send(3, 0x4051); /* though it waits already */
+    assert_int_equal(lapic_ipis(l), 2);
+    send(0, 0xc4061); /* all others */
+    assert_int_equal(lapic_ipis(l), 2 + NR - 1);
+    send(0, 0x44041); /* self */
+    assert_int_equal(lapic_ipis(l), 2 + NR);
+    set_of(0, LDR, 1u << 24);
+    send(1, 0x4961); /* lowest priority */
+    assert_int_equal(lapic_ipis(l), 3 + NR);
+    send(2, 0x4400); /* NMI */
+    send(77, 0x4051);
+    send(3, 0x4001); /* an illegal vector */
+    lapic_message(vm, 0x51, 3);
+    assert_int_equal(lapic_ipis(l), 3 + NR);
+    assert_int_equal(lapic_ipis(vm->vcpu[3].lapic), 0);
+}
+
 static void test_logical_flat(void **state)
 {
     (void)state;
@@ -322,7 +345,7 @@ int main(void)
         T(test_logical_cluster),      T(test_lowest_priority),  T(test_nmi_init_startup),
         T(test_illegal_sent_vector),  T(test_x2_ipis),          T(test_ids),
         T(test_sparse_ids),           T(test_id_255),           T(test_same_low_byte),
-        T(test_not_delivered),        T(test_edge_after_level),
+        T(test_not_delivered),        T(test_edge_after_level), T(test_ipis_are_counted),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

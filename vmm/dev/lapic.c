@@ -172,6 +172,11 @@ u64 lapic_eois_saved(const struct lapic *l)
     return l->eois_saved;
 }
 
+u64 lapic_ipis(const struct lapic *l)
+{
+    return l->ipis;
+}
+
 void lapic_ack(struct lapic *l, u8 vector)
 {
     clear_bit(l, REG_IRR, vector);

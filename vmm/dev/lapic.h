@@ -46,6 +46,8 @@ void lapic_ended_by_cpu(struct lapic *l, u8 vector);
  * not RAM. By the vCPU itself. */
 int lapic_set_pv_eoi(struct lapic *l, u64 at);
 u64 lapic_eois_saved(const struct lapic *l);
+/* Fixed interrupts that it has sent, each counted for every target; not what the CPU sends by itself. */
+u64 lapic_ipis(const struct lapic *l);
 /* The vCPU is about to look for interrupts. */
 void lapic_before_look(struct lapic *l);
 /* A fixed interrupt arrives; kicks the vCPU. Nothing happens while the APIC is disabled. */

@@ -59,6 +59,8 @@ static void deliver(const struct message *m, struct lapic *l)
     switch (DELIVERY_MODE(m->icr)) {
     case MODE_FIXED:
     case MODE_LOWEST:
+        if (m->from)
+            m->from->ipis++;
         lapic_post(l, m->icr, m->icr & ICR_LEVEL);
         break;
     case MODE_NMI:

@@ -35,6 +35,7 @@ static inline bool lapic_send_quickly(struct lapic *l, u32 icr, u32 destination,
         return false;
     LAPIC_REG(l, ICR) = icr;
     LAPIC_X2_ICR_HIGH(l) = destination; /* in xAPIC mode nobody reads it */
+    l->ipis++;
     *notify = pi_post(&to->pid, vector) ? to->vcpu : NULL;
     return true;
 }

@@ -84,6 +84,7 @@ struct lapic {
     bool eoi_offered; /* the byte at eoi_at says that the next EOI may be left out; the vCPU's CPU only */
     u64 eoi_at;       /* as lapic_set_pv_eoi() was given it */
     u64 eois_saved;
+    u64 ipis;   /* sent; the vCPU's CPU only */
     u32 errors; /* seen since ESR was last written */
     /* Registers as they were before the guest's last write, which the CPU may have put into the page already.
      */
