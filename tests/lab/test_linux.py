@@ -10,6 +10,7 @@ import pytest
 
 import emulator
 from nidus_lab import debian, packages
+from sections import DEBUG
 
 HERE = pathlib.Path(__file__).resolve().parent / "linux"
 SHORT = ((1, 1, "bios"), (2, 1, "uefi"), (2, 2, "uefi-app"), (4, 2, "bios"))
@@ -24,6 +25,8 @@ ACCEPTED = (
 )
 CHECKS = ("registers", "sleeps", "periodic", "signals", "pipes", "mappings", "clock", "processes", "traps")
 FEW = CHECKS[:-2]  # without those that live on exceptions
+ROUNDS = 2000  # of pingpong
+AFTER_READING = 100  # IPIs between a look at /proc/interrupts and the power-off; about 35 is usual
 REBOOT_FOR = 50  # seconds from the start of the test; one boot takes 30
 
 
@@ -32,10 +35,11 @@ def linux(tmp_path_factory):
     """The files of a VM of linux_vm()."""
     packages.ensure("build")
     work = tmp_path_factory.mktemp("linux")
-    sources = [*HERE.glob("*.c"), *HERE.glob("*.S")]
-    subprocess.run(["gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", work / "stress", *sources],
-                   check=True)
-    debian.initramfs(work / "initramfs.cpio", work, (HERE / "init").read_text(), [str(work / "stress")])
+    alone = [HERE / "pingpong.c"]
+    programs = {"stress": {*HERE.glob("*.c"), *HERE.glob("*.S")} - set(alone), "pingpong": alone}
+    for name, sources in programs.items():
+        subprocess.run(["gcc", "-static", "-O2", "-Wall", "-Wextra", "-Werror", "-pthread", "-o", work / name, *sources], check=True)
+    debian.initramfs(work / "initramfs.cpio", work, (HERE / "init").read_text(), [str(work / name) for name in programs])
     return {"vmlinuz": debian.kernel(), "initramfs.cpio": work / "initramfs.cpio"}
 
 
@@ -80,12 +84,16 @@ def check_complaints(lines):
     assert not [text for text in told(lines, "complaint") if not any(re.match(known, text) for known in ACCEPTED)]
 
 
-def check_interrupts(lines, vcpus):
+def interrupts(lines, vcpus):
     """The last step 'interrupts': each line's name, its count on every CPU."""
     text = told(lines, "interrupts")
     text = text[max(i for i, line in enumerate(text) if "CPU0" in line) + 1:]
-    counts = {name.strip(): [int(n) for n in rest.split()[:vcpus] if n.isdigit()]
-              for name, rest in (line.split(":", 1) for line in text)}
+    return {name.strip(): [int(n) for n in rest.split()[:vcpus] if n.isdigit()]
+            for name, rest in (line.split(":", 1) for line in text)}
+
+
+def check_interrupts(lines, vcpus):
+    counts = interrupts(lines, vcpus)
     assert len(counts["LOC"]) == vcpus and min(counts["LOC"]) > 10
     assert sum(counts["4"]) > 0  # ttyS0
     for name in ("NMI", "SPU", "PMI", "TRM", "RTR"):
@@ -103,16 +111,64 @@ def check_stress(lines, vcpus, checks):
             assert any(found and int(found[1]) > 1 for found in rounds), f"{check} on CPU {cpu}"
 
 
-@pytest.mark.parametrize("vcpus, cpus, firmware", PLACES)
-def test_linux_finds_its_machine(boot_linux, vcpus, cpus, firmware):
+def find_machine(boot_linux, vcpus, boot_options, **options):
     words = "panic=-1" if vcpus == 1 else "quiet panic=-1"
-    result = boot_linux(linux_vm("debian", "facts,complaints,interrupts,poweroff", words, vcpus=vcpus), firmware=firmware,
-                        cpus=cpus)
+    result = boot_linux(linux_vm("debian", "facts,complaints,interrupts,poweroff", words, vcpus=vcpus, **options), **boot_options)
     assert result.status == 0
     result.find(r"debian: powered off: ACPI soft-off$")
     check_facts(result.lines, vcpus)
     check_complaints(result.lines)
     check_interrupts(result.lines, vcpus)
+    return result
+
+
+@pytest.mark.parametrize("vcpus, cpus, firmware", PLACES)
+def test_linux_finds_its_machine(boot_linux, vcpus, cpus, firmware):
+    find_machine(boot_linux, vcpus, {"firmware": firmware, "cpus": cpus})
+
+
+@pytest.mark.long(0.7)
+@pytest.mark.parametrize("vcpus", [1, 2, 4])
+@pytest.mark.parametrize("apic", ["apicv", "posted"])
+def test_linux_finds_its_machine_with(boot_linux, apic, vcpus):
+    find_machine(boot_linux, vcpus, {}, apic=apic).find(rf"debian: vmlinuz, .*, APIC: {apic}$")
+
+
+def check_ipis(result, vcpus, least):
+    """Two for each round trip, at least. Some are sent after the table was read, most of them for the power-off."""
+    counts = interrupts(result.lines, vcpus)
+    came = sum(counts["RES"] + counts["CAL"])
+    found = [re.match(r"debian: (?:by KVM's interface: )?(\d+) IPIs", line) for line in result.nidus()]
+    sent = sum(int(match[1]) for match in found if match)
+    assert least <= came <= sent <= came + AFTER_READING, f"{sent} were sent, {came} came"
+
+
+def check_means(result, apic, hidden, least):
+    """What the CPU does is no exit. Linux that sees no KVM is in xAPIC mode."""
+    exits = {reason: int(count) for reason, count in (
+        part.rsplit(" ", 1) for part in result.find(r"debian: \d+ exits: (.*)")[1].split(", "))}
+    emulated = apic == "emulated"
+    assert (exits.get("APIC write", 0) >= least) == (hidden and not emulated)  # ICR
+    assert (exits["EPT violation"] >= 2 * least) == (hidden and emulated)  # ICR and EOI
+    assert hidden or exits["WRMSR"] >= least
+    assert (exits.get("interrupt window", 0) > least / 100) == emulated
+
+
+@pytest.mark.parametrize("apic, hide", [
+    pytest.param(apic, hide, marks=[] if (apic, hide) == ("posted", "KVM") else pytest.mark.long(1))
+    for apic in ("emulated", "apicv", "posted") for hide in ("nothing", "KVM")])
+def test_ipis_are_counted_alike(boot_linux, apic, hide):
+    """Pairs of processes wake each other: what Nidus counts as it is sent, Linux counts as it comes; by the means of that level."""
+    options = {"apic": apic, **({} if hide == "nothing" else {"hide": hide})}
+    result = boot_linux(DEBUG + linux_vm("debian", "pingpong,complaints,interrupts,poweroff", f"quiet panic=-1 rounds={ROUNDS}", vcpus=4,
+                                         **options))
+    assert result.status == 0
+    result.find(rf"debian: vmlinuz, .*, APIC: {apic}$")
+    assert told(result.lines, "pingpong")[-1] == "ok"
+    check_complaints(result.lines)
+    check_interrupts(result.lines, 4)
+    check_ipis(result, 4, 2 * ROUNDS * 2)
+    check_means(result, apic, hide == "KVM", 2 * ROUNDS * 2)
 
 
 @pytest.mark.long(0.7)
