@@ -34,9 +34,9 @@ def check(result, without, vcpus):
     assert "BUG" not in result.text.replace("[Firmware Bug]", "") and "Call Trace" not in result.text
 
 
-def check_under_nidus(boot, files, without, l1, l2, cpus=1):
+def check_under_nidus(boot, files, without, l1, l2, cpus=1, more=""):
     conf = (f"[vm l1]\nkernel = vmlinuz\ninitrd = kvm.cpio\ncmdline = {words(without, l2)}\nmemory = 256M\nvcpus = {l1}\n"
-            "nested = on\n")
+            f"nested = on\n{more}")
     result = boot(conf, files, memory=1024, cpus=cpus, timeout=300)
     assert result.status == 0
     check(result, without, l2)
@@ -45,10 +45,19 @@ def check_under_nidus(boot, files, without, l1, l2, cpus=1):
     result.find(r"l1: powered off: ACPI soft-off$")
 
 
-@pytest.mark.parametrize("without, l1, l2", [
-    ("", 1, 1), ("", 2, 2), ("ept", 1, 2), ("apicv", 2, 2), ("unrestricted", 1, 1), ("vpid", 1, 2), ("shadow-vmcs", 1, 1)])
+SHORT = (("", 1, 1), ("", 2, 2), ("ept", 1, 2), ("apicv", 2, 2), ("unrestricted", 1, 1), ("vpid", 1, 2), ("shadow-vmcs", 1, 1))
+
+
+@pytest.mark.parametrize("without, l1, l2", SHORT)
 def test_kvm_under_nidus(boot, files, without, l1, l2):
     check_under_nidus(boot, files, without, l1, l2)
+
+
+@pytest.mark.long(0.7)
+@pytest.mark.parametrize("without, l1, l2", SHORT)
+@pytest.mark.parametrize("apic", ["apicv", "posted"])
+def test_kvm_where_the_cpu_does_l1s_apics(boot, files, apic, without, l1, l2):
+    check_under_nidus(boot, files, without, l1, l2, more=f"apic = {apic}\n")
 
 
 @pytest.mark.long(0.7)
