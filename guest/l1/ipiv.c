@@ -22,6 +22,12 @@ L2_CODE(ipiv_wrmsr, "wrmsr\nnop");
 L2_CODE(ipiv_sti_wrmsr, "sti\nnop\nwrmsr\nnop\nnop");
 L2_CODE(ipiv_store, "movl %eax, (%rbx)\nnop");
 L2_CODE(ipiv_sends, "1: dec %rsi\njs 2f\nwrmsr\njmp 1b\n2:");
+/* RSI times RDI is written to ICR; RBX is the least time from before that to the handler. */
+L2_CODE(ipiv_rounds, "sti\n1: xor %r9d, %r9d\nrdtsc\nmov %eax, %r8d\nmov %edi, %eax\nxor %edx, %edx\nwrmsr\n"
+                     "2: test %r9d, %r9d\njz 2b\n"
+                     "cmp %r9d, %ebx\ncmova %r9d, %ebx\ndec %rsi\njnz 1b");
+L2_CODE(ipiv_handler, "rdtsc\nsub %r8d, %eax\nmov %eax, %r9d\n"
+                      "mov $0x80b, %ecx\nxor %eax, %eax\nxor %edx, %edx\nwrmsr\nmov $0x830, %ecx\niretq");
 
 static struct pid {
     u64 requests[4], notification, reserved[3];
@@ -129,6 +135,54 @@ static void test_to_itself(void)
     expect_equal(vmread(GUEST_INTERRUPT_STATUS), VECTOR << 8, "guest interrupt status");
     expect_equal(pids[0].requests[VECTOR / 64] | (pids[0].notification & ON), 0, "it was processed");
     expect_equal(VREG(APIC_ICR), VECTOR, "VICR");
+}
+
+/* Those that were posted with SN set come along. */
+static void test_to_itself_and_others(void)
+{
+    if (!has_it())
+        return;
+    new_l2(ipiv_sti_wrmsr, PROC2_VIRTUALIZE_X2APIC);
+    pids[0].requests[0] = BIT(0x21);
+    pids[0].requests[1] = BIT(0x41 - 64);
+    writes_icr(VECTOR, 0);
+    l2_expect_vector(VECTOR, "an IPI to itself");
+    expect_equal(vmread(GUEST_INTERRUPT_STATUS), VECTOR << 8 | 0x41, "guest interrupt status");
+    expect_equal(VREG(APIC_IRR + 0x10) & VREG(APIC_IRR + 0x20), BIT(1), "VIRR");
+    expect_equal(pids[0].requests[0] | pids[0].requests[1], 0, "the descriptor");
+}
+
+/* L1's own priority holds the notification back. */
+static void test_to_itself_later(void)
+{
+    if (!has_it())
+        return;
+    new_l2(ipiv_sti_wrmsr, PROC2_VIRTUALIZE_X2APIC);
+    apic_write(APIC_TPR, 0xff);
+    writes_icr(VECTOR, 0);
+    l2_expect_vector(-1, "below L1's TPR");
+    expect_posted(&pids[0], ON, "below L1's TPR");
+    expect(apic_read(APIC_IRR + NOTIFICATION / 32 * 16) >> NOTIFICATION % 32 & 1, "L1's IRR");
+    apic_write(APIC_TPR, 0);
+    l2_expect_vector(VECTOR, "above L1's TPR");
+    expect_equal(pids[0].requests[VECTOR / 64] | (pids[0].notification & ON), 0, "it was processed");
+}
+
+/* The monitor trap comes first. */
+static void test_to_itself_stepped(void)
+{
+    if (!has_it())
+        return;
+    new_l2(ipiv_wrmsr, PROC2_VIRTUALIZE_X2APIC);
+    if (!need(VMX_WORD_PROC, PROC_MONITOR_TRAP_FLAG))
+        return;
+    writes_icr(VECTOR, 0);
+    l2_expect(EXIT_REASON_MONITOR_TRAP_FLAG, "an IPI to itself");
+    expect_posted(&pids[0], ON, "before the notification");
+    vmunset(PRIMARY_CONTROLS, PROC_MONITOR_TRAP_FLAG);
+    l2_expect_vector(-1, "with interrupts off");
+    expect_equal(vmread(GUEST_INTERRUPT_STATUS), VECTOR, "guest interrupt status");
+    expect_equal(pids[0].requests[VECTOR / 64] | (pids[0].notification & ON), 0, "it was processed");
 }
 
 static void expect_other(const char *what, bool notified, u64 flags)
@@ -281,25 +335,35 @@ static void test_x2apic_l1(void)
     new_l2(ipiv_wrmsr, PROC2_VIRTUALIZE_X2APIC);
     pids[1].notification = (u64)OTHERS << 16 | 0x100ull << 32;
     expect_other("to an APIC that nobody has", false, ON);
+    test_to_itself();
 }
 
 const struct test ipiv_tests[] = {
-    {"ipiv-entry", test_entry},           {"ipiv-to-itself", test_to_itself},
-    {"ipiv-to-another", test_to_another}, {"ipiv-l1s", test_l1s},
-    {"ipiv-reserved", test_reserved},     {"ipiv-bitmap", test_bitmap},
-    {"ipiv-trap-flag", test_trap_flag},   {"ipiv-page", test_page},
-    {"ipiv-x2apic-l1", test_x2apic_l1},   {NULL, NULL},
+    {"ipiv-entry", test_entry},
+    {"ipiv-to-itself", test_to_itself},
+    {"ipiv-to-itself-and-others", test_to_itself_and_others},
+    {"ipiv-to-itself-later", test_to_itself_later},
+    {"ipiv-to-itself-stepped", test_to_itself_stepped},
+    {"ipiv-to-another", test_to_another},
+    {"ipiv-l1s", test_l1s},
+    {"ipiv-reserved", test_reserved},
+    {"ipiv-bitmap", test_bitmap},
+    {"ipiv-trap-flag", test_trap_flag},
+    {"ipiv-page", test_page},
+    {"ipiv-x2apic-l1", test_x2apic_l1},
+    {NULL, NULL},
 };
 
 /* --- figures --- */
 
-#define SENDS 1000
+#define SENDS  1000
+#define ROUNDS 200
 
-static u64 sends(u32 to, u64 count)
+static u64 sends(u64 count)
 {
     u64 start;
 
-    writes_icr(VECTOR, to);
+    writes_icr(VECTOR, 1);
     l2.gpr[REG_RSI] = count;
     vmwrite(GUEST_RIP, (u64)ipiv_sends);
     start = rdtsc();
@@ -307,19 +371,32 @@ static u64 sends(u32 to, u64 count)
     return rdtsc() - start;
 }
 
-static void measure(const char *name, u32 to, u64 flags)
+/* For another one, which is notified already. */
+static void measure_posted(void)
 {
     new_l2(ipiv_sends, PROC2_VIRTUALIZE_X2APIC);
-    pids[to].notification |= flags;
-    sends(to, SENDS);
-    printf("bench: %s = %llu\n", name, (ull)((sends(to, SENDS) - sends(to, 0)) / SENDS));
+    pids[1].notification |= ON;
+    sends(SENDS);
+    printf("bench: l2_ipi_posted = %llu\n", (ull)((sends(SENDS) - sends(0)) / SENDS));
 }
 
-/* One IPI of L2: posted for another that is notified already, and for itself, up to its virtual APIC. */
+/* From before the write to the first instruction of the handler. */
+static void measure_to_itself(void)
+{
+    new_l2(ipiv_rounds, PROC2_VIRTUALIZE_X2APIC);
+    l2_set_entry(VECTOR, ipiv_handler);
+    writes_icr(VECTOR, 0);
+    l2.gpr[REG_RDI] = VECTOR;
+    l2.gpr[REG_RBX] = ~0u;
+    l2.gpr[REG_RSI] = ROUNDS;
+    l2_expect(EXIT_REASON_VMCALL, "IPIs to itself");
+    printf("bench: l2_ipi_to_itself = %llu\n", (ull)l2.gpr[REG_RBX]);
+}
+
 void ipiv_bench(void)
 {
     if (!has_it())
         return;
-    measure("l2_ipi_posted", 1, ON);
-    measure("l2_ipi_to_itself", 0, 0);
+    measure_posted();
+    measure_to_itself();
 }

@@ -58,6 +58,8 @@ bool l2_has_ept(void);
 /* L2's IDT: each vector's entry is a VMCALL of 16 bytes. The vector whose entry L2 is at, or -1. */
 int l2_vector(void);
 void l2_expect_vector(int vector, const char *what);
+/* From now on another one, with interrupts off. */
+void l2_set_entry(u32 vector, const void *code);
 
 /* L2's code: assembly with the label name in front. */
 #define L2_CODE(name, text) \

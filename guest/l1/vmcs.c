@@ -62,6 +62,14 @@ static void read_caps(void)
         caps.ept_vpid = rdmsr(MSR_IA32_VMX_EPT_VPID_CAP);
 }
 
+void l2_set_entry(u32 vector, const void *code)
+{
+    u64 entry = (u64)code;
+
+    l2_idt[vector] =
+        (struct idt_gate){(u16)entry, SEL_CODE64, 0x8e00, (u16)(entry >> 16), (u32)(entry >> 32), 0};
+}
+
 bool vmx_available(const char **why)
 {
     u64 control;
@@ -76,12 +84,8 @@ bool vmx_available(const char **why)
     if (!(rdmsr(MSR_IA32_FEATURE_CONTROL) & FEATURE_CONTROL_VMX_OUTSIDE_SMX))
         return false;
     read_caps();
-    for (u32 v = 0; v < 256; v++) {
-        u64 entry = (u64)l2_vectors[v];
-
-        l2_idt[v] =
-            (struct idt_gate){(u16)entry, SEL_CODE64, 0x8e00, (u16)(entry >> 16), (u32)(entry >> 32), 0};
-    }
+    for (u32 v = 0; v < 256; v++)
+        l2_set_entry(v, l2_vectors[v]);
     return true;
 }
 

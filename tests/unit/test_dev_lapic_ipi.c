@@ -4,6 +4,8 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
+#include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include "tests/unit/lapic_test.h"
@@ -337,6 +339,64 @@ static void test_edge_after_level(void **state)
     assert_int_equal(get_of(2, IRR + 0x20), 1u << 17);
 }
 
+/* At random, all of vCPU 0's APIC that can make it answer no. */
+static void any_state(u32 i)
+{
+    const u32 rare = rand() % 8;
+
+    lapic_teardown(NULL);
+    lapic_setup(NULL);
+    if (i & 1)
+        for (u32 k = 0; k < NR; k++)
+            to_x2(k);
+    if (rare == 0)
+        assert_int_equal(lapic_base_write(l, lapic_base_read(l) & ~(LAPIC_BASE_ENABLE | LAPIC_BASE_EXTD)), 0);
+    if (rare == 1)
+        LAPIC_REG(l, SVR) = 0xff;
+    lapic_set_takes(l);
+    if (rare == 2)
+        *lapic_reg(l, REG_ISR + rand() % 8) = 1u << rand() % 32;
+    if (rare == 3)
+        *lapic_reg(l, REG_IRR + rand() % 8) = 1u << rand() % 32;
+    if (rare == 4)
+        l->level[rand() % 4] = ~0ull;
+    if (rare == 5)
+        lapic_post(l, 0x31, false);
+    LAPIC_REG(l, TPR) = rand() % 256;
+    vm->vcpu[0].notified = vm->vcpu[0].kicks = 0;
+}
+
+/* If it says so, what would be sent is taken, ends, and leaves nothing. It says so when nothing stands
+ * against it. */
+static void test_takes_at_once(void **state)
+{
+    u32 taken = 0;
+
+    (void)state;
+    for (u32 i = 0; i < 3000; i++) {
+        u8 vector = (u8)rand();
+        u32 to = rand() % 16 ? 0 : i & 1 ? ~0u : 0xff, before[1024];
+
+        any_state(i);
+        if (!lapic_takes_at_once(l, vector, to))
+            continue;
+        taken++;
+        memcpy(before, l->regs, sizeof(before));
+        lapic_send(l, vector, to);
+        for (u32 k = 0; k < NR; k++)
+            assert_int_equal(vm->vcpu[k].notified, k == 0);
+        assert_int_equal(pending(0), vector);
+        lapic_ack(l, vector);
+        lapic_eoi(l);
+        assert_memory_equal(before, l->regs, sizeof(before));
+        assert_int_equal(level_eois, 0);
+        assert_int_equal(vm->vcpu[0].kicks, 0);
+    }
+    assert_true(taken > 200);
+    any_state(0);
+    assert_false(lapic_takes_at_once(l, 0xf0, 1));
+}
+
 int main(void)
 {
 #define T(name) cmocka_unit_test_setup_teardown(name, lapic_setup, lapic_teardown)
@@ -346,6 +406,7 @@ int main(void)
         T(test_illegal_sent_vector),  T(test_x2_ipis),          T(test_ids),
         T(test_sparse_ids),           T(test_id_255),           T(test_same_low_byte),
         T(test_not_delivered),        T(test_edge_after_level), T(test_ipis_are_counted),
+        T(test_takes_at_once),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

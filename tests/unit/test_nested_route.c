@@ -90,11 +90,24 @@ bool nested_ipi_written(struct vcpu *v)
     return ipis && sends;
 }
 
-bool nested_ipi_msr(struct vcpu *v)
+bool nested_has_own_icr(struct vcpu *v)
 {
-    assert_int_equal((u32)v->gpr[REG_RCX], 0x830);
-    vmcs02[GUEST_RIP] += ipis;
+    assert_ptr_equal(v, &vcpu);
     return ipis;
+}
+
+static u32 asked; /* the bitmap, by who comes here */
+
+/* exits: its own look at L1's bitmap finds that too. */
+bool nested_ipi_msr(struct vcpu *v, bool asked_already)
+{
+    assert_true(ipis);
+    assert_int_equal((u32)v->gpr[REG_RCX], 0x830);
+    asked += asked_already;
+    if (exits && !asked_already)
+        return false;
+    vmcs02[GUEST_RIP] += 2;
+    return true;
 }
 
 bool nested_port_exits(struct vcpu *v, u16 port, u32 size)
@@ -459,17 +472,34 @@ static void writes_of_the_tsc(void **state)
     }
 }
 
+/* Without a bitmap the route is asked, and with L1's monitor trap flag, for which the instruction counts. */
 static void ipis_in_x2apic_mode(void **state)
 {
     (void)state;
-    for (u32 i = 0; i < 8; i++) {
+    for (u32 i = 0; i < 32; i++) {
         start(EXIT_REASON_WRMSR);
-        vcpu.gpr[REG_RCX] = MSR_IA32_X2APIC_ICR;
+        vcpu.gpr[REG_RCX] = i & 16 ? MSR_IA32_TSC : MSR_IA32_X2APIC_ICR;
         exits = i & 1;
         ipis = i & 2;
+        asked = 0;
         set(&L1_SAYS(PRIMARY_CONTROLS), PROC_MONITOR_TRAP_FLAG, i & 4);
-        assert_int_equal(whose(), exits ? L1S : ipis ? NOBODYS : NIDUSES);
-        assert_int_equal(nested.mtf, i == 6);
+        set(&L1_SAYS(PRIMARY_CONTROLS), PROC_USE_MSR_BITMAPS, i & 8);
+        nested_prepare_routes(&vcpu);
+        assert_int_equal(whose(), exits ? L1S : ipis && !(i & 16) ? NOBODYS : NIDUSES);
+        assert_int_equal(nested.mtf, (i & 0x17) == 6);
+        assert_int_equal(asked, (i & 0x13) == 2 && (i & 12) != 8);
+        assert_int_equal(vcpu.exits[EXIT_REASON_WRMSR], 1);
+    }
+    /* What waits is looked at. */
+    for (u32 i = 0; i < 3; i++) {
+        start(EXIT_REASON_WRMSR);
+        vcpu.gpr[REG_RCX] = MSR_IA32_X2APIC_ICR;
+        ipis = true;
+        L1_SAYS(PRIMARY_CONTROLS) = PROC_USE_MSR_BITMAPS;
+        nested_prepare_routes(&vcpu);
+        vcpu.requests = i == 1 ? REQ_KICK : 0;
+        vcpu.until = i == 2 ? now : ~0ull;
+        assert_int_equal(nested_l2_exit(&vcpu), !i);
     }
 }
 

@@ -111,6 +111,7 @@ struct nested {
     bool synced, checked, shadowing;
     struct nested_host host; /* by vmcs12 as it was at the newest whole entry */
     u64 always_l1;           /* exit reasons below 64 that are L1's by a look at vmcs12's controls */
+    bool quick_icr;          /* nested_has_own_icr(), and all else about L2's WRMSR is in L1's MSR bitmap */
     bool plain_exit;         /* an exit has no MSRs to move, and a 64-bit L1 that shadows to go to */
     struct entry_env cpu;    /* as L1 believes it to be, at the newest whole entry */
     bool inherits;           /* vmcs02_inherit() has something to do on each entry */
@@ -326,9 +327,11 @@ bool nested_posted_interrupt(struct vcpu *v, u32 vector);
 bool nested_virtualizes_ipis(struct vcpu *v);
 /* After an APIC-write VM exit. true: it was L2's ICR, and the IPI is sent. */
 bool nested_ipi_written(struct vcpu *v);
-/* L2 is at a WRMSR to IA32_X2APIC_ICR that is no exit of L1's. true: it is L2's own ICR, and the instruction
- * is done. */
-bool nested_ipi_msr(struct vcpu *v);
+/* Does vmcs12 give L2 an ICR of its own by WRMSR to IA32_X2APIC_ICR? */
+bool nested_has_own_icr(struct vcpu *v);
+/* L2 is at one. asked: L1's MSR bitmap makes no exit of it. true: the instruction is done; always if asked.
+ */
+bool nested_ipi_msr(struct vcpu *v, bool asked);
 
 /* --- cr.c: L2's accesses to control registers, for route.c --- */
 

@@ -84,8 +84,10 @@ static bool own_wrmsr(struct vcpu *v)
     u32 msr = (u32)v->gpr[REG_RCX];
     bool resume;
 
-    if (msr == MSR_IA32_X2APIC_ICR && nested_ipi_msr(v))
+    if (msr == MSR_IA32_X2APIC_ICR && nested_has_own_icr(v)) {
+        nested_ipi_msr(v, true);
         return own_done(v);
+    }
     resume = vmx_exit_handle(v, EXIT_REASON_WRMSR);
 
     if (msr == MSR_IA32_TSC || msr == MSR_IA32_TSC_ADJUST)
@@ -283,7 +285,7 @@ static bool wanted(struct vcpu *v, const struct route *r)
 }
 
 /* The CPU refuses what the checks in software let through: L1 gets it as its own failure. */
-static bool refused(struct vcpu *v, u32 reason)
+COLD static bool refused(struct vcpu *v, u32 reason)
 {
     struct nested_exit_info x = {.reason = reason, .qualification = vmread(EXIT_QUALIFICATION)};
 
@@ -306,7 +308,7 @@ static bool own(struct vcpu *v, const struct route *r, u32 reason)
 
 /* An instruction that Nidus has carried out, or the CPU before the exit, is one that L1's monitor trap flag
  * counts. */
-static bool own_stepped(struct vcpu *v, const struct route *r, u32 reason)
+COLD static bool own_stepped(struct vcpu *v, const struct route *r, u32 reason)
 {
     u64 rip = vmread(GUEST_RIP);
     bool resume = own(v, r, reason);
@@ -330,17 +332,22 @@ void nested_prepare_routes(struct vcpu *v)
     if (!nested_virtualizes_ipis(v))
         all |= BIT(EXIT_REASON_APIC_WRITE);
     v->nested->always_l1 = all;
+    v->nested->quick_icr =
+        nested_has_own_icr(v) &&
+        (V12(v, PRIMARY_CONTROLS) & (PROC_USE_MSR_BITMAPS | PROC_MONITOR_TRAP_FLAG)) == PROC_USE_MSR_BITMAPS;
 }
 
-COLD static bool find_route(struct vcpu *v, u32 reason)
+static NOINLINE HOT bool find_route(struct vcpu *v, u32 reason)
 {
-    const struct route *r = &routes[reason % VMX_NR_EXIT_REASONS];
+    const struct route *r;
 
-    if (unlikely(reason & EXIT_REASON_ENTRY_FAILURE))
-        return refused(v, reason);
-    if (unlikely(reason >= VMX_NR_EXIT_REASONS || !r->known))
-        return vmx_exit_handle(v, reason);
+    if (unlikely(reason >= VMX_NR_EXIT_REASONS || !routes[reason].known))
+        return reason & EXIT_REASON_ENTRY_FAILURE ? refused(v, reason) : vmx_exit_handle(v, reason);
     v->exits[reason]++;
+    if (reason == EXIT_REASON_WRMSR && v->nested->quick_icr && (u32)v->gpr[REG_RCX] == MSR_IA32_X2APIC_ICR &&
+        nested_ipi_msr(v, false))
+        return vcpu_can_resume(v);
+    r = &routes[reason];
     if (wanted(v, r))
         return nested_reflect(v);
     return V12(v, PRIMARY_CONTROLS) & PROC_MONITOR_TRAP_FLAG ? own_stepped(v, r, reason) : own(v, r, reason);
