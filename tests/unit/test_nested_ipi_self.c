@@ -146,7 +146,8 @@ static void not_at_once(void **state)
             L1_SAYS(POSTED_INT_VECTOR) = OWN_NV + 1;
             break;
         case 19:
-            L1_SAYS(POSTED_INT_DESC_ADDRESS) += 64; /* another's, which has it notified */
+            L1_SAYS(POSTED_INT_DESC_ADDRESS) += 64; /* another one, that says the same */
+            ram[OWN_PID + 12] = ram[OWN_PID + 4];
             break;
         case 20:
             ram[OWN_PID + 4] |= PID_ON;
