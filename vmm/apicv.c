@@ -125,7 +125,7 @@ COLD static void change_mode(struct vcpu *v)
         lapic_settle_eoi(l, true); /* it will not be looked at */
     v->apicv_mode = mode_key(l);
     l->by_cpu = m->secondary & PROC2_VIRTUAL_INTERRUPT_DELIVERY;
-    l->changed = true;
+    l->changed = l->by_cpu;
     replace(PRIMARY_CONTROLS, CR8_EXITING | PROC_USE_TPR_SHADOW | PROC_ACTIVATE_TERTIARY,
             m->primary & ~(u64)(v->vm->pid_pointers ? 0 : PROC_ACTIVATE_TERTIARY));
     replace(SECONDARY_CONTROLS, ALL_SECONDARY, m->secondary);

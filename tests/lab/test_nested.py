@@ -27,8 +27,8 @@ FIGURES = {"l2_vmcall": 894, "l2_vmcall_16_more": 990, "l2_cpuid": 894,  # KVM: 
            "l2_ipi_posted": 260, "l2_ipi_to_itself": 450}  # L1's own to itself: 1,252
 
 
-def under_nidus(boot, words="", **options):
-    result = boot(vm("l1", "l1", cmdline=words or "tests", nested="on"), **options)
+def under_nidus(boot, words="", apic=None, **options):
+    result = boot(vm("l1", "l1", cmdline=words or "tests", nested="on", **({"apic": apic} if apic else {})), **options)
     assert result.status == 0
     return result
 
@@ -51,6 +51,14 @@ def check_tests(lines, least, skips):
 @pytest.mark.parametrize("model", MODELS)
 def test_l1(boot, model):
     check_tests(under_nidus(boot, cpu=model).lines, MODELS[model], UNDER_NIDUS + OLD_CPU)
+
+
+@pytest.mark.parametrize("apic", ["apicv", "posted"])
+def test_l1_with_apicv(boot, apic):
+    """Its own APIC is the CPU's."""
+    result = under_nidus(boot, apic=apic)
+    check_tests(result.lines, MODELS["corei7_skylake_x"], UNDER_NIDUS + OLD_CPU)
+    result.find(rf"l1: .*, APIC: {apic}$")
 
 
 def test_l1_without_ept(boot):
@@ -126,9 +134,10 @@ def figures(result):
     return {match[1]: int(match[2]) for match in map(re.compile(r"bench: (\w+) = (\d+)$").match, result.lines) if match}
 
 
-def test_what_a_reflected_exit_costs(boot, images):
+@pytest.mark.parametrize("apic", [None, "posted"])
+def test_what_a_reflected_exit_costs(boot, images, apic):
     """In instructions; an L1 that reads what is shadowed exits once for each of L2's exits: by VMRESUME."""
-    ours, theirs = figures(under_nidus(boot, "bench")), figures(bare(boot, images, "bench"))
+    ours, theirs = figures(under_nidus(boot, "bench", apic)), figures(bare(boot, images, "bench"))
     for name, limit in FIGURES.items():
         assert ours[name] <= limit, f"{name}: {ours[name]}"
     # Sixteen more VMREADs cost what they cost without Nidus: none of them exits.

@@ -276,6 +276,7 @@ static void test_modes(void **s)
         assert_controls(PROC_USE_TPR_SHADOW, DELIVERY | REGISTERS | X2APIC, true, bitmap_x2);
         go(X2, false); /* by software: it takes nothing, not even its own IPIs */
         assert_controls(CR8_EXITING, 0, false, bitmap);
+        assert_false(lapic.changed); /* there is nobody to tell */
         go(X2, true);
         assert_controls(PROC_USE_TPR_SHADOW, DELIVERY | REGISTERS | X2APIC, true, bitmap_x2);
         go(LAPIC_BASE, false);
