@@ -75,8 +75,8 @@ void apicv_stop_access_page(struct vm *vm)
     spin_lock(&vm->mem_lock);
     if (vm->access_page_used) {
         ept_unmap(&vm->ept, LAPIC_BASE, PAGE_SIZE);
-        vm->access_page_used = false;
         __atomic_add_fetch(&vmm_flush_wanted, 1, __ATOMIC_ACQ_REL);
+        __atomic_store_n(&vm->access_page_used, false, __ATOMIC_RELEASE);
         log_debug("%s: APICs are no longer accessed by a page", vm->config->name);
     }
     spin_unlock(&vm->mem_lock);
@@ -121,9 +121,12 @@ COLD static void change_mode(struct vcpu *v)
     struct lapic *l = v->lapic;
     const struct mode *m = mode_of(v);
 
+    vmm_flush_if_wanted(); /* of the APIC-access page, which another vCPU may just have stopped */
     if (l->eoi_offered)
         lapic_settle_eoi(l, true); /* it will not be looked at */
     v->apicv_mode = mode_key(l);
+    if (l->by_cpu && !(m->secondary & PROC2_VIRTUAL_INTERRUPT_DELIVERY))
+        vcpu_kick(v); /* what IRR holds is for Nidus to deliver now */
     l->by_cpu = m->secondary & PROC2_VIRTUAL_INTERRUPT_DELIVERY;
     l->changed = l->by_cpu;
     replace(PRIMARY_CONTROLS, CR8_EXITING | PROC_USE_TPR_SHADOW | PROC_ACTIVATE_TERTIARY,
@@ -159,7 +162,7 @@ void apicv_before_entry(struct vcpu *v)
         change_mode(v);
     if (!l->by_cpu)
         return;
-    if (pi_is_on(v->pid))
+    if (lapic_has_posted(l))
         lapic_take_posted(l);
     if (l->changed)
         tell_cpu(v);

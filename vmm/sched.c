@@ -230,7 +230,7 @@ static struct vcpu *steal(struct vmm_cpu *c)
         if (v) {
             set_state(v, SCHED_RUNNING);
             __atomic_store_n(&v->home, self, __ATOMIC_RELEASE);
-            from->nr_home--;
+            __atomic_sub_fetch(&from->nr_home, 1, __ATOMIC_RELAXED);
             __atomic_add_fetch(&c->nr_home, 1, __ATOMIC_RELAXED);
         }
         spin_unlock(&from->lock);

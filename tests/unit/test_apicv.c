@@ -22,7 +22,6 @@ static struct config_vm config;
 static struct vm vm = {.config = &config};
 static struct vcpu vcpu = {.vm = &vm};
 static struct lapic lapic;
-static struct pi_desc pid;
 static u8 bitmap[PAGE_SIZE], bitmap_x2[PAGE_SIZE], page[PAGE_SIZE];
 
 static struct {
@@ -32,7 +31,7 @@ static struct {
     u16 status;
     u64 level[PIR_WORDS];
     int ended;
-    u32 written;
+    u32 written, kicks;
 } low;
 
 static u64 vmread(u32 encoding)
@@ -50,7 +49,7 @@ void lapic_take_posted(struct lapic *l)
 {
     assert_ptr_equal(l, &lapic);
     low.taken++;
-    pid.flags = 0;
+    lapic.pid.flags = 0;
     l->changed = true;
 }
 
@@ -59,6 +58,13 @@ void lapic_settle_eoi(struct lapic *l, bool end)
 {
     assert_true(l->eoi_offered && end);
     l->eoi_offered = false;
+}
+
+/* Nobody delivers what IRR holds but Nidus, from now on. */
+void vcpu_kick(struct vcpu *v)
+{
+    assert_true(v->lapic->by_cpu);
+    low.kicks++;
 }
 
 u16 lapic_status(const struct lapic *l)
@@ -179,9 +185,8 @@ static int start(void **s)
     (void)s;
     memset(field, 0, sizeof(field));
     memset(&low, 0, sizeof(low));
-    memset(&pid, 0, sizeof(pid));
     memset(&lapic, 0, sizeof(lapic));
-    vcpu = (struct vcpu){.vm = &vm, .pid = &pid, .lapic = &lapic, .posted = true, .until = ~0ull};
+    vcpu = (struct vcpu){.vm = &vm, .pid = &lapic.pid, .lapic = &lapic, .posted = true, .until = ~0ull};
     vm.msr_bitmap = bitmap;
     vm.msr_bitmap_x2 = bitmap_x2;
     vm.access_page_used = false;
@@ -277,6 +282,7 @@ static void test_modes(void **s)
         go(X2, false); /* by software: it takes nothing, not even its own IPIs */
         assert_controls(CR8_EXITING, 0, false, bitmap);
         assert_false(lapic.changed); /* there is nobody to tell */
+        assert_int_equal(low.kicks, 2 * again + 1);
         go(X2, true);
         assert_controls(PROC_USE_TPR_SHADOW, DELIVERY | REGISTERS | X2APIC, true, bitmap_x2);
         go(LAPIC_BASE, false);
@@ -397,12 +403,12 @@ static void test_posted_meanwhile(void **s)
 {
     (void)s;
     go(ON_, true);
-    pi_post(&pid, 0x41);
+    pi_post(&lapic.pid, 0x41);
     low.status = 0x41;
     apicv_before_entry(&vcpu);
     assert_int_equal(low.taken, 1);
     assert_int_equal(field[GUEST_INTERRUPT_STATUS], 0x41);
-    pi_post(&pid, 0x51);
+    pi_post(&lapic.pid, 0x51);
     low.status = 0x51;
     go(LAPIC_BASE, false); /* software looks itself */
     assert_int_equal(low.taken, 1);

@@ -165,6 +165,22 @@ static void test_changed(void **state)
     }
 }
 
+/* A CPU that runs the guest takes what is in PIR before it has the EOI-exit bitmap for it. */
+static void test_level_is_not_in_pir(void **state)
+{
+    (void)state;
+    vm->vcpu[0].kicks = 0;
+    lapic_post(l, 0x41, true);
+    assert_true(!l->pid.pir[1] && !pi_is_on(&l->pid) && lapic_has_posted(l));
+    assert_int_equal(vm->vcpu[0].kicks, 1);
+    assert_int_equal(vm->vcpu[0].notified, 0);
+    lapic_post(l, 0x52, false);
+    lapic_take_posted(l);
+    assert_false(lapic_has_posted(l));
+    assert_int_equal(tmr(2), BIT(1));
+    assert_int_equal(pending(0), 0x52);
+}
+
 /* It has put ISR, and what follows from it, right itself. */
 static void test_ended_by_cpu(void **state)
 {
@@ -340,6 +356,7 @@ int main(void)
         T(test_trigger_mode),
         T(test_status),
         T(test_changed),
+        T(test_level_is_not_in_pir),
         T(test_ended_by_cpu),
         T(test_ended_while_another_waits),
         T(test_priority_lowered),

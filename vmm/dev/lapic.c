@@ -59,15 +59,21 @@ static int highest_bit(const struct lapic *l, u32 reg)
     return -1;
 }
 
+static u64 take_word(u64 *word)
+{
+    return __atomic_load_n(word, __ATOMIC_RELAXED) ? __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST) : 0;
+}
+
 void lapic_take_posted(struct lapic *l)
 {
     __atomic_and_fetch(&l->pid.control, ~PID_ON, __ATOMIC_SEQ_CST);
+    if (unlikely(l->level_posted))
+        __atomic_store_n(&l->level_posted, false, __ATOMIC_SEQ_CST);
     for (u32 i = 0; i < PIR_WORDS; i++) {
-        u64 posted = __atomic_load_n(&l->pid.pir[i], __ATOMIC_RELAXED), level;
+        u64 posted = take_word(&l->pid.pir[i]) | take_word(&l->level_pir[i]), level;
 
         if (!posted)
             continue;
-        posted = __atomic_exchange_n(&l->pid.pir[i], 0, __ATOMIC_SEQ_CST);
         level = __atomic_load_n(&l->level[i], __ATOMIC_RELAXED);
         for (u32 reg = 2 * i; reg < 2 * i + 2; reg++, posted >>= 32, level >>= 32) {
             u32 *tmr = lapic_reg(l, REG_TMR + reg);
@@ -102,7 +108,7 @@ int lapic_pending(struct lapic *l)
 {
     int vector;
 
-    if (pi_is_on(&l->pid))
+    if (lapic_has_posted(l))
         lapic_take_posted(l);
     vector = highest_bit(l, REG_IRR);
     return vector >= 0 && (u32)vector >> 4 > lapic_ppr(l) >> 4 ? vector : -1;
@@ -147,7 +153,7 @@ COLD void lapic_settle_eoi(struct lapic *l, bool end)
 
 void lapic_before_look(struct lapic *l)
 {
-    if (pi_is_on(&l->pid))
+    if (lapic_has_posted(l))
         lapic_take_posted(l);
     if (unlikely(l->eoi_offered))
         lapic_settle_eoi(l, false);
@@ -229,6 +235,17 @@ void lapic_eoi(struct lapic *l)
     priority_lowered(l);
 }
 
+/* Its CPU must not take it by itself: the end has to exit. */
+static void post_level(struct lapic *l, u8 vector)
+{
+    u64 bit = BIT(vector % 64);
+
+    __atomic_or_fetch(&l->level[vector / 64], bit, __ATOMIC_SEQ_CST);
+    __atomic_or_fetch(&l->level_pir[vector / 64], bit, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&l->level_posted, true, __ATOMIC_SEQ_CST);
+    vcpu_kick(l->vcpu);
+}
+
 void lapic_post(struct lapic *l, u8 vector, bool level)
 {
     if (!l->takes_fixed)
@@ -237,9 +254,11 @@ void lapic_post(struct lapic *l, u8 vector, bool level)
         lapic_error(l, ESR_RECV_VECTOR);
         return;
     }
-    if (level)
-        __atomic_or_fetch(&l->level[vector / 64], BIT(vector % 64), __ATOMIC_SEQ_CST);
-    else if (unlikely(lapic_level(l, vector)))
+    if (level) {
+        post_level(l, vector);
+        return;
+    }
+    if (unlikely(lapic_level(l, vector)))
         __atomic_and_fetch(&l->level[vector / 64], ~BIT(vector % 64), __ATOMIC_SEQ_CST);
     if (pi_post(&l->pid, vector))
         vcpu_notify(l->vcpu);

@@ -72,8 +72,12 @@ struct lapic {
     struct pi_desc pid;   /* first: a page is aligned */
     u32 *regs;            /* the virtual-APIC page: a register in every 16 bytes */
     u64 level[PIR_WORDS]; /* what was last posted of this vector was level-triggered */
-    bool by_cpu;          /* the CPU delivers */
-    bool changed;         /* software has changed IRR or ISR: the CPU does not know */
+    /* Level-triggered ones wait apart: the CPU would take them from PIR before the EOI-exit bitmap has them.
+     */
+    u64 level_pir[PIR_WORDS];
+    bool level_posted; /* there are some, and the vCPU is being kicked */
+    bool by_cpu;       /* the CPU delivers */
+    bool changed;      /* software has changed IRR or ISR: the CPU does not know */
     struct vcpu *vcpu;
     u32 id;
     u64 base; /* IA32_APIC_BASE */
@@ -143,6 +147,12 @@ yes:
 /* takes_fixed becomes what IA32_APIC_BASE and SVR say. */
 void lapic_set_takes(struct lapic *l);
 u32 lapic_ppr(const struct lapic *l);
+/* Has anything been posted that is not in IRR yet? */
+static inline bool lapic_has_posted(const struct lapic *l)
+{
+    return pi_is_on(&l->pid) || __atomic_load_n(&l->level_posted, __ATOMIC_ACQUIRE);
+}
+
 /* What has been posted comes to IRR. */
 void lapic_take_posted(struct lapic *l);
 /* 'Guest Non-Register State': the guest interrupt status of IRR and ISR. */
