@@ -59,19 +59,23 @@ static int highest_bit(const struct lapic *l, u32 reg)
     return -1;
 }
 
-static u64 take_word(u64 *word)
+static inline u64 take_word(u64 *word)
 {
     return __atomic_load_n(word, __ATOMIC_RELAXED) ? __atomic_exchange_n(word, 0, __ATOMIC_SEQ_CST) : 0;
 }
 
 void lapic_take_posted(struct lapic *l)
 {
+    bool level_too = __atomic_load_n(&l->level_posted, __ATOMIC_ACQUIRE);
+
     __atomic_and_fetch(&l->pid.control, ~PID_ON, __ATOMIC_SEQ_CST);
-    if (unlikely(l->level_posted))
+    if (unlikely(level_too))
         __atomic_store_n(&l->level_posted, false, __ATOMIC_SEQ_CST);
     for (u32 i = 0; i < PIR_WORDS; i++) {
-        u64 posted = take_word(&l->pid.pir[i]) | take_word(&l->level_pir[i]), level;
+        u64 posted = take_word(&l->pid.pir[i]), level;
 
+        if (unlikely(level_too))
+            posted |= take_word(&l->level_pir[i]);
         if (!posted)
             continue;
         level = __atomic_load_n(&l->level[i], __ATOMIC_RELAXED);
