@@ -109,13 +109,17 @@ static void set_windows(struct vcpu *v, const struct events_cpu *cpu)
                PROC_NMI_WINDOW_EXITING);
 }
 
-/* For Nidus to inject. One that makes L2 exit is not L2's to take: nested_before_entry() sees to it. What
- * L1's APIC has may be the CPU's to deliver. */
+/* One that makes L2 exit is not L2's to take: nested_before_entry() sees to it. */
+static bool makes_exit(const struct vcpu *v)
+{
+    return l1_wants(v, VI_PIN_BASED_CONTROLS, PIN_EXTERNAL_INTERRUPT_EXITING);
+}
+
+/* For Nidus to inject. What L1's APIC has may be the CPU's to deliver. */
 static bool irq_waits(struct vcpu *v)
 {
-    if (l1_wants(v, VI_PIN_BASED_CONTROLS, PIN_EXTERNAL_INTERRUPT_EXITING))
-        return false;
-    return (v->lapic->by_cpu && !in_l2(v) ? vcpu_extint_pending(v) : vcpu_irq_pending(v)) >= 0;
+    return !makes_exit(v) &&
+           (v->lapic->by_cpu && !in_l2(v) ? vcpu_extint_pending(v) : vcpu_irq_pending(v)) >= 0;
 }
 
 static void load_cpu(const struct vcpu *v, struct events_cpu *cpu)
@@ -233,9 +237,7 @@ void vcpu_deliver_events(struct vcpu *v)
 
 bool vcpu_wakes(struct vcpu *v)
 {
-    struct events_cpu cpu = {.interrupt =
-                                 !l1_wants(v, VI_PIN_BASED_CONTROLS, PIN_EXTERNAL_INTERRUPT_EXITING) &&
-                                 vcpu_irq_pending(v) >= 0};
+    struct events_cpu cpu = {.interrupt = !makes_exit(v) && vcpu_irq_pending(v) >= 0};
 
     load(v);
     load_cpu(v, &cpu);

@@ -139,9 +139,8 @@ HOT static bool exit_wrmsr(struct vcpu *v)
 {
     struct vcpu *notify;
 
-    if ((u32)v->gpr[REG_RCX] != LAPIC_MSR_ICR)
-        return any_wrmsr(v);
-    if (!lapic_icr_quickly(v->lapic, (u32)v->gpr[REG_RAX], (u32)v->gpr[REG_RDX], &notify))
+    if ((u32)v->gpr[REG_RCX] != MSR_IA32_X2APIC_ICR ||
+        !lapic_icr_quickly(v->lapic, (u32)v->gpr[REG_RAX], (u32)v->gpr[REG_RDX], &notify))
         return any_wrmsr(v);
     if (notify)
         vcpu_notify_quickly(notify);

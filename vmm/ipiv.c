@@ -15,7 +15,7 @@ int ipiv_start(struct vm *vm)
     vm->pid_pointers = pool_alloc(&vm->owner, 1);
     if (!vm->pid_pointers)
         return ERR_NOMEM;
-    msr_bitmap_let_through(vm->msr_bitmap_x2, LAPIC_MSR_ICR, true);
+    msr_bitmap_let_through(vm->msr_bitmap_x2, MSR_IA32_X2APIC_ICR, true);
     return OK;
 }
 

@@ -51,7 +51,7 @@ static u32 send(struct vcpu *v, u32 id)
 
     for (u32 i = 0; i < TRIES; i++) {
         vcpu_load(v); /* it is launched anew each time */
-        if (vmx_launch_wrmsr(LAPIC_MSR_ICR, (u64)id << 32 | VECTOR))
+        if (vmx_launch_wrmsr(MSR_IA32_X2APIC_ICR, (u64)id << 32 | VECTOR))
             reason = (u32)vmread(EXIT_REASON);
         if (reason == EXIT_REASON_EXTERNAL_INTERRUPT)
             irq_dispatch(INTR_INFO_VECTOR(vmread(EXIT_INTERRUPTION_INFO)));

@@ -385,6 +385,19 @@ static bool create_vcpus(struct vm *vm)
     return true;
 }
 
+/* What the CPU needs to do its part of the local APICs. */
+static bool start_apics(struct vm *vm)
+{
+    vm->apic = apicv_level(vm->config);
+    if (vm->apic == APIC_EMULATED)
+        return true;
+    vm->msr_bitmap_x2 = pool_alloc(&vm->owner, 1);
+    if (!vm->msr_bitmap_x2)
+        return false;
+    apicv_fill_msr_bitmap(vm->msr_bitmap_x2, vm->msr_bitmap);
+    return apicv_start_access_page(vm) == OK && ipiv_start(vm) == OK;
+}
+
 static bool build(struct vm *vm)
 {
     struct cpuid_env env = {.host = cpuid,
@@ -405,18 +418,12 @@ static bool build(struct vm *vm)
         msr_bitmap_fill(vm->msr_bitmap, &vm->cpuid);
         nested_bitmaps_init(vm);
     }
-    vm->apic = apicv_level(vm->config);
-    if (vm->apic != APIC_EMULATED)
-        vm->msr_bitmap_x2 = pool_alloc(&vm->owner, 1);
-    if (vm->msr_bitmap && vm->msr_bitmap_x2)
-        apicv_fill_msr_bitmap(vm->msr_bitmap_x2, vm->msr_bitmap);
     if (vm_memory_init(vm)) {
         log_error("nidus.conf:%u: %s: %lu MiB of memory are not free; %lu MiB are", vm->config->line,
                   vm->config->name, vm->memory >> 20, free >> 20);
         return false;
     }
-    if (!vm->msr_bitmap || (vm->apic != APIC_EMULATED && !vm->msr_bitmap_x2) || apicv_start_access_page(vm) ||
-        ipiv_start(vm) || !create_vcpus(vm)) {
+    if (!vm->msr_bitmap || !start_apics(vm) || !create_vcpus(vm)) {
         log_error("%s: no memory for its vCPUs and devices", vm->config->name);
         return false;
     }

@@ -121,7 +121,7 @@ static inline void wrmsr_exit(struct vcpu *v, u32 msr, u64 value)
     struct vcpu *notify = NULL;
 
     exits++;
-    if (msr == LAPIC_MSR_ICR && lapic_icr_quickly(v->lapic, (u32)value, value >> 32, &notify)) {
+    if (msr == MSR_IA32_X2APIC_ICR && lapic_icr_quickly(v->lapic, (u32)value, value >> 32, &notify)) {
         if (notify)
             vcpu_notify_quickly(notify);
     } else if (lapic_msr_write(v, msr, value)) {
@@ -139,7 +139,8 @@ static inline void guest_wrmsr(struct vcpu *v, u32 msr, u64 value)
         wrmsr_exit(v, msr, value);
         return;
     }
-    if (msr != LAPIC_MSR_ICR || !is_on(SECONDARY_CONTROLS, PROC2_VIRTUALIZE_X2APIC) || !ipis_are_virtual())
+    if (msr != MSR_IA32_X2APIC_ICR || !is_on(SECONDARY_CONTROLS, PROC2_VIRTUALIZE_X2APIC) ||
+        !ipis_are_virtual())
         fail_msg("MSR 0x%x of the physical APIC is written", msr);
     if (value & (BITS(31, 20) | BITS(17, 16) | BIT(13))) {
         faults++;

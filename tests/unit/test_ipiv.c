@@ -222,16 +222,16 @@ static void test_x2_icr_afterwards(void **state)
     build_started(ids, 2);
     to_x2(&vcpus[0]);
     use(&vcpus[0]);
-    assert_int_equal(lapic_msr_read(&vcpus[0], LAPIC_MSR_ICR, &value), OK);
+    assert_int_equal(lapic_msr_read(&vcpus[0], MSR_IA32_X2APIC_ICR, &value), OK);
     assert_int_equal(value, 0);
     for (u32 i = 0; i < 2; i++) {
         send(&vcpus[0], 0x41 + i, 600 * i);
         assert_int_equal(posted_by_cpu, !i);
-        assert_int_equal(lapic_msr_read(&vcpus[0], LAPIC_MSR_ICR, &value), OK);
+        assert_int_equal(lapic_msr_read(&vcpus[0], MSR_IA32_X2APIC_ICR, &value), OK);
         assert_int_equal(value, 600ull * i << 32 | (0x4041 + i));
     }
     apic_write(&vcpus[0], ICR, 600ull << 32 | 0x5051); /* delivery status is not the guest's */
-    assert_int_equal(lapic_msr_read(&vcpus[0], LAPIC_MSR_ICR, &value), OK);
+    assert_int_equal(lapic_msr_read(&vcpus[0], MSR_IA32_X2APIC_ICR, &value), OK);
     assert_int_equal(value, 600ull << 32 | 0x4051);
 }
 

@@ -13,7 +13,6 @@
 
 #define LAPIC_BASE        0xfee00000ull
 #define LAPIC_MSR_FIRST   0x800u
-#define LAPIC_MSR_ICR     0x830u
 #define LAPIC_MSR_LAST    0x8ffu
 #define LAPIC_BASE_BSP    BIT(8)
 #define LAPIC_BASE_EXTD   BIT(10)
