@@ -162,8 +162,7 @@ void apicv_before_entry(struct vcpu *v)
         change_mode(v);
     if (!l->by_cpu)
         return;
-    if (lapic_has_posted(l))
-        lapic_take_posted(l);
+    lapic_take_new(l);
     if (l->changed)
         tell_cpu(v);
 }

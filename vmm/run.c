@@ -195,8 +195,7 @@ static enum outcome prepare(struct vmm_cpu *c, struct vcpu *v)
     }
     take_requests(v);
     /* Whoever posts more while ON is set notifies nobody. */
-    if (lapic_has_posted(v->lapic))
-        lapic_take_posted(v->lapic);
+    lapic_take_new(v->lapic);
     if (unlikely(v->pv.queue.asked) && !in_l2(v))
         pv_queue_asked(v);
     if (now >= v->slice_end) {

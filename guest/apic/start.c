@@ -68,12 +68,17 @@ static void check_reset(u32 cpu)
     expect_equal(apic_id(), cpu_ids[cpu], "id after INIT");
 }
 
+static void begin(u32 cpu, void (*fn)(u32 cpu))
+{
+    start_on(cpu, fn);
+    expect(beats_on(cpu), "CPU %u does not begin", cpu);
+}
+
 /* The CPU does what fn says, has an interrupt pending, and starts anew; nothing comes of the interrupt. */
 static void init_one(u32 cpu, void (*fn)(u32 cpu))
 {
     if (fn) {
-        start_on(cpu, fn);
-        expect(beats_on(cpu), "CPU %u does not begin", cpu);
+        begin(cpu, fn);
         send(cpu_ids[cpu], ICR_ASSERT | (VECTOR + 1));
     }
     send(cpu_ids[cpu], ICR_ASSERT | ICR_INIT);
@@ -116,8 +121,7 @@ static void test_init_others(void)
     if (!need_cpus(2))
         return;
     for (u32 i = 1; i < nr_cpus; i++) {
-        start_on(i, beat);
-        expect(beats_on(i), "CPU %u does not begin", i);
+        begin(i, beat);
     }
     send(0, ICR_OTHERS | ICR_ASSERT | ICR_INIT);
     for (u32 i = 1; i < nr_cpus; i++) {
@@ -132,8 +136,7 @@ static void test_no_init(void)
     if (!need_cpus(2))
         return;
     for (u32 i = 1; i < nr_cpus; i++) {
-        start_on(i, beat);
-        expect(beats_on(i), "CPU %u does not begin", i);
+        begin(i, beat);
         send(cpu_ids[i], ICR_LEVEL | ICR_INIT);
         send(cpu_ids[i], ICR_ASSERT | ICR_STARTUP | 0x55);
         expect(beats_on(i) && beats_on(i), "CPU %u has stopped", i);

@@ -359,7 +359,7 @@ static void any_state(u32 i)
     if (rare == 3)
         *lapic_reg(l, REG_IRR + rand() % 8) = 1u << rand() % 32;
     if (rare == 4)
-        l->level[rand() % 4] = ~0ull;
+        *lapic_reg(l, REG_TMR + rand() % 8) = ~0u;
     if (rare == 5)
         lapic_post(l, 0x31, false);
     LAPIC_REG(l, TPR) = rand() % 256;

@@ -113,7 +113,7 @@ static void not_at_once(void **state)
             apic.unique_id = id + 1;
             break;
         case 8:
-            apic.level[OWN_NV / 64] = BIT(OWN_NV % 64);
+            *lapic_reg(&apic, REG_TMR + OWN_NV / 32) = 1u << OWN_NV % 32;
             break;
         case 9:
             apic.pid.control = PID_ON;

@@ -72,18 +72,17 @@ void lapic_take_posted(struct lapic *l)
     if (unlikely(level_too))
         __atomic_store_n(&l->level_posted, false, __ATOMIC_SEQ_CST);
     for (u32 i = 0; i < PIR_WORDS; i++) {
-        u64 posted = take_word(&l->pid.pir[i]), level;
+        u64 posted = take_word(&l->pid.pir[i]), level = 0;
 
         if (unlikely(level_too))
-            posted |= take_word(&l->level_pir[i]);
+            posted |= level = take_word(&l->level_pir[i]);
         if (!posted)
             continue;
-        level = __atomic_load_n(&l->level[i], __ATOMIC_RELAXED);
         for (u32 reg = 2 * i; reg < 2 * i + 2; reg++, posted >>= 32, level >>= 32) {
             u32 *tmr = lapic_reg(l, REG_TMR + reg);
 
             *lapic_reg(l, REG_IRR + reg) |= (u32)posted;
-            *tmr = (*tmr & ~(u32)posted) | (u32)(level & posted);
+            *tmr = (*tmr & ~(u32)posted) | (u32)level;
         }
         l->changed = l->by_cpu;
     }
@@ -112,8 +111,7 @@ int lapic_pending(struct lapic *l)
 {
     int vector;
 
-    if (lapic_has_posted(l))
-        lapic_take_posted(l);
+    lapic_take_new(l);
     vector = highest_bit(l, REG_IRR);
     return vector >= 0 && (u32)vector >> 4 > lapic_ppr(l) >> 4 ? vector : -1;
 }
@@ -157,8 +155,7 @@ COLD void lapic_settle_eoi(struct lapic *l, bool end)
 
 void lapic_before_look(struct lapic *l)
 {
-    if (lapic_has_posted(l))
-        lapic_take_posted(l);
+    lapic_take_new(l);
     if (unlikely(l->eoi_offered))
         lapic_settle_eoi(l, false);
 }
@@ -242,10 +239,7 @@ void lapic_eoi(struct lapic *l)
 /* Its CPU must not take it by itself: the end has to exit. */
 static void post_level(struct lapic *l, u8 vector)
 {
-    u64 bit = BIT(vector % 64);
-
-    __atomic_or_fetch(&l->level[vector / 64], bit, __ATOMIC_SEQ_CST);
-    __atomic_or_fetch(&l->level_pir[vector / 64], bit, __ATOMIC_SEQ_CST);
+    __atomic_or_fetch(&l->level_pir[vector / 64], BIT(vector % 64), __ATOMIC_SEQ_CST);
     __atomic_store_n(&l->level_posted, true, __ATOMIC_SEQ_CST);
     vcpu_kick(l->vcpu);
 }
@@ -262,8 +256,8 @@ void lapic_post(struct lapic *l, u8 vector, bool level)
         post_level(l, vector);
         return;
     }
-    if (unlikely(lapic_level(l, vector)))
-        __atomic_and_fetch(&l->level[vector / 64], ~BIT(vector % 64), __ATOMIC_SEQ_CST);
+    if (unlikely(lapic_level(l, vector))) /* what comes last says how it is triggered */
+        __atomic_and_fetch(&l->level_pir[vector / 64], ~BIT(vector % 64), __ATOMIC_SEQ_CST);
     if (pi_post(&l->pid, vector))
         vcpu_notify(l->vcpu);
 }

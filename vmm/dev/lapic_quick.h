@@ -57,7 +57,8 @@ static inline bool lapic_takes_at_once(const struct lapic *l, u8 vector, u32 des
               LAPIC_HAS(l, 5) | LAPIC_HAS(l, 6) | LAPIC_HAS(l, 7);
 
     return !any && l->takes_fixed && destination == l->unique_id && destination != 0xff &&
-           vector >> 4 > LAPIC_REG(l, TPR) >> 4 && !lapic_level(l, vector) && !pi_is_on(&l->pid);
+           vector >> 4 > LAPIC_REG(l, TPR) >> 4 &&
+           !(*lapic_reg(l, REG_TMR + vector / 32) >> vector % 32 & 1) && !lapic_has_posted(l);
 }
 
 /* WRMSR of the ICR. */

@@ -69,10 +69,10 @@ enum {
 /* What others send goes to the descriptor; IRR, ISR and TMR are the vCPU's own: its CPU's, by software or, in
  * the virtual-APIC page, by hardware. */
 struct lapic {
-    struct pi_desc pid;   /* first: a page is aligned */
-    u32 *regs;            /* the virtual-APIC page: a register in every 16 bytes */
-    u64 level[PIR_WORDS]; /* what was last posted of this vector was level-triggered */
-    /* Level-triggered ones wait apart: the CPU would take them from PIR before the EOI-exit bitmap has them.
+    struct pi_desc pid; /* first: a page is aligned */
+    u32 *regs;          /* the virtual-APIC page: a register in every 16 bytes */
+    /* As PIR, of level-triggered ones: from there the CPU would take them before the EOI-exit bitmap has
+     * them.
      */
     u64 level_pir[PIR_WORDS];
     bool level_posted; /* there are some, and the vCPU is being kicked */
@@ -136,9 +136,10 @@ static inline struct lapic **lapic_list(struct lapic_ids *ids, u32 id)
     return &ids->list[id * 0x9e3779b9u >> (32 - LAPIC_LISTS_SHIFT)];
 }
 
+/* Does a level-triggered one of this vector wait in level_pir? */
 static inline bool lapic_level(const struct lapic *l, u8 vector)
 {
-    asm goto("btq %1, %0; jc %l[yes]" : : "m"(l->level), "r"((u64)vector) : "cc" : yes);
+    asm goto("btq %1, %0; jc %l[yes]" : : "m"(l->level_pir), "r"((u64)vector) : "cc" : yes);
     return false;
 yes:
     return true;
@@ -155,6 +156,13 @@ static inline bool lapic_has_posted(const struct lapic *l)
 
 /* What has been posted comes to IRR. */
 void lapic_take_posted(struct lapic *l);
+
+static inline void lapic_take_new(struct lapic *l)
+{
+    if (lapic_has_posted(l))
+        lapic_take_posted(l);
+}
+
 /* 'Guest Non-Register State': the guest interrupt status of IRR and ISR. */
 u16 lapic_status(const struct lapic *l);
 /* Word n of 0 to 3 of TMR. */
