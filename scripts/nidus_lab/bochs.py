@@ -139,7 +139,7 @@ def machine(bochs, setup, image, serial, log):
         "ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14", disk, boot,
         f"com1: enabled=1, {serial}", "com2: enabled=1, mode=null",
         "sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy", "speaker: enabled=1, mode=none",
-        f"log: {log}", "panic: action=fatal", "error: action=report", "info: action=ignore", "debug: action=ignore",
+        f"log: {log}", "panic: action=fatal, rfb=report", "error: action=report", "info: action=ignore", "debug: action=ignore",
         "clock: sync=none, time0=utc", ""))
 
 
