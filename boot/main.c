@@ -17,6 +17,7 @@
 #include "lib/string.h"
 #include "vmm/audit.h"
 #include "vmm/apicv.h"
+#include "vmm/task.h"
 #include "vmm/vmm.h"
 
 #define CONFIG_FILE "nidus.conf"
@@ -168,6 +169,7 @@ static void main_on_stack(void)
     irq_set_handler(VECTOR_KICK, timer_interrupt);
     irq_set_handler(VECTOR_POSTED, timer_interrupt);
     irq_set_handler(VECTOR_WAKE, posted_wake);
+    irq_set_handler(VECTOR_TASK, tasks_poke);
     irq_set_handler(VECTOR_SPURIOUS, apic_count);
     irq_set_handler(VECTOR_ERROR, apic_count);
     apic_init_cpu();

@@ -99,7 +99,8 @@ struct config {
     enum log_level loglevel; /* LOG_INFO by default */
     s32 poll;                /* the CPU that serves paravirtual queues; CONFIG_PIN_ANY: none */
     u32 poll_line;
-    u32 halt_poll; /* us; CONFIG_HALT_POLL by default */
+    u32 halt_poll;     /* us; CONFIG_HALT_POLL by default */
+    bool keep_crashed; /* crash = keep */
     u32 nr_vms;
     struct config_vm vms[CONFIG_MAX_VMS];
 };

@@ -449,11 +449,23 @@ static void set_apic(struct parser *p, char *value)
         p->vm->apic = (enum config_apic)level;
 }
 
+static void set_crash(struct parser *p, char *value)
+{
+    static const char *const names[] = {"end", "keep"};
+    int crash = text_choose(value, names, ARRAY_SIZE(names));
+
+    if (crash < 0)
+        config_problem(p, p->line, "unknown crash '%.60s'; use end or keep", value);
+    else
+        p->config->keep_crashed = crash;
+}
+
 const struct config_option config_options[NR_OPTIONS] = {
     [OPTION_CONSOLE] = {"console", SECTION_NIDUS, set_console, 0},
     [OPTION_LOGLEVEL] = {"loglevel", SECTION_NIDUS, set_loglevel, 0},
     [OPTION_POLL] = {"poll", SECTION_NIDUS, set_poll, 0},
     [OPTION_HALT_POLL] = {"haltpoll", SECTION_NIDUS, set_halt_poll, 0},
+    [OPTION_CRASH] = {"crash", SECTION_NIDUS, set_crash, 0},
     [OPTION_KERNEL] = {"kernel", SECTION_VM, set_kernel, 0},
     [OPTION_MODULE] = {"module", SECTION_VM, set_module, REPEATABLE | FREE_TEXT},
     [OPTION_INITRD] = {"initrd", SECTION_VM, set_initrd, 0},
@@ -477,7 +489,7 @@ const struct config_option config_options[NR_OPTIONS] = {
 };
 
 const char *const config_known_options[] = {
-    [SECTION_NIDUS] = PACK "console, loglevel, poll, haltpoll",
+    [SECTION_NIDUS] = PACK "console, loglevel, poll, haltpoll, crash",
     [SECTION_VM] = PACK "kernel, module, initrd, cmdline, memory, vcpus, pin, apicid, nested, hide, "
                         "apic, restart, disk, net, channel, rng, vconsole, irq, port, mmio",
 };

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Into the guest and back. The general registers of the guest are in struct vcpu from offset 0 on, in the order of
- * their encodings, followed by launched and host_rsp.
+ * their encodings, followed by launched, host_rsp, on_exit and on_l2_exit.
  */
 #define RAX 0
 #define RCX 8
@@ -13,6 +13,8 @@
 #define R(n) (8 * n)
 #define LAUNCHED 128
 #define HOST_RSP_SEEN 136
+#define ON_EXIT 144
+#define ON_L2_EXIT 152
 #define HOST_RSP 0x6c14
 
     .section .text.hot, "ax"
@@ -84,7 +86,7 @@ failed:
     mov %r15, R(15)(%rdi)
     popq RDI(%rdi)
     movq $1, LAUNCHED(%rdi)
-    call \handler
+    call *\handler(%rdi)
     mov (%rsp), %rdi
     test %al, %al
     jnz resume
@@ -92,8 +94,8 @@ failed:
     jmp leave
     .endm
 
-    exit_entry vmx_exit_entry, vmx_exit
-    exit_entry nested_exit_entry, nested_l2_exit
+    exit_entry vmx_exit_entry, ON_EXIT
+    exit_entry nested_exit_entry, ON_L2_EXIT
 
 leave:
     add $8, %rsp

@@ -14,6 +14,7 @@
 #include "vmm/exit.h"
 #include "vmm/fail.h"
 #include "vmm/sched.h"
+#include "vmm/task.h"
 #include "vmm/timer.h"
 
 #define MIN_RUN_US 10
@@ -42,14 +43,16 @@ static void start_at(struct vcpu *v, u8 vector)
     v->activity = VCPU_ACTIVE;
 }
 
-static void take_requests(struct vcpu *v)
+/* False: it is held, and all but what was asked of it has to wait. */
+static bool take_requests(struct vcpu *v)
 {
-    const u64 all = REQ_KICK | REQ_INIT | REQ_SIPI | REQ_NMI | REQ_NMI2 | REQ_POLL | REQ_FLUSH | REQ_QUEUE;
+    const u64 all =
+        REQ_KICK | REQ_INIT | REQ_SIPI | REQ_NMI | REQ_NMI2 | REQ_POLL | REQ_FLUSH | REQ_QUEUE | REQ_CALL;
     u64 requests = __atomic_fetch_and(&v->requests, ~all, __ATOMIC_SEQ_CST);
     int vector;
 
     if (likely(!(requests & ~(u64)(REQ_KICK | REQ_QUEUE)) && !v->events.init))
-        return;
+        return true;
     if (requests & REQ_FLUSH)
         vcpu_flush_own_tlb(v);
     if (requests & (REQ_NMI | REQ_NMI2))
@@ -74,6 +77,9 @@ static void take_requests(struct vcpu *v)
         platform_poll(v->vm->platform);
         spin_unlock(&v->vm->dev_lock);
     }
+    if (requests & REQ_CALL)
+        control_serve(v);
+    return !vcpu_is_held(v);
 }
 
 #define HALT_POLL_FIRST_US 10
@@ -193,13 +199,14 @@ static enum outcome prepare(struct vmm_cpu *c, struct vcpu *v)
         vtimers_run(v); /* they kick it: before that is looked at */
         spin_unlock(&vm->dev_lock);
     }
-    take_requests(v);
+    if (!take_requests(v))
+        return __atomic_load_n(&vm->ending, __ATOMIC_ACQUIRE) == 2 ? END : BLOCK;
     /* Whoever posts more while ON is set notifies nobody. */
     lapic_take_new(v->lapic);
     if (unlikely(v->pv.queue.asked) && !in_l2(v))
         pv_queue_asked(v);
     if (now >= v->slice_end) {
-        if (sched_contended(c))
+        if (sched_contended(c) || tasks_wait(now))
             return YIELD;
         v->slice_end = now + us_to_ticks(SCHED_SLICE_US);
     }
@@ -217,7 +224,8 @@ static enum outcome prepare(struct vmm_cpu *c, struct vcpu *v)
     spin_unlock(&vm->dev_lock);
     if (__atomic_load_n(&vm->ending, __ATOMIC_ACQUIRE) == 2)
         return END;
-    if (!ready)
+    /* One that shuts down is kept as it is: vm_crash(). */
+    if (!ready || unlikely(v->events.triple_fault && vcpu_is_held(v)))
         return BLOCK;
     if (vm->apic != APIC_EMULATED && !in_l2(v))
         apicv_before_entry(v);
@@ -262,7 +270,7 @@ static bool block(struct vmm_cpu *c, struct vcpu *v)
 {
     pv_kvm_leaves(v);
     vcpu_step_out(v);
-    if (v->activity == VCPU_HALTED && halt_ends_soon(c, v))
+    if (v->activity == VCPU_HALTED && !vcpu_is_held(v) && halt_ends_soon(c, v))
         return false;
     vm_console_idle(v->vm, v);
     if (moves(v))
@@ -274,6 +282,7 @@ static void end(struct vmm_cpu *c, struct vcpu *v)
 {
     vcpu_step_out(v);
     unload(v);
+    control_vcpu_gone(v);
     sched_retire(c, v);
     vm_vcpu_left(v->vm);
 }
@@ -332,17 +341,19 @@ void __noreturn vmm_cpu_main(void)
 
     for (;;) {
         struct vcpu *v;
-        u64 next;
+        u64 next, wake;
 
         if (unlikely(this_cpu()->id == pv_poll_cpu))
             pv_poll_main();
-        next = sched_wake_due(c, rdtsc());
+        next = tasks_run();
+        wake = sched_wake_due(c, rdtsc());
+        next = MIN(next, wake);
         v = sched_pick(c);
         if (v) {
             run(c, v);
             /* The VM may end on another CPU: its tables must not stay in use here. */
             vm_use_space(NULL);
-        } else {
+        } else if (!tasks_wait(rdtsc())) {
             sched_idle(c, next);
         }
     }

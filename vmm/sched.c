@@ -131,7 +131,7 @@ void sched_tell(struct vcpu *v)
  * Who finds REQ_KICK set leaves the rest to the one who has set it: its guest does not run with REQ_KICK set,
  * but for the time that this one needs to tell (or it is on v's own CPU: then not at all).
  */
-static void request(struct vcpu *v, u64 bits)
+void vcpu_request(struct vcpu *v, u64 bits)
 {
     if (!(__atomic_fetch_or(&v->requests, bits, __ATOMIC_SEQ_CST) & REQ_KICK))
         sched_tell(v);
@@ -149,23 +149,23 @@ void vcpu_notify(struct vcpu *v)
 
 void vm_request_poll(struct vm *vm)
 {
-    request(vm->vcpus[0], REQ_POLL | REQ_KICK);
+    vcpu_request(vm->vcpus[0], REQ_POLL | REQ_KICK);
 }
 
 void vcpu_init_signal(struct vcpu *v)
 {
-    request(v, REQ_INIT | REQ_KICK);
+    vcpu_request(v, REQ_INIT | REQ_KICK);
 }
 
 void vcpu_sipi(struct vcpu *v, u8 vector)
 {
     __atomic_store_n(&v->sipi_vector, vector, __ATOMIC_RELEASE);
-    request(v, REQ_SIPI | REQ_KICK);
+    vcpu_request(v, REQ_SIPI | REQ_KICK);
 }
 
 void vcpu_nmi(struct vcpu *v)
 {
-    request(v, (v->requests & REQ_NMI ? REQ_NMI2 : REQ_NMI) | REQ_KICK);
+    vcpu_request(v, (v->requests & REQ_NMI ? REQ_NMI2 : REQ_NMI) | REQ_KICK);
 }
 
 /* Shared vCPUs start on the CPU that has the fewest. */
@@ -278,7 +278,7 @@ bool sched_block(struct vmm_cpu *c, struct vcpu *v)
     set_state(v, SCHED_BLOCKED);
     __atomic_thread_fence(__ATOMIC_SEQ_CST); /* sched_tell() does it the other way round */
     blocked = !(__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & (REQ_KICK | REQ_QUEUE)) &&
-              !(v->activity == VCPU_HALTED && pi_is_on(v->pid));
+              (vcpu_is_held(v) || !(v->activity == VCPU_HALTED && pi_is_on(v->pid)));
     if (blocked) {
         c->current = NULL;
         list_push_back(&c->sleepers, &v->node);

@@ -24,6 +24,8 @@
 
 _Static_assert(offsetof(struct vcpu, launched) == 128, "entry.S");
 _Static_assert(offsetof(struct vcpu, host_rsp) == 136, "entry.S");
+_Static_assert(offsetof(struct vcpu, on_exit) == 144, "entry.S");
+_Static_assert(offsetof(struct vcpu, on_l2_exit) == 152, "entry.S");
 
 struct vcpu *vcpu_create(struct vm *vm, u32 id)
 {
@@ -35,6 +37,8 @@ struct vcpu *vcpu_create(struct vm *vm, u32 id)
     v->vm = vm;
     v->id = id;
     v->cpuid = &vm->cpuid;
+    v->on_exit = vmx_exit;
+    v->on_l2_exit = nested_l2_exit;
     v->vmcs_cpu = CPU_NONE;
     v->tlb_cpu = CPU_NONE;
     v->deadline = ~0ull;

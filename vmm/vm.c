@@ -119,31 +119,6 @@ void vm_random(void *to, size_t n)
     random_bytes(to, n);
 }
 
-void vm_request_end(struct vm *vm, enum vm_end how, const char *why)
-{
-    u32 expected = 0;
-
-    if (!__atomic_compare_exchange_n(&vm->ending, &expected, 1, false, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
-        return;
-    vm->how = how;
-    str_copy(vm->why, why, sizeof(vm->why));
-    __atomic_store_n(&vm->ending, 2, __ATOMIC_RELEASE);
-    for (u32 i = 0; i < vm->nr_vcpus; i++)
-        vcpu_kick(vm->vcpus[i]);
-}
-
-void(vm_crash)(struct vcpu *v, const char *fmt, ...)
-{
-    char why[96];
-    va_list args;
-
-    va_start(args, fmt);
-    format_va(why, sizeof(why), fmt, args);
-    va_end(args);
-    log_error("%s: vCPU %u at 0x%lx: %s", v->vm->config->name, v->id, vmread(GUEST_RIP), why);
-    vm_request_end(v->vm, VM_END_CRASH, why);
-}
-
 static void destroy(struct vm *vm)
 {
     struct frame_owner *owner = &vm->owner;
@@ -226,6 +201,8 @@ static void log_end(const struct vm *vm)
 
 static bool wants_restart(const struct vm *vm)
 {
+    if (vm->again)
+        return true;
     if (vm->how == VM_END_RESET)
         return vm->config->restart != RESTART_NEVER;
     return vm->how == VM_END_CRASH && vm->config->restart == RESTART_ON_CRASH;
@@ -249,7 +226,7 @@ void vm_vcpu_left(struct vm *vm)
     destroy(vm);
     if (restart && vm_start(config, index, restarts))
         return;
-    vmm_vm_ended(restart ? VM_END_CRASH : how);
+    vmm_vm_ended(index, restart ? VM_END_CRASH : how);
 }
 
 static bool load_file(const char *vm, const char *name, u32 line, struct load_file *out)

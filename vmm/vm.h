@@ -18,6 +18,7 @@
 #include "vmm/event.h"
 #include "vmm/halt_poll.h"
 #include "vmm/extents.h"
+#include "vmm/control.h"
 #include "vmm/load.h"
 #include "vmm/mmio_fast.h"
 #include "vmm/msr.h"
@@ -36,7 +37,13 @@ enum {
     REQ_NMI2 = BIT(5),  /* a second NMI is latched behind the first */
     REQ_POLL = BIT(6),  /* platform_poll() */
     REQ_FLUSH = BIT(7), /* drop the translations of its own page tables */
+    REQ_CALL = BIT(8),  /* control_call() */
+    /* These two stay until they are taken back: it does not enter its guest. */
+    REQ_HELD = BIT(9),     /* by a person */
+    REQ_STOPPED = BIT(10), /* by itself: vcpu_stop() */
 };
+
+#define REQ_HOLDS (REQ_HELD | REQ_STOPPED)
 
 /* What the vCPU would do if it were given a CPU. */
 enum vcpu_activity { VCPU_ACTIVE, VCPU_HALTED, VCPU_WAIT_SIPI };
@@ -62,7 +69,8 @@ struct vcpu {
     u64 gpr[NR_REGS]; /* first: entry.S knows the offsets; RSP lives in the VMCS */
     u64 launched;     /* next entry by VMRESUME; entry.S */
     u64 host_rsp;     /* as it stands in the VMCS */
-    u64 requests;     /* REQ_*, atomic */
+    bool (*on_exit)(struct vcpu *v), (*on_l2_exit)(struct vcpu *v); /* whom entry.S calls */
+    u64 requests;                                                   /* REQ_*, atomic */
     struct vm *vm;
     u32 id;
     enum vcpu_activity activity;
@@ -124,9 +132,16 @@ struct vcpu {
     u64 polled;       /* halts that ended while its CPU looked */
     u64 turn;         /* odd: its guest may be running, and has not seen requests that came meanwhile */
     struct pv_vcpu pv;
+    struct vcpu_call *call;
+    struct vcpu_stop stop; /* the newest */
 };
 
 #define CPU_NONE (~0u)
+
+static inline bool vcpu_is_held(const struct vcpu *v)
+{
+    return __atomic_load_n(&v->requests, __ATOMIC_RELAXED) & REQ_HOLDS;
+}
 
 /* In VMX operation as the guest sees it; in VMX root operation. */
 static inline bool vcpu_in_vmx(const struct vcpu *v)
@@ -196,6 +211,8 @@ struct vm {
 
     struct spinlock held; /* by who needs it to stay, vmm_hold(), and by who destroys it */
     u32 ending;           /* set once */
+    u32 crashed;          /* set once, with crash = keep */
+    bool again;           /* it is to be started again in any case */
     enum vm_end how;
     char why[96];
     u32 restarts;
@@ -211,6 +228,8 @@ bool vm_start(const struct config_vm *config, u32 index, u32 restarts);
 void vm_crash(struct vcpu *vcpu, const char *fmt, ...) __printf(2, 3);
 #define vm_crash(vcpu, ...) vm_crash(vcpu, PACK __VA_ARGS__)
 
+/* A person ends it; again: to start it anew. While it is held. */
+void vm_stop(struct vm *vm, bool again, const char *why);
 /* A vCPU has left its CPU for good; with the last one the VM ends. */
 void vm_vcpu_left(struct vm *vm);
 
@@ -290,6 +309,8 @@ void vcpu_vmx_operation_changed(struct vcpu *v);
 
 /* The CPU's main loop: runs vCPUs, idles. */
 void __noreturn vmm_cpu_main(void);
+/* Sets REQ_KICK and other bits of v->requests: it leaves its guest, or wakes, to look at them. */
+void vcpu_request(struct vcpu *v, u64 bits);
 /* v's REQ_KICK has just been set: it leaves its guest, or wakes. */
 void sched_tell(struct vcpu *v);
 

@@ -14,10 +14,13 @@
 u64 vmm_flush_wanted = 1;
 u32 vmm_halt_poll_us;
 bool vmm_refuse_entry;
+bool vmm_keep_crashed;
 void (*vmm_all_ended)(u32 status);
 
 static const struct vmm_file *files;
-static u32 nr_files, nr_vms, live_vms, status;
+static const struct config *config;
+static u32 nr_files, live_vms, status;
+static u32 ended; /* bit: number of a VM that has, for good */
 static u64 utc_at_start, tsc_at_start;
 static struct spinlock running_lock;
 static struct vm *running[CONFIG_MAX_VMS];
@@ -45,7 +48,7 @@ const struct vmm_file *vmm_find_file(const char *name)
 
 u32 vmm_nr_vms(void)
 {
-    return nr_vms;
+    return config ? config->nr_vms : 0;
 }
 
 u64 vmm_utc_now(void)
@@ -77,18 +80,53 @@ static void log_idle(void)
     }
 }
 
-void vmm_vm_ended(enum vm_end how)
+void vmm_leave(void)
 {
-    if (how == VM_END_CRASH)
-        raise_status(1);
     if (__atomic_sub_fetch(&live_vms, 1, __ATOMIC_ACQ_REL))
         return;
     log_idle();
     vmm_all_ended(__atomic_load_n(&status, __ATOMIC_RELAXED));
 }
 
+bool vmm_stay(void)
+{
+    u32 now = __atomic_load_n(&live_vms, __ATOMIC_RELAXED);
+
+    while (now &&
+           !__atomic_compare_exchange_n(&live_vms, &now, now + 1, false, __ATOMIC_ACQ_REL, __ATOMIC_RELAXED))
+        ;
+    return now;
+}
+
+void vmm_vm_ended(u32 index, enum vm_end how)
+{
+    if (how == VM_END_CRASH)
+        raise_status(1);
+    __atomic_or_fetch(&ended, 1u << index, __ATOMIC_RELEASE);
+    control_changed();
+    vmm_leave();
+}
+
+const struct config_vm *vmm_config(u32 index)
+{
+    return index < vmm_nr_vms() ? &config->vms[index] : NULL;
+}
+
+int vmm_start_again(u32 index)
+{
+    if (index >= vmm_nr_vms() || config->vms[index].bad)
+        return ERR_NOENT;
+    if (!(__atomic_fetch_and(&ended, ~(1u << index), __ATOMIC_ACQ_REL) >> index & 1))
+        return ERR_EXIST;
+    __atomic_add_fetch(&live_vms, 1, __ATOMIC_ACQ_REL);
+    if (vm_start(&config->vms[index], index, 0))
+        return OK;
+    vmm_vm_ended(index, VM_END_POWEROFF);
+    return ERR_INVAL;
+}
+
 /* The one that polls is nobody's else. Before any VM starts: it has no vCPU then and is idle, or will be. */
-static void spare_cpu(const struct config *config)
+static void spare_cpu(void)
 {
     if (config->poll < 0)
         return;
@@ -104,15 +142,16 @@ static void spare_cpu(const struct config *config)
     raise_status(2);
 }
 
-void vmm_start(const struct config *config, u32 problems, const struct vmm_file *boot_files, u32 nr, u64 utc)
+void vmm_start(const struct config *c, u32 problems, const struct vmm_file *boot_files, u32 nr, u64 utc)
 {
+    config = c;
     files = boot_files;
     nr_files = nr;
     utc_at_start = utc;
     tsc_at_start = rdtsc();
-    nr_vms = config->nr_vms;
     vmm_halt_poll_us = config->halt_poll;
-    spare_cpu(config);
+    vmm_keep_crashed = config->keep_crashed;
+    spare_cpu();
     if (problems)
         raise_status(2);
     if (vmcs_setup_init() || nested_shadow_init())
@@ -123,10 +162,10 @@ void vmm_start(const struct config *config, u32 problems, const struct vmm_file 
     for (u32 i = 0; i < config->nr_vms; i++) {
         if (config->vms[i].bad || !vm_start(&config->vms[i], i, 0)) {
             raise_status(2);
-            __atomic_sub_fetch(&live_vms, 1, __ATOMIC_ACQ_REL);
+            vmm_vm_ended(i, VM_END_POWEROFF);
         }
     }
-    vmm_vm_ended(VM_END_POWEROFF);
+    vmm_leave();
 }
 
 /* --- the console's keys --- */
@@ -161,6 +200,12 @@ void vmm_set_running(u32 index, struct vm *vm)
     running[index] = vm;
     tell_console();
     spin_unlock(&running_lock);
+    control_changed();
+}
+
+bool vmm_runs(u32 index)
+{
+    return index < CONFIG_MAX_VMS && __atomic_load_n(&running[index], __ATOMIC_RELAXED);
 }
 
 struct vm *vmm_hold(u32 index)
@@ -168,7 +213,7 @@ struct vm *vmm_hold(u32 index)
     struct vm *vm;
 
     /* Most are none, and the CPU that polls asks for all of them all the time. */
-    if (!__atomic_load_n(&running[index], __ATOMIC_RELAXED))
+    if (!vmm_runs(index))
         return NULL;
     spin_lock(&running_lock);
     vm = running[index];

@@ -41,6 +41,9 @@ void vmm_flush_if_wanted(void);
 /* The longest time that a CPU looks for the end of a halt, in us: halt_poll.h. */
 extern u32 vmm_halt_poll_us;
 
+/* A VM that crashes stays, for who wants to look at it. */
+extern bool vmm_keep_crashed;
+
 /* For the test of what is printed then: the first VM entry of each VM is refused by the CPU. */
 extern bool vmm_refuse_entry;
 
@@ -54,14 +57,23 @@ void vmm_start(const struct config *config, u32 problems, const struct vmm_file 
                u64 utc);
 u64 vmm_utc_now(void); /* seconds since 1970 */
 const struct vmm_file *vmm_find_file(const char *name);
-/* A VM has ended for good. */
-void vmm_vm_ended(enum vm_end how);
+/* The VM of this number has ended for good. */
+void vmm_vm_ended(u32 index, enum vm_end how);
+/* The machine stays on though no VM runs, until vmm_leave(). false: too late. */
+bool vmm_stay(void);
+void vmm_leave(void);
+/* Starts one that has ended. ERR_EXIST: it has not; ERR_NOENT: there is none of this number, or it is wrong;
+ * ERR_INVAL: logged. By who stays. */
+int vmm_start_again(u32 index);
 u32 vmm_nr_vms(void);
 /* The VM of this number runs, or (null) is about to be destroyed. */
 void vmm_set_running(u32 index, struct vm *vm);
 /* The VM of this number, if it runs and nobody else holds it: it is not destroyed before vmm_let_go(). */
 struct vm *vmm_hold(u32 index);
 void vmm_let_go(struct vm *vm);
+bool vmm_runs(u32 index);
+/* Null: there is no VM of this number in the configuration. */
+const struct config_vm *vmm_config(u32 index);
 /* Called when the last VM has ended, with the exit status of the whole (documented in the README). */
 extern void (*vmm_all_ended)(u32 status);
 

@@ -13,6 +13,7 @@ enum {
     VECTOR_KICK = 0xf1,   /* look at your requests */
     VECTOR_POSTED = 0xf2, /* something was posted to the vCPU that runs here */
     VECTOR_WAKE = 0xf3,   /* ... to one that sleeps here */
+    VECTOR_TASK = 0xf4,   /* something is there for a task */
     VECTOR_ERROR = 0xfe,
     VECTOR_SPURIOUS = 0xff,
 };
