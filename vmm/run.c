@@ -43,16 +43,10 @@ static void start_at(struct vcpu *v, u8 vector)
     v->activity = VCPU_ACTIVE;
 }
 
-/* False: it is held, and all but what was asked of it has to wait. */
-static bool take_requests(struct vcpu *v)
+static NOINLINE bool take_these(struct vcpu *v, u64 requests)
 {
-    const u64 all =
-        REQ_KICK | REQ_INIT | REQ_SIPI | REQ_NMI | REQ_NMI2 | REQ_POLL | REQ_FLUSH | REQ_QUEUE | REQ_CALL;
-    u64 requests = __atomic_fetch_and(&v->requests, ~all, __ATOMIC_SEQ_CST);
     int vector;
 
-    if (likely(!(requests & ~(u64)(REQ_KICK | REQ_QUEUE)) && !v->events.init))
-        return true;
     if (requests & REQ_FLUSH)
         vcpu_flush_own_tlb(v);
     if (requests & (REQ_NMI | REQ_NMI2))
@@ -80,6 +74,16 @@ static bool take_requests(struct vcpu *v)
     if (requests & REQ_CALL)
         control_serve(v);
     return !vcpu_is_held(v);
+}
+
+/* False: it is held, and all but what was asked of it has to wait. */
+static bool take_requests(struct vcpu *v)
+{
+    const u64 all =
+        REQ_KICK | REQ_INIT | REQ_SIPI | REQ_NMI | REQ_NMI2 | REQ_POLL | REQ_FLUSH | REQ_QUEUE | REQ_CALL;
+    u64 requests = __atomic_fetch_and(&v->requests, ~all, __ATOMIC_SEQ_CST);
+
+    return likely(!(requests & ~(u64)(REQ_KICK | REQ_QUEUE)) && !v->events.init) || take_these(v, requests);
 }
 
 #define HALT_POLL_FIRST_US 10
@@ -206,7 +210,7 @@ static enum outcome prepare(struct vmm_cpu *c, struct vcpu *v)
     if (unlikely(v->pv.queue.asked) && !in_l2(v))
         pv_queue_asked(v);
     if (now >= v->slice_end) {
-        if (sched_contended(c) || tasks_wait(now))
+        if (sched_contended(c) || unlikely(vmm_tasks && tasks_wait(now)))
             return YIELD;
         v->slice_end = now + us_to_ticks(SCHED_SLICE_US);
     }
@@ -224,8 +228,7 @@ static enum outcome prepare(struct vmm_cpu *c, struct vcpu *v)
     spin_unlock(&vm->dev_lock);
     if (__atomic_load_n(&vm->ending, __ATOMIC_ACQUIRE) == 2)
         return END;
-    /* One that shuts down is kept as it is: vm_crash(). */
-    if (!ready || unlikely(v->events.triple_fault && vcpu_is_held(v)))
+    if (!ready)
         return BLOCK;
     if (vm->apic != APIC_EMULATED && !in_l2(v))
         apicv_before_entry(v);
@@ -295,6 +298,12 @@ static void log_first_entry(void)
         log_debug("first VM entry %lu TSC ticks after the boot loader", rdtsc() - entry_tsc);
 }
 
+/* There was nothing to give the CPU but a shutdown: vm_crash(), with crash = keep. */
+static bool kept_shut_down(const struct vcpu *v)
+{
+    return v->events.triple_fault && vcpu_is_held(v);
+}
+
 /* Runs the vCPU until it leaves the CPU. */
 static void run(struct vmm_cpu *c, struct vcpu *v)
 {
@@ -308,8 +317,14 @@ static void run(struct vmm_cpu *c, struct vcpu *v)
         switch (prepare(c, v)) {
         case GO_ON:
             /* Others tell nobody of what they ask once it is set. */
-            if (unlikely(__atomic_load_n(&v->requests, __ATOMIC_RELAXED) & REQ_KICK))
+            if (unlikely(__atomic_load_n(&v->requests, __ATOMIC_RELAXED) & REQ_KICK)) {
+                if (kept_shut_down(v)) {
+                    if (block(c, v))
+                        return;
+                    break;
+                }
                 exit_at_once();
+            }
             if (unlikely(!v->launched))
                 log_first_entry();
             flags = vmx_enter(v);
@@ -345,7 +360,7 @@ void __noreturn vmm_cpu_main(void)
 
         if (unlikely(this_cpu()->id == pv_poll_cpu))
             pv_poll_main();
-        next = tasks_run();
+        next = unlikely(vmm_tasks) ? tasks_run() : ~0ull;
         wake = sched_wake_due(c, rdtsc());
         next = MIN(next, wake);
         v = sched_pick(c);
@@ -353,7 +368,7 @@ void __noreturn vmm_cpu_main(void)
             run(c, v);
             /* The VM may end on another CPU: its tables must not stay in use here. */
             vm_use_space(NULL);
-        } else if (!tasks_wait(rdtsc())) {
+        } else if (likely(!vmm_tasks) || !tasks_wait(rdtsc())) {
             sched_idle(c, next);
         }
     }

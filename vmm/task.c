@@ -13,7 +13,7 @@
 
 void stack_switch(u64 *save, u64 rsp);
 
-static struct task *tasks; /* never fewer */
+struct task *vmm_tasks;
 static u64 main_rsp;
 static struct task *running;
 
@@ -42,8 +42,8 @@ int task_start(struct task *t, const char *name, void (*main)(struct task *t))
     t->name = name;
     t->main = main;
     t->due = ~0ull;
-    t->next = __atomic_load_n(&tasks, __ATOMIC_RELAXED);
-    while (!__atomic_compare_exchange_n(&tasks, &t->next, t, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
+    t->next = __atomic_load_n(&vmm_tasks, __ATOMIC_RELAXED);
+    while (!__atomic_compare_exchange_n(&vmm_tasks, &t->next, t, false, __ATOMIC_RELEASE, __ATOMIC_RELAXED))
         ;
     task_wake(t);
     return OK;
@@ -98,7 +98,7 @@ bool tasks_wait(u64 now)
 {
     if (this_cpu()->id != home())
         return false;
-    for (const struct task *t = __atomic_load_n(&tasks, __ATOMIC_ACQUIRE); t; t = t->next) {
+    for (const struct task *t = __atomic_load_n(&vmm_tasks, __ATOMIC_ACQUIRE); t; t = t->next) {
         if (wants(t, now))
             return true;
     }
@@ -109,9 +109,9 @@ u64 tasks_run(void)
 {
     u64 next = ~0ull;
 
-    if (likely(!__atomic_load_n(&tasks, __ATOMIC_ACQUIRE)) || this_cpu()->id != home())
+    if (this_cpu()->id != home())
         return next;
-    for (struct task *t = tasks; t; t = t->next) {
+    for (struct task *t = __atomic_load_n(&vmm_tasks, __ATOMIC_ACQUIRE); t; t = t->next) {
         if (wants(t, rdtsc())) {
             __atomic_store_n(&t->ready, 0, __ATOMIC_SEQ_CST);
             running = t;

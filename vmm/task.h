@@ -35,6 +35,8 @@ void task_give_way(struct task *t);
 
 /* --- for the main loop --- */
 
+extern struct task *vmm_tasks; /* never fewer */
+
 /* Does one want this CPU? */
 bool tasks_wait(u64 now);
 /* Each that does has it once. When the next wants it by itself; ~0: never. */
