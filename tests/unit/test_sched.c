@@ -294,6 +294,8 @@ static void test_on_without_posted_interrupts(void **s)
     next();
     pi_post(&pid[0], 0x40);
     assert_false(sched_block(&state, &a));
+    a.requests = REQ_HELD; /* until it is let go */
+    assert_true(sched_block(&state, &a));
 }
 
 /* No interrupt ends that: it would not sleep at all. */
