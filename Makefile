@@ -70,13 +70,13 @@ $(BUILD)/nidus.debug.elf: $(BUILD)/nidus.bare.elf $(BUILD)/kernel/symbols.S
 	@$(CC) $(cflags) -c $(BUILD)/kernel/symbols.S -o $(BUILD)/kernel/symbols.o
 	@$(LD) $(ldflags) $(kernel_objects) $(BUILD)/kernel/symbols.o -o $@
 
-$(BUILD)/nidus.elf: $(BUILD)/nidus.debug.elf
+$(BUILD)/nidus.plain.elf: $(BUILD)/nidus.debug.elf
 	@echo "  STRIP   $@"
 	@$(OBJCOPY) --strip-all $< $@
 
 kernel: $(BUILD)/nidus.elf ## build build/nidus.elf, for multiboot2 loaders
 
-include $(wildcard boot/efi/efi.mk guest/guest.mk tests/unit/unit.mk scripts/check.mk)
+include $(wildcard boot/packed/packed.mk boot/efi/efi.mk guest/guest.mk tests/unit/unit.mk scripts/check.mk)
 -include $(kernel_objects:.o=.d)
 
 clean: ## remove what was built

@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The two ways in: start32 from a multiboot2 loader (32-bit protected mode, paging off), start64 from the UEFI
- * application (boot/efi/). The image may lie at any 2 MiB boundary.
+ * The two ways in: start32 from boot/packed/, which a multiboot2 loader has entered (32-bit protected mode, paging
+ * off), start64 from the UEFI application (boot/efi/). The image may lie at any 2 MiB boundary.
  */
 #include "arch/x86/layout.h"
 #include "arch/x86/regs.h"
 
-#define HEADER_MAGIC 0xe85250d6
 #define PHYS(sym)    ((sym) - IMAGE_BASE)(%ebp) /* ebp: physical address of the image */
 
     .section .head, "ax"
@@ -16,24 +15,6 @@
     .ascii "NIDUS64\0"
     .quad start64
     .quad _image_size
-
-/* Multiboot2 Specification 2.0, 'OS image format'. No framebuffer is asked for: GRUB 2.06 on some BIOSes crashes over
- * that; it tells of the text screen, or of UEFI's framebuffer, all the same. */
-    .balign 8
-header:
-    .long HEADER_MAGIC, 0, header_end - header, -(HEADER_MAGIC + (header_end - header))
-    .short 10, 1            /* relocatable: anywhere below 4 GiB, at 2 MiB boundaries, low preferred */
-    .long 24, 0x200000, 0xfffff000, 0x200000, 1
-    .balign 8
-    .short 1, 0             /* information request: memory map */
-    .long 12, 6
-    .balign 8
-    .short 6, 0             /* modules page-aligned */
-    .long 8
-    .balign 8
-    .short 0, 0
-    .long 8
-header_end:
 
     .globl start32
 start32:

@@ -19,9 +19,9 @@ $(BUILD)/efi/%.c.o: %.c Makefile boot/efi/efi.mk
 $(BUILD)/efi/%.S.o: %.S Makefile boot/efi/efi.mk
 	@mkdir -p $(@D)
 	@echo "  AS(EFI) $<"
-	@$(CC) $(efi_cflags) -DKERNEL_ELF='"$(BUILD)/nidus.elf"' -c $< -o $@
+	@$(CC) $(efi_cflags) -DKERNEL_ELF='"$(BUILD)/nidus.plain.elf"' -c $< -o $@
 
-$(BUILD)/efi/boot/efi/kernel_image.S.o: $(BUILD)/nidus.elf
+$(BUILD)/efi/boot/efi/kernel_image.S.o: $(BUILD)/nidus.plain.elf
 
 $(BUILD)/efi/nidus.so: $(efi_objects)
 	@test -n "$(efi_crt)" || { echo "GNU-EFI is missing: install the package gnu-efi" >&2; exit 1; }

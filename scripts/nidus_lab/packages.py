@@ -12,7 +12,8 @@ from nidus_lab.common import LabError, command, locked, say
 # What it is for: the packages, and a file of each that shows that it is there (a glob pattern).
 NEEDS = {
     "build": ("to build Nidus", {
-        "gcc": "/usr/bin/gcc", "make": "/usr/bin/make", "binutils": "/usr/bin/ld", "libc6-dev": "/usr/include/stdio.h"}),
+        "gcc": "/usr/bin/gcc", "make": "/usr/bin/make", "binutils": "/usr/bin/ld", "libc6-dev": "/usr/include/stdio.h",
+        "lz4": "/usr/bin/lz4"}),
     "efi": ("to build the UEFI application", {"gnu-efi": "/usr/include/efi/efi.h"}),
     "bios-image": ("to make a boot image for BIOS", {
         "grub-common": "/usr/bin/grub-mkimage", "grub-pc-bin": "/usr/lib/grub/i386-pc/cdboot.img",
