@@ -76,7 +76,7 @@ $(BUILD)/nidus.plain.elf: $(BUILD)/nidus.debug.elf
 
 kernel: $(BUILD)/nidus.elf ## build build/nidus.elf, for multiboot2 loaders
 
-include $(wildcard boot/packed/packed.mk boot/efi/efi.mk guest/guest.mk tests/unit/unit.mk scripts/check.mk)
+include $(wildcard boot/packed/packed.mk boot/efi/efi.mk boot/media/media.mk guest/guest.mk tests/unit/unit.mk scripts/check.mk)
 -include $(kernel_objects:.o=.d)
 
 clean: ## remove what was built

@@ -13,6 +13,7 @@ CACHE = os.environ.get("NIDUS_CACHE") or os.path.join(TOP, ".cache")
 
 EXIT_OK, EXIT_VM_CRASHED, EXIT_USAGE, EXIT_FAILED, EXIT_TIMEOUT = 0, 1, 2, 3, 124
 EXIT_INTERRUPTED = 130
+PROGRAM = "run"  # whose messages these are
 
 
 class LabError(Exception):
@@ -25,7 +26,7 @@ class LabError(Exception):
 
 def say(text):
     """A message of the scripts' own: on standard error, so that standard output is the console alone."""
-    print(f"run: {text}", file=sys.stderr, flush=True)
+    print(f"{PROGRAM}: {text}", file=sys.stderr, flush=True)
 
 
 @contextlib.contextmanager

@@ -33,19 +33,22 @@ def grub_script(root, how, names, cmdline):
     return f"set root={root}\n{how} /boot/nidus.elf {cmdline}\n{files}boot\n"
 
 
+def grub_directory(target):
+    return "/usr/lib/grub/" + ("i386-pc" if target.startswith("i386") else target)
+
+
 def grub_core(target, modules, script, out, work):
     early = os.path.join(work, "early.cfg")
     with open(early, "w", encoding="utf-8") as file:
         file.write(script)
-    directory = "/usr/lib/grub/" + ("i386-pc" if target.startswith("i386") else target)
-    command(["grub-mkimage", "-O", target, "-d", directory, "-p", "/boot", "-c", early, "-o", out, *modules],
+    command(["grub-mkimage", "-O", target, "-d", grub_directory(target), "-p", "/boot", "-c", early, "-o", out, *modules],
             "make GRUB's core image")
 
 
-def fat(image, start, sectors, files):
-    """Makes a FAT file system of sectors at sector start of the image; files: name in it -> path here."""
+def fat(image, start, sectors, files, options=()):
+    """Makes a FAT file system of sectors at sector start of the image; files: name in it -> path here; options: mformat's."""
     at = f"{image}@@{start * SECTOR}"
-    command(["mformat", "-i", at, "-T", str(sectors), "-h", "16", "-s", "63", "-H", str(start), "::"], "make a FAT volume")
+    command(["mformat", "-i", at, "-T", str(sectors), "-h", "16", "-s", "63", "-H", str(start), *options, "::"], "make a FAT volume")
     made = set()
     for name, path in files.items():
         parts = name.split("/")[:-1]

@@ -37,6 +37,9 @@ def command_line(setup, image, console, work):
         argv += ["-bios", "/usr/share/ovmf/OVMF.fd"]
     if image.endswith(".iso"):
         argv += ["-cdrom", image]
+    elif setup.medium:
+        argv += ["-drive", f"file={image},format=raw,if=none,id=stick", "-device", "qemu-xhci",
+                 "-device", "usb-storage,drive=stick,bootindex=0"]
     else:
         argv += ["-drive", f"file={image},format=raw,if=ide"]
     return argv, dict(os.environ), log

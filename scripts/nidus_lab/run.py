@@ -60,6 +60,8 @@ def parser():
     p.add_argument("--cmdline", metavar="TEXT", default="",
                    help="Nidus's own command line, when GRUB loads it; see docs/running.md")
     p.add_argument("--image", metavar="FILE", help="boot this Nidus instead of building one")
+    p.add_argument("--medium", metavar="FILE", help="boot this stick (FILE.img) or CD (FILE.iso), as make usb and make iso make them, "
+                   "without a FILE.conf")
     return p
 
 
@@ -84,18 +86,34 @@ def build(firmware):
     return os.path.join(BUILD, "nidus.efi" if efi else "nidus.elf")
 
 
-def boot(options, work):
-    """Does all of it; returns the exit status."""
+def own_disk(options, interactive, work):
+    """Makes what the machine boots from: Nidus, the configuration and its files."""
     if options.conf:
         conf_files.stage(options.conf, warn=False)  # its errors come before the long work
     nidus = options.image or build(options.firmware)
     if not os.path.isfile(nidus):
         raise LabError(f"{nidus}: no such file", EXIT_USAGE)
-    interactive = sys.stdin.isatty() and sys.stdout.isatty() and not options.serial
     staged = conf_files.stage(options.conf or demo.make(interactive))
+    return image.make(options.firmware, nidus, staged, work, options.cmdline)
+
+
+def medium_disk(options, work):
+    """A copy of the medium: firmware may write to it."""
+    if options.conf or options.image or options.cmdline:
+        raise LabError("--medium has its own Nidus and configuration: leave out FILE.conf, --image and --cmdline", EXIT_USAGE)
+    if not os.path.isfile(options.medium):
+        raise LabError(f"{options.medium}: no such file: make one by 'make usb' or 'make iso'", EXIT_USAGE)
+    copy = os.path.join(work, "medium" + (".iso" if options.medium.endswith(".iso") else ".img"))
+    command(["cp", "--sparse=always", options.medium, copy], "copy the medium")
+    return copy
+
+
+def boot(options, work):
+    """Does all of it; returns the exit status."""
+    interactive = sys.stdin.isatty() and sys.stdout.isatty() and not options.serial
+    disk = medium_disk(options, work) if options.medium else own_disk(options, interactive, work)
     found, choice = choose_emulator(options.emulator)
     say(f"emulator: {choice}")
-    disk = image.make(options.firmware, nidus, staged, work, options.cmdline)
     console = SocketConsole() if interactive else FifoConsole(work)
     if found:
         if options.firmware != "bios":
