@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: MIT
 # Media that boot real machines. CONF=FILE puts another configuration, and the files that it names, there.
-.PHONY: iso usb
+.PHONY: iso usb pxe
 iso: kernel guests ## build build/nidus.iso, a CD that also boots when written to a stick (CONF=FILE)
 usb: kernel efi guests ## build build/nidus-usb.img, a stick for BIOS and UEFI (CONF=FILE, SIZE=MiB)
-iso usb:
-	@$(PYTHON) scripts/nidus_lab media $@ $(if $(SIZE),--size $(SIZE)) --build $(BUILD) $(CONF)
+pxe: kernel efi guests ## build build/pxe, a directory to serve for boots over the network (CONF=FILE, HTTP=SERVER/PATH)
+iso usb pxe:
+	@$(PYTHON) scripts/nidus_lab media $@ $(if $(SIZE),--size $(SIZE)) $(if $(HTTP),--http $(HTTP)) --build $(BUILD) $(CONF)

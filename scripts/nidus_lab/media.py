@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""make iso, make usb: media that boot real machines by BIOS and by UEFI, with a configuration and its files on them.
+"""make iso, make usb, make pxe: what real machines boot from by BIOS and by UEFI, with a configuration and its files on it.
 
 The sources of what is on them are in boot/media/. In the lab, boots of one configuration by one way have smaller images: image.py.
 """
@@ -7,9 +7,9 @@ The sources of what is on them are in boot/media/. In the lab, boots of one conf
 import argparse
 import hashlib
 import os
+import re
 import shutil
 import struct
-import sys
 import tempfile
 
 from nidus_lab import common, conf_files, gpt, image, packages
@@ -20,10 +20,15 @@ SOURCES = os.path.join(TOP, "boot/media")
 FOLDER = "nidus"  # for the configuration and its files: all that people change
 DEEPEST = 3       # folders that grub.cfg looks into, that one included
 GUESTS = ("hello", "smp")
-MENU = ("normal", "configfile", "test", "regexp", "echo", "search_fs_file", "multiboot2", "iso9660", "fat", "part_gpt", "part_msdos",
-        "ls", "cat", "reboot")
-MENU_BIOS = (*MENU, "biosdisk", "serial", "terminal")
-MENU_UEFI = (*MENU, "chain", "efi_gop", "efi_uga")
+MENU = ("normal", "configfile", "test", "echo", "multiboot2", "ls", "cat", "reboot")
+DISK = ("regexp", "search_fs_file", "iso9660", "fat", "part_gpt", "part_msdos")
+NET = ("tftp", "http")
+BIOS = (*MENU, "serial", "terminal")
+UEFI = (*MENU, "efi_gop", "efi_uga")
+DISK_BIOS, DISK_UEFI = (*BIOS, *DISK, "biosdisk"), (*UEFI, *DISK, "chain")
+NET_BIOS, NET_UEFI = (*BIOS, *NET, "pxe"), (*UEFI, *NET, "efinet")
+# What DHCP names for a way of scripts/run's --firmware.
+BOOT_FILES = {"bios": "nidus.0", "uefi": "nidus-grub.efi", "uefi-app": "nidus.efi"}
 MiB = 1 << 20
 CORE_AT = 64  # sector of GRUB's core image on a disk, behind the table
 USB_LEAST, USB_SPARE = 256, 128  # MiB of the stick's volume; of them at least so much is free
@@ -98,8 +103,8 @@ def iso(content, out):
     """A CD whose first sectors also make it a disk: for BIOS by GRUB's MBR, for UEFI by a partition that is the CD's EFI image."""
     work, files = content.work, content.files()
     script = mark(files, work)
-    files["boot/bios.img"] = core("i386-pc-eltorito", MENU_BIOS, script, work)
-    files["boot/efi.img"] = efi_volume(core("x86_64-efi", MENU_UEFI, script, work), work)
+    files["boot/bios.img"] = core("i386-pc-eltorito", DISK_BIOS, script, work)
+    files["boot/efi.img"] = efi_volume(core("x86_64-efi", DISK_UEFI, script, work), work)
     command(["xorriso", "-as", "mkisofs", "-quiet", "-R", "-V", "NIDUS",
              "-b", "boot/bios.img", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table",
              "--grub2-boot-info", "--grub2-mbr", f"{image.grub_directory('i386-pc')}/boot_hybrid.img", "--mbr-force-bootable",
@@ -137,8 +142,8 @@ def usb(content, out, size=None):
         raise LabError(f"SIZE={size} is too small: at least {-(-max(needed, FAT32_LEAST) // MiB)}", EXIT_USAGE)
     identifier = identity(files)
     script = mark(files, work)
-    files["EFI/BOOT/BOOTX64.EFI"] = core("x86_64-efi", MENU_UEFI, script, work)
-    bios = core("i386-pc", MENU_BIOS, script, work)
+    files["EFI/BOOT/BOOTX64.EFI"] = core("x86_64-efi", DISK_UEFI, script, work)
+    bios = core("i386-pc", DISK_BIOS, script, work)
     first = image.PARTITION_AT
     total = image.whole_cylinders(first + volume // gpt.SECTOR + gpt.AFTER)
     last = total - 1 - gpt.AFTER
@@ -152,15 +157,36 @@ def usb(content, out, size=None):
     image.fat(out, first, last - first + 1, files, ["-F", "-c", str(FAT32_CLUSTER), "-v", "NIDUS", "-N", identifier[:8]])
 
 
-MAKERS = {"iso": (iso, "nidus.iso"), "usb": (usb, "nidus-usb.img")}
+def pxe(content, out, http=None):
+    """A directory to serve. All names are relative to where the boot file is, so that it can be put anywhere."""
+    if http and not re.fullmatch(r"[A-Za-z0-9.:-]+(/[A-Za-z0-9._/-]*)?", http):
+        raise LabError(f"HTTP={http} is not SERVER or SERVER/PATH", EXIT_USAGE)
+    work, folder = content.work, content.folder()
+    script = "set prefix=$cmdpath\n"
+    files = {"nidus.elf": os.path.join(content.build, "nidus.elf"), BOOT_FILES["uefi-app"]: os.path.join(content.build, "nidus.efi"),
+             BOOT_FILES["bios"]: core("i386-pc-pxe", NET_BIOS, script, work),
+             BOOT_FILES["uefi"]: core("x86_64-efi", NET_UEFI, script, work), **folder}
+    for name, path in files.items():
+        os.makedirs(os.path.dirname(os.path.join(out, name)), exist_ok=True)
+        shutil.copyfile(path, os.path.join(out, name))
+    server, slash, path = (http or "").partition("/")
+    base = f"(http,{server}){slash}{path.rstrip('/')}" if http else "$prefix"
+    with open(f"{SOURCES}/pxe.cfg", encoding="utf-8") as source, open(os.path.join(out, "grub.cfg"), "w", encoding="utf-8") as menu:
+        modules = "\n".join(f"    module2 $base/{name} {name[len(FOLDER) + 1:]}" for name in folder)
+        menu.write(source.read().replace("@BASE@", base.rstrip("/")).replace("@FILES@", modules))
+
+
+MAKERS = {"iso": (iso, "nidus.iso"), "usb": (usb, "nidus-usb.img"), "pxe": (pxe, "pxe")}
+OPTIONS = {"iso": (), "usb": ("size",), "pxe": ("http",)}
 
 
 def parser():
-    p = argparse.ArgumentParser(prog="nidus_lab media", description="Makes a medium: what make iso and make usb do.")
+    p = argparse.ArgumentParser(prog="nidus_lab media", description="Makes a medium: what make iso, make usb and make pxe do.")
     p.add_argument("kind", choices=MAKERS)
     p.add_argument("conf", metavar="FILE.conf", nargs="?", help="the configuration (default: boot/media/nidus.conf)")
     p.add_argument("--build", default=common.BUILD, help="where Nidus was built, and the medium is put (default: build)")
     p.add_argument("--size", type=int, metavar="MiB", help=f"usb: size of the volume (default: {USB_LEAST}, or as much as it needs)")
+    p.add_argument("--http", metavar="SERVER[/PATH]", help="pxe: GRUB fetches all but itself and its menu by HTTP from there")
     return p
 
 
@@ -172,6 +198,8 @@ def make(kind, build, conf=None, out=None, **options):
     with tempfile.TemporaryDirectory(prefix="nidus-media-") as work:
         made = os.path.join(work, name)
         maker(Content(build, conf, work), made, **options)
+        if os.path.isdir(out):
+            shutil.rmtree(out)
         shutil.move(made, out)
     return out
 
@@ -180,9 +208,9 @@ def main(argv):
     common.PROGRAM = "make"
     options = parser().parse_args(argv)
     try:
-        out = make(options.kind, options.build, options.conf, **({"size": options.size} if options.size else {}))
+        out = make(options.kind, options.build, options.conf, **{name: getattr(options, name) for name in OPTIONS[options.kind]})
     except LabError as error:
         say(f"error: {error}")
         return error.status
-    print(f"  MEDIUM  {os.path.relpath(out)}", file=sys.stdout)
+    print(f"  MEDIUM  {os.path.relpath(out)}")
     return 0

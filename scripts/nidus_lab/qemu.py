@@ -4,7 +4,7 @@
 import os
 import re
 
-from nidus_lab import packages
+from nidus_lab import media, packages
 
 NESTED = "/sys/module/kvm_intel/parameters/nested"
 
@@ -27,7 +27,8 @@ def why_not_kvm():
 
 def command_line(setup, image, console, work):
     """(argv, environment, log file)."""
-    packages.ensure("qemu", *(["ovmf"] if setup.firmware != "bios" else []))
+    network = os.path.isdir(image)
+    packages.ensure("qemu", *(["ovmf"] if setup.firmware != "bios" else []), *(["network-roms"] if network else []))
     kvm = why_not_kvm() is None
     log = setup.log or os.path.join(work, "qemu.log")
     argv = ["qemu-system-x86_64", "-machine", "q35,accel=" + ("kvm" if kvm else "tcg"),
@@ -35,7 +36,10 @@ def command_line(setup, image, console, work):
             "-display", "none", "-vga", "std", "-nodefaults", "-no-reboot", *console.for_qemu(), "-D", log]
     if setup.firmware != "bios":
         argv += ["-bios", "/usr/share/ovmf/OVMF.fd"]
-    if image.endswith(".iso"):
+    if network:
+        argv += ["-netdev", f"user,id=net,tftp={image},bootfile={media.BOOT_FILES[setup.firmware]}",
+                 "-device", "e1000,netdev=net,bootindex=0"]
+    elif image.endswith(".iso"):
         argv += ["-cdrom", image]
     elif setup.medium:
         argv += ["-drive", f"file={image},format=raw,if=none,id=stick", "-device", "qemu-xhci",

@@ -60,8 +60,8 @@ def parser():
     p.add_argument("--cmdline", metavar="TEXT", default="",
                    help="Nidus's own command line, when GRUB loads it; see docs/running.md")
     p.add_argument("--image", metavar="FILE", help="boot this Nidus instead of building one")
-    p.add_argument("--medium", metavar="FILE", help="boot this stick (FILE.img) or CD (FILE.iso), as make usb and make iso make them, "
-                   "without a FILE.conf")
+    p.add_argument("--medium", metavar="PATH", help="boot this stick (FILE.img), CD (FILE.iso) or directory over the "
+                   "network, as made by make usb, make iso and make pxe, without a FILE.conf")
     return p
 
 
@@ -101,8 +101,10 @@ def medium_disk(options, work):
     """A copy of the medium: firmware may write to it."""
     if options.conf or options.image or options.cmdline:
         raise LabError("--medium has its own Nidus and configuration: leave out FILE.conf, --image and --cmdline", EXIT_USAGE)
+    if os.path.isdir(options.medium):
+        return os.path.abspath(options.medium)
     if not os.path.isfile(options.medium):
-        raise LabError(f"{options.medium}: no such file: make one by 'make usb' or 'make iso'", EXIT_USAGE)
+        raise LabError(f"{options.medium}: no such file: make one by 'make usb', 'make iso' or 'make pxe'", EXIT_USAGE)
     copy = os.path.join(work, "medium" + (".iso" if options.medium.endswith(".iso") else ".img"))
     command(["cp", "--sparse=always", options.medium, copy], "copy the medium")
     return copy
