@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 
-from nidus_lab import archive, packages
+from nidus_lab import archive, image, media, packages
 from nidus_lab.common import CACHE, EXIT_USAGE, LabError, locked, os_release, say
 
 MINIMUM = (3, 0)
@@ -19,6 +19,8 @@ BIOS = "bochs/BIOS-bochs-latest"
 # Not Bochs's own VGA BIOS: its VBE function 4F0AH makes GRUB crash before a kernel that asks for a framebuffer.
 VGA_BIOS = "seabios/vgabios-isavga.bin"
 OVMF = "/usr/share/ovmf/OVMF.fd"
+NETWORK_ROM = "/usr/lib/ipxe/qemu/pxe-e1000.rom"
+IPXE_UEFI = "/usr/lib/ipxe/ipxe.efi"  # from a disk: as a ROM it is larger than Bochs takes, and OVMF has no driver for a card of Bochs's
 # Above this much, Bochs wants to be told how much of it to hold in the host's memory.
 LARGEST_PLAIN_MEGS = 2048
 
@@ -118,8 +120,29 @@ def cpu_line(model, count, ips):
     return line
 
 
-def machine(bochs, setup, image, serial, log):
-    """The text of a bochsrc. serial is the rest of the com1 line; setup has firmware, cpu, cpus and memory."""
+def disk_lines(disk):
+    if disk.endswith(".iso"):
+        lines = f"ata0-master: type=cdrom, path={disk}, status=inserted", "boot: cdrom"
+    else:
+        lines = f"ata0-master: type=disk, path={disk}, mode=flat", "boot: disk"
+    return "ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14", *lines
+
+
+def network_lines(firmware, directory, work):
+    """A network card at a DHCP and TFTP server that serves the directory."""
+    packages.ensure("network-roms")
+    conf = os.path.join(work, "slirp.conf")
+    with open(conf, "w", encoding="utf-8") as file:
+        file.write(f"# slirp config\nbootfile = {media.BOOT_FILES[firmware]}\n")
+    card = f"e1000: enabled=1, mac=52:54:00:12:34:56, ethmod=slirp, ethdev={directory}, script={conf}"
+    slot = "pci: enabled=1, chipset=i440fx, slot1=e1000"
+    if firmware == "bios":
+        return slot, f"{card}, bootrom={NETWORK_ROM}", "boot: network"
+    return slot, card, *disk_lines(image.uefi_disk(IPXE_UEFI, {}, work))
+
+
+def machine(bochs, setup, boot, serial, log):
+    """The text of a bochsrc. boot: the lines for what it boots from; serial is the rest of the com1 line; setup has firmware, cpu, cpus and memory."""
     if setup.firmware == "bios":
         rom = f"romimage: file={bochs.share}/{BIOS}, options=fastboot"
     else:
@@ -128,15 +151,11 @@ def machine(bochs, setup, image, serial, log):
         memory = f"memory: guest={setup.memory}, host={LARGEST_PLAIN_MEGS}"
     else:
         memory = f"megs: {setup.memory}"
-    if image.endswith(".iso"):
-        disk, boot = f"ata0-master: type=cdrom, path={image}, status=inserted", "boot: cdrom"
-    else:
-        disk, boot = f"ata0-master: type=disk, path={image}, mode=flat", "boot: disk"
     return "\n".join((
         memory, cpu_line(setup.cpu or DEFAULT_CPU, setup.cpus, setup.ips), rom,
         f"vgaromimage: file={bochs.share}/{VGA_BIOS}",
         'display_library: rfb, options="timeout=0"',
-        "ata0: enabled=1, ioaddr1=0x1f0, ioaddr2=0x3f0, irq=14", disk, boot,
+        *boot,
         f"com1: enabled=1, {serial}", "com2: enabled=1, mode=null",
         "sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy", "speaker: enabled=1, mode=none",
         f"log: {log}", "panic: action=fatal, rfb=report", "error: action=report", "info: action=ignore", "debug: action=ignore",
@@ -155,10 +174,11 @@ def check_cpu(bochs, setup):
                 raise LabError(f"--cpu: '{feature}' is not +FEATURE or -FEATURE", EXIT_USAGE)
 
 
-def command_line(bochs, setup, image, console, work):
+def command_line(bochs, setup, source, console, work):
     """(argv, environment, log file). console has for_bochs(), the rest of the com1 line."""
     check_cpu(bochs, setup)
+    boot = network_lines(setup.firmware, source, work) if os.path.isdir(source) else disk_lines(source)
     rc, log = os.path.join(work, "bochsrc"), setup.log or os.path.join(work, "bochs.log")
     with open(rc, "w", encoding="utf-8") as file:
-        file.write(machine(bochs, setup, image, console.for_bochs(), log))
+        file.write(machine(bochs, setup, boot, console.for_bochs(), log))
     return [*bochs.argv, "-q", "-f", rc], bochs.environment, log

@@ -114,10 +114,10 @@ def grub_iso(firmware, nidus, staged, work, cmdline):
     return out
 
 
-def uefi_disk(app, staged, work):
-    """A disk whose EFI system partition has the UEFI application, the configuration and its files."""
+def uefi_disk(app, files, work):
+    """A disk whose EFI system partition has the UEFI application and the files: name there -> path here."""
     packages.ensure("uefi-app-image")
-    files = {"EFI/BOOT/BOOTX64.EFI": app, CONF_NAME: write_conf(staged, work), **staged.files}
+    files = {"EFI/BOOT/BOOTX64.EFI": app, **files}
     sectors = volume_sectors(files)
     out = os.path.join(work, "boot.img")
     truncate(out, whole_cylinders(PARTITION_AT + sectors))
@@ -133,5 +133,5 @@ def uefi_disk(app, staged, work):
 
 def make(firmware, nidus, staged, work, cmdline):
     if firmware == "uefi-app":
-        return uefi_disk(nidus, staged, work)
+        return uefi_disk(nidus, {CONF_NAME: write_conf(staged, work), **staged.files}, work)
     return grub_iso(firmware, nidus, staged, work, cmdline)

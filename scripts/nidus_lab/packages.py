@@ -24,7 +24,8 @@ NEEDS = {
     "uefi-app-image": ("to make a UEFI boot disk", {"mtools": "/usr/bin/mformat"}),
     "ovmf": ("as UEFI firmware", {"ovmf": "/usr/share/ovmf/OVMF.fd"}),
     "qemu": ("as the emulator", {"qemu-system-x86": "/usr/bin/qemu-system-x86_64"}),
-    "network-roms": ("to boot over the network", {"ipxe-qemu": "/usr/lib/ipxe/qemu/pxe-e1000.rom"}),
+    "network-roms": ("to boot over the network", {
+        "ipxe-qemu": "/usr/lib/ipxe/qemu/pxe-e1000.rom", "ipxe": "/usr/lib/ipxe/ipxe.efi"}),
     "bochs": ("as the emulator", {
         "bochs": "/usr/bin/bochs-bin", "bochs-term": "/usr/lib/*/bochs/plugins/libbx_term_gui.so",
         "bochsbios": "/usr/share/bochs/BIOS-bochs-latest", "seabios": "/usr/share/seabios/vgabios-isavga.bin"}),

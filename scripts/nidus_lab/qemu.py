@@ -6,6 +6,8 @@ import re
 
 from nidus_lab import media, packages
 
+# With the ROM of iPXE on BIOS; without, so that UEFI boots by what it has itself.
+NETWORK_CARD = ("e1000", "virtio-net-pci,romfile=")
 NESTED = "/sys/module/kvm_intel/parameters/nested"
 
 
@@ -38,7 +40,7 @@ def command_line(setup, image, console, work):
         argv += ["-bios", "/usr/share/ovmf/OVMF.fd"]
     if network:
         argv += ["-netdev", f"user,id=net,tftp={image},bootfile={media.BOOT_FILES[setup.firmware]}",
-                 "-device", "e1000,netdev=net,bootindex=0"]
+                 "-device", NETWORK_CARD[setup.firmware != "bios"] + ",netdev=net,bootindex=0"]
     elif image.endswith(".iso"):
         argv += ["-cdrom", image]
     elif setup.medium:
