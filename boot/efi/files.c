@@ -144,7 +144,7 @@ bool load_files(struct app *app)
     l.config = alloc(app, sizeof(*l.config), PAGE_SIZE);
     if (!l.config)
         return fail(app, "no memory to read %s: the machine needs more", CONFIG_NAME);
-    /* iPXE shows what it has fetched as a volume, beside the network. */
+    /* iPXE shows what it has fetched as a volume. Its own PXE code does not tell sizes of files. */
     for (u32 i = 0; i < ARRAY_SIZE(sources) && !done; i++) {
         if (!sources[i](&l.source, app))
             continue;

@@ -133,7 +133,7 @@ def network_lines(firmware, directory, work):
     packages.ensure("network-roms")
     conf = os.path.join(work, "slirp.conf")
     with open(conf, "w", encoding="utf-8") as file:
-        file.write(f"# slirp config\nbootfile = {media.BOOT_FILES[firmware]}\n")
+        file.write(f"# slirp config\nbootfile = {media.IPXE_SCRIPT if firmware == 'uefi-app' else media.BOOT_FILES[firmware]}\n")
     card = f"e1000: enabled=1, mac=52:54:00:12:34:56, ethmod=slirp, ethdev={directory}, script={conf}"
     slot = "pci: enabled=1, chipset=i440fx, slot1=e1000"
     if firmware == "bios":

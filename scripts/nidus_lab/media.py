@@ -28,6 +28,7 @@ UEFI = (*MENU, "efi_gop", "efi_uga")
 DISK_BIOS, DISK_UEFI = (*BIOS, *DISK, "biosdisk"), (*UEFI, *DISK, "chain")
 NET_BIOS, NET_UEFI = (*BIOS, *NET, "pxe"), (*UEFI, *NET, "efinet")
 # What DHCP names for a way of scripts/run's --firmware.
+IPXE_SCRIPT = "boot.ipxe"
 BOOT_FILES = {"bios": "nidus.0", "uefi": "nidus-grub.efi", "uefi-app": "nidus.efi"}
 MiB = 1 << 20
 CORE_AT = 64  # sector of GRUB's core image on a disk, behind the table
@@ -157,6 +158,12 @@ def usb(content, out, size=None):
     image.fat(out, first, last - first + 1, files, ["-F", "-c", str(FAT32_CLUSTER), "-v", "NIDUS", "-N", identifier[:8]])
 
 
+def ipxe_script(folder):
+    """For iPXE, which gives files that it has fetched to the UEFI application as a volume; by whatever it got this script."""
+    files = "".join(f"initrd --name {name[len(FOLDER) + 1:]} {name}\n" for name in folder)
+    return (f"#!ipxe\niseq ${{platform}} efi || chain {BOOT_FILES['bios']}\nkernel {BOOT_FILES['uefi-app']}\n{files}boot\n")
+
+
 def pxe(content, out, http=None):
     """A directory to serve. All names are relative to where the boot file is, so that it can be put anywhere."""
     if http and not re.fullmatch(r"[A-Za-z0-9.:-]+(/[A-Za-z0-9._/-]*)?", http):
@@ -174,6 +181,8 @@ def pxe(content, out, http=None):
     with open(f"{SOURCES}/pxe.cfg", encoding="utf-8") as source, open(os.path.join(out, "grub.cfg"), "w", encoding="utf-8") as menu:
         modules = "\n".join(f"    module2 $base/{name} {name[len(FOLDER) + 1:]}" for name in folder)
         menu.write(source.read().replace("@BASE@", base.rstrip("/")).replace("@FILES@", modules))
+    with open(os.path.join(out, IPXE_SCRIPT), "w", encoding="utf-8") as script:
+        script.write(ipxe_script(folder))
 
 
 MAKERS = {"iso": (iso, "nidus.iso"), "usb": (usb, "nidus-usb.img"), "pxe": (pxe, "pxe")}
