@@ -12,6 +12,11 @@
 /* The two windows of an I/O APIC belong together. */
 static struct spinlock ioapics_lock;
 
+static bool overlap(u64 first, u64 last, u64 at, u64 size)
+{
+    return size && first < at + size && at <= last;
+}
+
 /* --- interrupts --- */
 
 struct acpi_irq machine_irq(u32 irq)
@@ -52,9 +57,16 @@ static const char needed[] = "Nidus needs it";
 static const char console_has_it[] = "Nidus's serial port has it";
 static const char configures_pci[] = "it configures PCI devices";
 
+static bool is_console(u8 kind, u64 first, u64 last)
+{
+    const struct serial_port *at = machine.console ? &machine.console->at : NULL;
+
+    return at && at->kind == kind && overlap(first, last, at->base, serial_port_size(at));
+}
+
 static const char *irq_taken(u32 irq)
 {
-    if (machine.console && irq == machine_console_irq())
+    if (machine.console && (s32)irq == machine.console->at.irq)
         return console_has_it;
     if (irq < ISA_LINES)
         return machine.have_fadt && irq == machine.fadt.sci_irq ? needed : NULL;
@@ -66,11 +78,6 @@ static const char *irq_taken(u32 irq)
 }
 
 /* --- ports --- */
-
-static bool overlap(u64 first, u64 last, u64 at, u64 size)
-{
-    return size && first < at + size && at <= last;
-}
 
 static bool has_register(u64 first, u64 last, const struct acpi_gas *g)
 {
@@ -106,7 +113,7 @@ static const char *port_taken(u64 first, u64 last)
     }
     if (overlap(first, last, 0xcf8, 8))
         return configures_pci;
-    if (machine.console && overlap(first, last, machine.console->port, 8))
+    if (is_console(SERIAL_PORT, first, last))
         return console_has_it;
     return machine.have_fadt && is_acpi(first, last) ? needed : NULL;
 }
@@ -141,6 +148,8 @@ static const char *mmio_taken(u64 first, u64 last)
         if (overlap(first, last, machine.madt.ioapics[i].address, PAGE_SIZE))
             return needed;
     }
+    if (is_console(SERIAL_MMIO, first, last))
+        return console_has_it;
     if (overlap(first, last, LOCAL_APICS, LOCAL_APICS_END - LOCAL_APICS + 1))
         return needed;
     if (hpet && overlap(first, last, hpet, PAGE_SIZE))

@@ -35,13 +35,17 @@ static const void *map_table(paddr_t base, u64 size)
     return vmap(base, size, 0);
 }
 
+void machine_begin(const struct boot_info *bi)
+{
+    machine.boot = bi;
+}
+
 void machine_init_acpi(const struct boot_info *bi)
 {
     u8 rsdp[36];
     u32 size = bi->rsdp_size;
     char err[160];
 
-    machine.boot = bi;
     memcpy(rsdp, bi->rsdp, sizeof(rsdp));
     if (!size && !bi->efi)
         size = acpi_find_rsdp(map_table, rsdp);
@@ -117,17 +121,13 @@ static void console_interrupt(u8 vector)
         vmm_console_input(data, n);
 }
 
-/* COM1 and COM3 interrupt on IRQ 4, COM2 and COM4 on IRQ 3: bit 8 of the port tells them apart. */
-u32 machine_console_irq(void)
-{
-    return machine.console->port & 0x100 ? 4 : 3;
-}
-
 static void route_console(void)
 {
-    u8 irq = (u8)machine_console_irq(), vector = VECTOR_DEVICES + irq;
+    u8 irq = (u8)machine.console->at.irq, vector = VECTOR_DEVICES + irq;
     bool level;
 
+    if (machine.console->at.irq == SERIAL_NO_IRQ)
+        return;
     irq_set_handler(vector, console_interrupt);
     if (machine_route(irq, vector, this_cpu()->apic_id, &level) == OK)
         uart16550_enable_rx_interrupt(machine.console);
@@ -146,8 +146,7 @@ void machine_init_interrupts(struct uart16550 *uart)
             machine.ioapics[i].regs = NULL;
         }
     }
-    if (uart)
-        route_console();
+    route_console();
     given_machine = &machine_given;
 }
 

@@ -7,6 +7,8 @@
 
 struct uart16550;
 
+/* Before everything else. */
+void machine_begin(const struct boot_info *bi);
 /* Reads the ACPI tables; without them CPUs are found by trying, and the console has no interrupt. */
 void machine_init_acpi(const struct boot_info *bi);
 /* Mirrors the log on the screen that the boot loader left, if there is one. */

@@ -15,7 +15,7 @@ struct machine {
     struct acpi_fadt fadt;
     bool have_acpi, have_madt, have_fadt;
     struct ioapic ioapics[ACPI_MAX_IOAPICS]; /* without regs: does not answer */
-    struct uart16550 *console;
+    struct uart16550 *console;               /* null until there are interrupts */
 };
 
 extern struct machine machine;
@@ -24,9 +24,6 @@ extern struct machine machine;
 struct acpi_irq machine_irq(u32 irq);
 /* It interrupts that CPU, unmasked. An error of ioapic_route(), ERR_RANGE where no I/O APIC has it. */
 int machine_route(u32 irq, u8 vector, u32 apic_id, bool *level);
-/* ISA line of the console. */
-u32 machine_console_irq(void);
-
 extern const struct given_machine machine_given;
 
 #endif

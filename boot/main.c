@@ -9,6 +9,7 @@
 #include "arch/x86/time.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/vmx.h"
+#include "boot/console.h"
 #include "boot/machine.h"
 #include "boot/memory.h"
 #include "drivers/cmos.h"
@@ -23,7 +24,6 @@
 #define CONFIG_FILE "nidus.conf"
 
 static struct boot_info *boot;
-static struct uart16550 *console;
 static struct config config;
 static struct vmm_file files[BOOT_MAX_MODULES];
 
@@ -36,7 +36,7 @@ static void __noreturn end(u32 status)
     apic_stop_others();
     log_break_lock();
     log_info("end: status %u (%s)", status, meaning[status]);
-    uart16550_drain(console);
+    uart16550_drain(console_uart());
     machine_power_off();
     log_info("this machine does not switch itself off: it can be switched off now");
     for (;;) {
@@ -98,24 +98,6 @@ static u32 read_config(void)
     return 1;
 }
 
-/* The console that the configuration asks for, if it is another one than what the log began on. */
-static void choose_console(void)
-{
-    static struct uart16550 other;
-    u16 port = uart16550_port(config.console);
-
-    if (!port || port == console->port)
-        return;
-    if (uart16550_init(&other, port, 115200)) {
-        log_warn("console = %s: no UART answers at port 0x%x; staying where the log began", config.console,
-                 port);
-        return;
-    }
-    log_add_sink(&other.sink);
-    log_remove_sink(&console->sink);
-    console = &other;
-}
-
 static void ap_main(void)
 {
     struct cpu *c = this_cpu();
@@ -162,6 +144,7 @@ static void main_on_stack(void)
 
     machine_init_screen(boot);
     machine_init_acpi(boot);
+    console_from_firmware();
     if (vmx_init())
         fail();
     nmi_set_handler(stop_if_asked);
@@ -179,8 +162,8 @@ static void main_on_stack(void)
     map_files();
     problems = read_config();
     log_set_level(config.loglevel);
-    choose_console();
-    machine_init_interrupts(console);
+    console_from_config(&config);
+    machine_init_interrupts(console_uart());
     if (vmm_prepare_cpu(this_cpu()) || vmx_init_cpu())
         fail();
     start_cpus();
@@ -194,13 +177,14 @@ static void main_on_stack(void)
     vmm_cpu_main();
 }
 
-void __noreturn nidus_main(struct boot_info *bi, struct uart16550 *uart)
+void __noreturn nidus_main(struct boot_info *bi)
 {
     boot = bi;
-    console = uart;
     log_info("Nidus, loaded by %s%s", bi->loader[0] ? bi->loader : "an unnamed boot loader",
              bi->efi ? ", UEFI" : "");
     memory_init(bi);
+    machine_begin(bi);
+    console_from_cmdline(bi->cmdline);
     if (apic_init())
         panic("this CPU has no local APIC");
     if (cpu_prepare(this_cpu(), 0, apic_id()))

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* From a loader's entry in head.S to nidus_main: both ways end in the same struct boot_info. */
+#include "boot/console.h"
 #include "boot/main.h"
 #include "boot/multiboot2.h"
 #include "arch/x86/cpu.h"
@@ -7,7 +8,6 @@
 #include "arch/x86/pool.h"
 #include "arch/x86/time.h"
 #include "arch/x86/trap.h"
-#include "drivers/uart16550.h"
 #include "lib/log.h"
 #include "lib/string.h"
 
@@ -18,15 +18,12 @@ void __noreturn boot_from_multiboot2(u32 magic, paddr_t info, paddr_t image);
 void __noreturn boot_from_efi(const struct boot_info *from);
 
 static struct boot_info boot_info;
-static struct uart16550 early_uart;
 
-/* The first console: every later one replays the log. */
 static void start_log(void)
 {
     entry_tsc = rdtsc();
     cpu_init_boot();
-    if (uart16550_init(&early_uart, uart16550_port("com1"), 115200) == OK)
-        log_add_sink(&early_uart.sink);
+    console_begin();
 }
 
 static void warn(const char *text)
@@ -40,7 +37,7 @@ static void __noreturn start(void)
 
     if (boot_info_validate(&boot_info, warn, err, sizeof(err)))
         panic("boot information: %s", err);
-    nidus_main(&boot_info, &early_uart);
+    nidus_main(&boot_info);
 }
 
 void __noreturn boot_from_multiboot2(u32 magic, paddr_t info, paddr_t image)

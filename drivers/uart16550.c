@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "drivers/uart16550.h"
 #include "arch/x86/asm.h"
-#include "lib/string.h"
 
-enum {               /* registers, from the base port */
+enum {               /* registers, from the base on */
        REG_DATA = 0, /* divisor low byte while LCR_DLAB */
        REG_IER = 1,  /* divisor high byte while LCR_DLAB */
        REG_IIR = 2,  /* read */
@@ -25,6 +24,7 @@ enum {               /* registers, from the base port */
 #define MCR_RTS       0x02
 #define MCR_OUT2      0x08 /* lets the interrupt out on a PC */
 #define MCR_LOOP      0x10
+#define ABSENT        0xff
 #define LSR_DATA      0x01
 #define LSR_THR_EMPTY 0x20
 #define LSR_ALL_SENT  0x40 /* transmitter empty: the last bit has left */
@@ -37,23 +37,28 @@ enum {               /* registers, from the base port */
 #define WAIT_READS \
     100000 /* a port read takes about 1 us on real hardware; 16 bytes at 1200 baud take 133 ms */
 
-u16 uart16550_port(const char *name)
+static u8 get(const struct uart16550 *u, u32 reg)
 {
-    static const u16 ports[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
-
-    if (strncmp(name, "com", 3) || name[3] < '1' || name[3] > '4' || name[4])
-        return 0;
-    return ports[name[3] - '1'];
+    reg <<= u->at.shift;
+    if (u->at.kind == SERIAL_PORT)
+        return inb((u16)(u->at.base + reg));
+    return u->at.wide ? (u8) * (volatile u32 *)(u->regs + reg) : u->regs[reg];
 }
 
-static u8 get(const struct uart16550 *u, u16 reg)
+static void put(const struct uart16550 *u, u32 reg, u8 value)
 {
-    return inb(u->port + reg);
+    reg <<= u->at.shift;
+    if (u->at.kind == SERIAL_PORT)
+        outb((u16)(u->at.base + reg), value);
+    else if (u->at.wide)
+        *(volatile u32 *)(u->regs + reg) = value;
+    else
+        u->regs[reg] = value;
 }
 
-static void put(const struct uart16550 *u, u16 reg, u8 value)
+static bool in_use(const struct uart16550 *u)
 {
-    outb(u->port + reg, value);
+    return u->at.kind > SERIAL_NONE;
 }
 
 static bool scratch_holds(const struct uart16550 *u, u8 value)
@@ -73,11 +78,11 @@ static bool loops_back(const struct uart16550 *u)
     return lines == (MSR_CTS | MSR_DCD);
 }
 
-/* A port where nothing is reads as all ones. Early 8250s have no scratch register, some virtual ones no
+/* Where nothing is, one reads all ones. Early 8250s have no scratch register, some virtual ones no
  * loopback. */
 static bool answers(const struct uart16550 *u)
 {
-    return get(u, REG_LSR) != 0xff && ((scratch_holds(u, 0x5a) && scratch_holds(u, 0xa5)) || loops_back(u));
+    return get(u, REG_LSR) != ABSENT && ((scratch_holds(u, 0x5a) && scratch_holds(u, 0xa5)) || loops_back(u));
 }
 
 static bool wait_for(struct uart16550 *u, u8 bit)
@@ -111,24 +116,30 @@ static void sink_write(struct log_sink *sink, const char *text, size_t n)
     uart16550_write(u, text + from, n - from);
 }
 
-int uart16550_init(struct uart16550 *u, u16 port, u32 baud)
+static void set_baud(struct uart16550 *u, u32 divisor)
 {
-    u16 divisor;
-
-    *u = (struct uart16550){.sink.write = sink_write, .port = port};
-    if (!port || !baud || baud > BASE_BAUD || BASE_BAUD % baud || BASE_BAUD / baud > 0xffff) {
-        u->port = 0;
-        return ERR_INVAL;
-    }
-    if (!answers(u)) {
-        u->port = 0;
-        return ERR_NOENT;
-    }
-    divisor = BASE_BAUD / baud;
-    put(u, REG_IER, 0);
     put(u, REG_LCR, LCR_DLAB | LCR_8N1);
     put(u, REG_DATA, divisor & 0xff);
     put(u, REG_IER, divisor >> 8);
+}
+
+int uart16550_init(struct uart16550 *u, const struct serial_port *at, volatile void *regs)
+{
+    u32 baud = at->baud;
+    int e = OK;
+
+    *u = (struct uart16550){.sink.write = sink_write, .at = *at, .regs = regs};
+    if (baud && (BASE_BAUD % baud || BASE_BAUD / baud > 0xffff))
+        e = ERR_INVAL;
+    else if (!in_use(u) || !answers(u))
+        e = ERR_NOENT;
+    if (e) {
+        u->at.kind = SERIAL_NONE;
+        return e;
+    }
+    put(u, REG_IER, 0);
+    if (baud)
+        set_baud(u, BASE_BAUD / baud);
     put(u, REG_LCR, LCR_8N1);
     put(u, REG_FCR, FCR_ENABLE | FCR_CLEAR_ALL);
     put(u, REG_MCR, MCR_DTR | MCR_RTS | MCR_OUT2);
@@ -138,7 +149,7 @@ int uart16550_init(struct uart16550 *u, u16 port, u32 baud)
 
 void uart16550_write(struct uart16550 *u, const char *data, size_t n)
 {
-    if (!u->port)
+    if (!in_use(u))
         return;
     while (n && wait_for(u, LSR_THR_EMPTY)) {
         /* Empty means that all of the FIFO is free: one look for several bytes, each costs an exit when
@@ -150,19 +161,21 @@ void uart16550_write(struct uart16550 *u, const char *data, size_t n)
 
 void uart16550_drain(struct uart16550 *u)
 {
-    if (u->port)
+    if (in_use(u))
         wait_for(u, LSR_ALL_SENT);
 }
 
 int uart16550_read(struct uart16550 *u)
 {
-    if (!u->port || !(get(u, REG_LSR) & LSR_DATA))
+    u8 status = in_use(u) ? get(u, REG_LSR) : 0;
+
+    if (!(status & LSR_DATA) || status == ABSENT) /* a card may be gone */
         return -1;
     return get(u, REG_DATA);
 }
 
 void uart16550_enable_rx_interrupt(struct uart16550 *u)
 {
-    if (u->port)
+    if (in_use(u))
         put(u, REG_IER, IER_RX_DATA);
 }

@@ -231,7 +231,6 @@ u32 config_parse(struct config *c, const char *file_name, const char *text, size
     size_t at = 0;
 
     memset(c, 0, sizeof(*c));
-    str_copy(c->console, "com1", sizeof(c->console));
     c->loglevel = LOG_INFO;
     c->poll = CONFIG_PIN_ANY;
     c->halt_poll = CONFIG_HALT_POLL;

@@ -4,8 +4,8 @@
 #ifndef VMM_CONFIG_H
 #define VMM_CONFIG_H
 
-#include "lib/types.h"
 #include "lib/log.h"
+#include "lib/serial_port.h"
 
 #define CONFIG_MAX_VMS      16
 #define CONFIG_MAX_VCPUS    64
@@ -95,15 +95,21 @@ struct config_vm {
 };
 
 struct config {
-    char console[32];        /* "com1" by default */
-    enum log_level loglevel; /* LOG_INFO by default */
-    s32 poll;                /* the CPU that serves paravirtual queues; CONFIG_PIN_ANY: none */
+    struct serial_port console; /* SERIAL_UNSAID by default */
+    enum log_level loglevel;    /* LOG_INFO by default */
+    s32 poll;                   /* the CPU that serves paravirtual queues; CONFIG_PIN_ANY: none */
     u32 poll_line;
     u32 halt_poll;     /* us; CONFIG_HALT_POLL by default */
     bool keep_crashed; /* crash = keep */
     u32 nr_vms;
     struct config_vm vms[CONFIG_MAX_VMS];
 };
+
+/* A serial port as it is written in a configuration or on a command line, which is spoilt; false: it is not
+ * one. */
+bool config_serial_port(char *text, struct serial_port *port);
+#define CONFIG_SERIAL_PORTS \
+    "com1 to com4, port:ADDRESS, mmio:ADDRESS, mmio32:ADDRESS, each with ,SPEED or ,SPEED,irqN; or none"
 
 /*
  * Parses text (size bytes, need not end with NUL) into *c. Each problem is reported once as

@@ -10,14 +10,96 @@
 #define HALT_POLL_MAX 10000
 #define APIC_ALL      0xff /* is not an id: it addresses all */
 
+/* Decimal, or hexadecimal after 0x. */
+static bool take_address(const char **at, u64 *value)
+{
+    const char *s = *at, *first;
+
+    if (s[0] != '0' || s[1] != 'x')
+        return text_take_number(at, value);
+    *value = 0;
+    for (first = s += 2; *s; s++) {
+        char c = *s | 0x20; /* small letters; digits have the bit */
+        u32 digit = c >= '0' && c <= '9' ? (u32)(c - '0') : c >= 'a' && c <= 'f' ? (u32)(c - 'a') + 10 : 16;
+
+        if (digit > 15)
+            break;
+        if (*value >> 60)
+            return false;
+        *value = *value << 4 | digit;
+    }
+    *at = s;
+    return s > first;
+}
+
+#define PORTS_END 0x10000
+#define ADDRESSES BIT(52)
+
+static bool take_place(const char *text, struct serial_port *port)
+{
+    static const struct {
+        const char *prefix;
+        u8 kind, shift;
+    } kinds[] = {{"port:", SERIAL_PORT, 0}, {"mmio:", SERIAL_MMIO, 0}, {"mmio32:", SERIAL_MMIO, 2}};
+    static const u16 com[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
+
+    if (!strncmp(text, "com", 3) && text[3] >= '1' && text[3] <= '4' && !text[4]) {
+        u32 n = (u32)(text[3] - '1');
+
+        port->kind = SERIAL_PORT;
+        port->base = com[n];
+        port->irq = n & 1 ? 3 : 4;
+        return true;
+    }
+    for (u32 i = 0; i < ARRAY_SIZE(kinds); i++) {
+        size_t n = strlen(kinds[i].prefix);
+
+        if (strncmp(text, kinds[i].prefix, n))
+            continue;
+        port->kind = kinds[i].kind;
+        port->shift = kinds[i].shift;
+        port->wide = port->shift;
+        text += n;
+        return take_address(&text, &port->base) && !*text && port->base &&
+               IS_ALIGNED(port->base, 1u << port->shift) &&
+               port->base <= (port->kind == SERIAL_PORT ? PORTS_END : ADDRESSES) - serial_port_size(port);
+    }
+    port->kind = SERIAL_NONE;
+    return !strcmp(text, "none");
+}
+
+bool config_serial_port(char *text, struct serial_port *port)
+{
+    char *speed = text_split(text, ','), *line = speed ? text_split(speed, ',') : NULL;
+    const char *at = speed;
+    u64 n;
+
+    *port = (struct serial_port){.baud = SERIAL_DEFAULT_BAUD, .irq = SERIAL_NO_IRQ};
+    if (!take_place(text, port) || (speed && port->kind == SERIAL_NONE))
+        return false;
+    if (speed) {
+        if (!text_take_number(&at, &n) || *at || n > SERIAL_DEFAULT_BAUD || (n && SERIAL_DEFAULT_BAUD % n))
+            return false;
+        port->baud = (u32)n;
+    }
+    if (line) {
+        at = line + 3;
+        if (strncmp(line, "irq", 3) || !text_take_number(&at, &n) || *at || n > CONFIG_IRQ_MAX)
+            return false;
+        port->irq = (s16)n;
+    }
+    return true;
+}
+
 static void set_console(struct parser *p, char *value)
 {
-    static const char *const names[] = {"com1", "com2", "com3", "com4"};
+    char copy[64];
+    struct serial_port port;
 
-    if (text_choose(value, names, ARRAY_SIZE(names)) < 0)
-        config_problem(p, p->line, "unknown console '%.60s'; use com1, com2, com3 or com4", value);
+    if (str_copy(copy, value, sizeof(copy)) && config_serial_port(copy, &port))
+        p->config->console = port;
     else
-        str_copy(p->config->console, value, sizeof(p->config->console));
+        config_problem(p, p->line, "unknown console '%.60s'; use " CONFIG_SERIAL_PORTS, value);
 }
 
 static void set_loglevel(struct parser *p, char *value)
@@ -289,28 +371,6 @@ static void set_channel(struct parser *p, char *value)
         }
     }
     add_name(p, value, "channel", "channels", p->vm->channels, &p->vm->nr_channels, CONFIG_MAX_CHANNELS);
-}
-
-/* Decimal, or hexadecimal after 0x. */
-static bool take_address(const char **at, u64 *value)
-{
-    const char *s = *at, *first;
-
-    if (s[0] != '0' || s[1] != 'x')
-        return text_take_number(at, value);
-    *value = 0;
-    for (first = s += 2; *s; s++) {
-        char c = *s | 0x20; /* small letters; digits have the bit */
-        u32 digit = c >= '0' && c <= '9' ? (u32)(c - '0') : c >= 'a' && c <= 'f' ? (u32)(c - 'a') + 10 : 16;
-
-        if (digit > 15)
-            break;
-        if (*value >> 60)
-            return false;
-        *value = *value << 4 | digit;
-    }
-    *at = s;
-    return s > first;
 }
 
 /* A, or A-B. */

@@ -14,11 +14,6 @@ static struct uart16550 uart;
 static struct boot_info info;
 static u32 window[2][8];
 
-u32 machine_console_irq(void)
-{
-    return 4;
-}
-
 static int setup(void **state)
 {
     static struct {
@@ -37,7 +32,7 @@ static int setup(void **state)
     info.ranges[3] = (struct boot_range){MiB(64), 0x10000, BOOT_RANGE_ACPI, 0};
     info.fb =
         (struct boot_framebuffer){.base = 0xb8000, .type = BOOT_FB_EGA_TEXT, .pitch = 160, .height = 25};
-    uart.port = 0x3f8;
+    uart.at = SERIAL_COM1;
     machine.console = &uart;
     machine.have_acpi = machine.have_madt = machine.have_fadt = true;
     machine.acpi.nr_tables = 1;
@@ -127,6 +122,17 @@ static void test_taken(void **state)
     assert_null(machine_given.taken(GIVEN_IRQ, 4, 4));
 }
 
+static void test_console_in_memory(void **state)
+{
+    (void)state;
+    uart.at = (struct serial_port){.base = 0xfe030000, .kind = SERIAL_MMIO, .irq = SERIAL_NO_IRQ};
+    assert_string_equal(machine_given.taken(GIVEN_MMIO, 0xfe030000, 0xfe030fff),
+                        "Nidus's serial port has it");
+    assert_null(machine_given.taken(GIVEN_MMIO, 0xfe031000, 0xfe031fff));
+    assert_null(machine_given.taken(GIVEN_PORT, 0x3f8, 0x3ff));
+    assert_null(machine_given.taken(GIVEN_IRQ, 4, 4));
+}
+
 static void test_routes(void **state)
 {
     bool level = true;
@@ -162,7 +168,8 @@ static void test_routes(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {cmocka_unit_test_setup(test_taken, setup),
-                                       cmocka_unit_test_setup(test_routes, setup)};
+                                       cmocka_unit_test_setup(test_routes, setup),
+                                       cmocka_unit_test_setup(test_console_in_memory, setup)};
 
     return cmocka_run_group_tests_name("boot/given", tests, NULL, NULL);
 }

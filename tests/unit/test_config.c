@@ -55,7 +55,7 @@ static void defaults(void **state)
     (void)state;
     assert_int_equal(parse(""), 0);
     assert_int_equal(config.nr_vms, 0);
-    assert_string_equal(config.console, "com1");
+    assert_int_equal(config.console.kind, SERIAL_UNSAID);
     assert_int_equal(config.loglevel, LOG_INFO);
     assert_int_equal(config.poll, CONFIG_PIN_ANY);
     assert_int_equal(config.halt_poll, CONFIG_HALT_POLL);
@@ -87,6 +87,69 @@ static void defaults(void **state)
     assert_int_equal(vm->nr_channels, 0);
     assert_false(vm->rng);
     assert_false(vm->vconsole);
+}
+
+static void serial_ports(void **state)
+{
+    static const struct {
+        const char *text;
+        struct serial_port port;
+    } good[] = {
+        {"com1", {0x3f8, 115200, SERIAL_PORT, 0, false, 4}},
+        {"com4", {0x2e8, 115200, SERIAL_PORT, 0, false, 3}},
+        {"com2,9600", {0x2f8, 9600, SERIAL_PORT, 0, false, 3}},
+        {"com3,0,irq5", {0x3e8, 0, SERIAL_PORT, 0, false, 5}},
+        {"port:0x2f8,57600", {0x2f8, 57600, SERIAL_PORT, 0, false, SERIAL_NO_IRQ}},
+        {"port:65528", {0xfff8, 115200, SERIAL_PORT, 0, false, SERIAL_NO_IRQ}},
+        {"mmio:0xfe030001,38400,irq23", {0xfe030001, 38400, SERIAL_MMIO, 0, false, 23}},
+        {"mmio32:0xffffffffffe0", {0xffffffffffe0, 115200, SERIAL_MMIO, 2, true, SERIAL_NO_IRQ}},
+        {"none", {0, 115200, SERIAL_NONE, 0, false, SERIAL_NO_IRQ}},
+    };
+    static const char *const bad[] = {
+        "",
+        "com0",
+        "com5",
+        "com11",
+        "com",
+        "com1,",
+        "com1,7",
+        "com1,230400",
+        "com1,9600,",
+        "com1,0,irq",
+        "com1,0,5",
+        "com1,0,irq24",
+        "none,9600",
+        "port:",
+        "port:0",
+        "port:65529",
+        "port:0x3f8x",
+        "port0x3f8",
+        "com1,9600n8",
+        "mmio:0",
+        "mmio32:0x1002",
+        "mmio:0x10000000000000",
+        "mmio:0xffffffffffff9x",
+        "COM1",
+    };
+    char text[64];
+    struct serial_port p;
+
+    (void)state;
+    for (u32 i = 0; i < ARRAY_SIZE(good); i++) {
+        strcpy(text, good[i].text);
+        assert_true(config_serial_port(text, &p));
+        assert_int_equal(p.base, good[i].port.base);
+        assert_int_equal(p.baud, good[i].port.baud);
+        assert_int_equal(p.kind, good[i].port.kind);
+        assert_int_equal(p.shift, good[i].port.shift);
+        assert_int_equal(p.wide, good[i].port.wide);
+        assert_int_equal(p.irq, good[i].port.irq);
+    }
+    for (u32 i = 0; i < ARRAY_SIZE(bad); i++) {
+        strcpy(text, bad[i]);
+        if (config_serial_port(text, &p))
+            fail_msg("%s is taken", bad[i]);
+    }
 }
 
 static const char everything_text[] = "; all of it\n"
@@ -130,7 +193,8 @@ static void check_everything(void)
 
     assert_string_equal(messages, "");
     assert_int_equal(config.nr_vms, 2);
-    assert_string_equal(config.console, "com2");
+    assert_int_equal(config.console.kind, SERIAL_PORT);
+    assert_int_equal(config.console.base, 0x2f8);
     assert_int_equal(config.loglevel, LOG_DEBUG);
     assert_int_equal(config.poll, 3);
     assert_int_equal(config.poll_line, 6);
@@ -391,7 +455,7 @@ static const struct {
     {VM "nested\n", "a.conf:3: no '=' in 'nested'; write OPTION = VALUE\n"},
     {"[nidus]\nkernel = k\n",
      "a.conf:2: unknown option 'kernel'; known here: console, loglevel, poll, haltpoll, crash\n"},
-    {"[nidus]\nconsole = com5\n", "a.conf:2: unknown console 'com5'; use com1, com2, com3 or com4\n"},
+    {"[nidus]\nconsole = com5\n", "a.conf:2: unknown console 'com5'; use " CONFIG_SERIAL_PORTS "\n"},
     {"[nidus]\nhaltpoll = 10001\n", "a.conf:2: haltpoll is '10001'; write microseconds, 0 to 10000\n"},
     {"[nidus]\ncrash = stay\n", "a.conf:2: unknown crash 'stay'; use end or keep\n"},
     {"[nidus]\nhaltpoll = 5us\n", "a.conf:2: haltpoll is '5us'; write microseconds, 0 to 10000\n"},
@@ -574,7 +638,7 @@ int main(void)
         cmocka_unit_test(each_message),     cmocka_unit_test(nul_bytes),
         cmocka_unit_test(the_others_start), cmocka_unit_test(limits),
         cmocka_unit_test(no_feature_list),  cmocka_unit_test(damaged),
-        cmocka_unit_test(physical_devices),
+        cmocka_unit_test(physical_devices), cmocka_unit_test(serial_ports),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
