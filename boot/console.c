@@ -4,6 +4,7 @@
 #include "boot/cmdline.h"
 #include "boot/machine_parts.h"
 #include "lib/log.h"
+#include "lib/string.h"
 #include "vmm/given.h"
 
 /* SPCR: kinds of interfaces that are a 16550's. */
@@ -73,12 +74,13 @@ static void use(const struct serial_port *at, const char *who)
 
 void console_from_cmdline(const char *cmdline)
 {
-    char text[64];
+    char text[64], parts[64];
     struct serial_port at;
 
     if (!cmdline_value(cmdline, "console=", text, sizeof(text)))
         return;
-    if (!config_serial_port(text, &at)) {
+    memcpy(parts, text, sizeof(parts));
+    if (!config_serial_port(parts, &at)) {
         log_error("command line: unknown console '%s'; use " CONFIG_SERIAL_PORTS, text);
         return;
     }

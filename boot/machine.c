@@ -16,10 +16,8 @@
 #include "vmm/given.h"
 #include "vmm/vmm.h"
 
-#define VGA_TEXT_BASE    0xb8000
-#define HPET_SIZE        KiB(1)
-#define MIN_GUESSED_CPUS 16u
-#define INPUT_MAX        64
+#define HPET_SIZE KiB(1)
+#define INPUT_MAX 64
 
 struct machine machine;
 static struct acpi_s5 s5;
@@ -108,29 +106,38 @@ static void mask_pics(void)
     outb(0xa1, 0xff);
 }
 
-static void console_interrupt(u8 vector)
+static void take_keys(void)
 {
     char data[INPUT_MAX];
     size_t n = 0;
     int c;
 
-    (void)vector;
     while (n < sizeof(data) && (c = uart16550_read(machine.console)) >= 0)
         data[n++] = (char)c;
     if (n)
         vmm_console_input(data, n);
 }
 
+static void console_interrupt(u8 vector)
+{
+    (void)vector;
+    take_keys();
+}
+
 static void route_console(void)
 {
-    u8 irq = (u8)machine.console->at.irq, vector = VECTOR_DEVICES + irq;
+    const struct serial_port *at = &machine.console->at;
+    u8 vector = (u8)(VECTOR_DEVICES + at->irq);
     bool level;
 
-    if (machine.console->at.irq == SERIAL_NO_IRQ)
+    if (at->kind <= SERIAL_NONE)
         return;
+    if (at->irq == SERIAL_NO_IRQ || machine_route((u32)at->irq, vector, this_cpu()->apic_id, &level)) {
+        vmm_look_at_keys = take_keys;
+        return;
+    }
     irq_set_handler(vector, console_interrupt);
-    if (machine_route(irq, vector, this_cpu()->apic_id, &level) == OK)
-        uart16550_enable_rx_interrupt(machine.console);
+    uart16550_enable_rx_interrupt(machine.console);
 }
 
 void machine_init_interrupts(struct uart16550 *uart)
@@ -148,30 +155,6 @@ void machine_init_interrupts(struct uart16550 *uart)
     }
     route_console();
     given_machine = &machine_given;
-}
-
-/* The ids that this package reserves (SDM, CPUID leaf 1), or some more: there may be other packages. */
-static u32 possible_cpus(u32 *apic_ids, u32 max)
-{
-    u32 n = MIN(MAX(cpuid(1, 0).ebx >> 16 & 0xff, MIN_GUESSED_CPUS), max);
-
-    for (u32 i = 0; i < n; i++)
-        apic_ids[i] = i;
-    return n;
-}
-
-u32 machine_cpus(u32 *apic_ids, u32 max, bool *sure)
-{
-    u32 n = 0;
-
-    *sure = machine.have_madt;
-    if (!machine.have_madt)
-        return possible_cpus(apic_ids, max);
-    for (u32 i = 0; i < machine.madt.nr_cpus && n < max; i++) {
-        if (machine.madt.cpus[i].enabled)
-            apic_ids[n++] = machine.madt.cpus[i].apic_id;
-    }
-    return n;
 }
 
 void machine_power_off(void)

@@ -20,6 +20,8 @@ void machine_init_interrupts(struct uart16550 *console);
 /* APIC ids of the CPUs that firmware has enabled; their number. Not sure: without ACPI, all ids that could
  * exist. */
 u32 machine_cpus(u32 *apic_ids, u32 max, bool *sure);
+/* What runs, and what of it shares cores. */
+void machine_tell_cpus(void);
 void machine_power_off(void);
 
 #endif

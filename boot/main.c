@@ -80,31 +80,43 @@ static void map_files(void)
     }
 }
 
-static u32 read_config(void)
+/* nidus.conf, or else one that lies in some directory. */
+static const struct vmm_file *find_config(void)
 {
-    for (u32 i = 0; i < boot->nr_modules; i++) {
-        if (!strcmp(files[i].name, CONFIG_FILE)) {
-            u32 problems = config_parse(&config, CONFIG_FILE, (const char *)files[i].data, files[i].size,
-                                        cpuid_feature_known, config_problem, NULL);
+    const struct vmm_file *found = NULL;
 
-            if (!config.nr_vms && !problems) {
-                log_error(CONFIG_FILE ": no VM in it; add a section [vm NAME] with 'kernel = FILE'");
-                problems = 1;
-            }
-            return problems;
-        }
+    for (u32 i = boot->nr_modules; i--;) {
+        size_t n = strlen(files[i].name), from = sizeof("/" CONFIG_FILE) - 1;
+
+        if (!strcmp(files[i].name, CONFIG_FILE))
+            return &files[i];
+        if (n > from && !strcmp(files[i].name + n - from, "/" CONFIG_FILE))
+            found = &files[i];
     }
-    log_error("the boot loader did not bring " CONFIG_FILE "; give it as a module of that name");
-    return 1;
+    return found;
 }
 
-static void ap_main(void)
+static u32 read_config(void)
 {
-    struct cpu *c = this_cpu();
+    const struct vmm_file *file = find_config();
+    u32 problems;
 
-    if (vmm_prepare_cpu(c) || vmx_init_cpu())
-        panic("cpu %u cannot be used", c->id);
-    vmm_cpu_main();
+    if (!file) {
+        log_error("the boot loader did not bring " CONFIG_FILE "; give it as a module of that name");
+        return 1;
+    }
+    problems = config_parse(&config, CONFIG_FILE, (const char *)file->data, file->size, cpuid_feature_known,
+                            config_problem, NULL);
+    if (!config.nr_vms && !problems) {
+        log_error(CONFIG_FILE ": no VM in it; add a section [vm NAME] with 'kernel = FILE'");
+        problems = 1;
+    }
+    return problems;
+}
+
+static bool ap_prepare(void)
+{
+    return vmm_prepare_cpu(this_cpu()) == OK && vmx_init_cpu() == OK;
 }
 
 static void start_cpus(void)
@@ -117,8 +129,8 @@ static void start_cpus(void)
     if (found > 1 && low == FRAME_NONE)
         log_warn("no free memory below 1 MiB: going on with one CPU");
     else if (found > 1)
-        smp_start(ids, found, sure, low, ap_main);
-    log_info("CPUs: %u%s", nr_cpus, apic_is_x2apic() ? ", x2APIC" : "");
+        smp_start(ids, found, sure, low, ap_prepare, vmm_cpu_main);
+    machine_tell_cpus();
 }
 
 static void timer_interrupt(u8 vector)

@@ -4,6 +4,10 @@
 #include "arch/x86/pool.h"
 #include "arch/x86/trap.h"
 
+/* Firmware of many machines, in SMM, takes what is there for its own. */
+#define FIRMWARES_LOW_MEMORY KiB(64)
+
+static struct frame_owner low_owner = {.name = "firmware's low memory"};
 static struct frame_owner image_owner = {.name = "image"}, module_owner = {.name = "modules"};
 
 static bool overlaps(u64 a, u64 a_size, u64 b, u64 b_size)
@@ -50,7 +54,7 @@ void memory_init(const struct boot_info *bi)
         if (bi->ranges[i].type == BOOT_RANGE_RAM)
             frames_add(bi->ranges[i].base, bi->ranges[i].size);
     }
-    frames_reserve(&pool_owner, 0, PAGE_SIZE); /* so that no physical address is null */
+    frames_reserve(&low_owner, 0, FIRMWARES_LOW_MEMORY); /* and no physical address is null */
     frames_reserve(&image_owner, bi->image_base, ALIGN_UP(bi->image_size, PAGE_SIZE));
     frames_reserve(&pool_owner, early, size);
     for (u32 i = 0; i < bi->nr_modules; i++)

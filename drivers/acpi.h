@@ -14,7 +14,7 @@ typedef void (*acpi_warn)(const char *text);
 
 #define ACPI_MAX_TABLES    128
 #define ACPI_MAX_TABLE     MiB(16)
-#define ACPI_MAX_CPUS      256
+#define ACPI_MAX_CPUS      512
 #define ACPI_MAX_IOAPICS   16
 #define ACPI_MAX_OVERRIDES 32
 #define ACPI_MAX_NMIS      32

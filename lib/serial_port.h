@@ -16,7 +16,7 @@ struct serial_port {
     u8 kind;
     u8 shift;  /* registers are 1 << shift bytes apart */
     bool wide; /* registers in memory are accessed by 32 bits */
-    s16 irq;   /* ISA line or input of the I/O APICs; SERIAL_NO_IRQ: no input comes */
+    s16 irq;   /* ISA line or input of the I/O APICs; SERIAL_NO_IRQ: its input is looked for */
 };
 
 #define SERIAL_COM1                                                               \

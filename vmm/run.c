@@ -187,6 +187,30 @@ HOT bool vcpu_continue(struct vcpu *v)
     return likely(!__atomic_load_n(&v->requests, __ATOMIC_RELAXED)) && !v->events.due;
 }
 
+#define KEYS_US 10000
+
+static bool looks_at_keys(void)
+{
+    return vmm_look_at_keys && !this_cpu()->id;
+}
+
+/* At the end of a slice: see arm(). */
+COLD static void look_outside(void)
+{
+    irq_take_pending();
+    if (looks_at_keys())
+        vmm_look_at_keys();
+}
+
+COLD static void idle(struct vmm_cpu *c, u64 until)
+{
+    if (looks_at_keys())
+        until = MIN(until, rdtsc() + us_to_ticks(KEYS_US));
+    sched_idle(c, until);
+    if (looks_at_keys())
+        vmm_look_at_keys();
+}
+
 enum outcome { GO_ON, BLOCK, YIELD, END };
 
 /* All that is between two entries; with GO_ON the VMCS is ready for the next. */
@@ -197,7 +221,7 @@ static enum outcome prepare(struct vmm_cpu *c, struct vcpu *v)
     bool ready;
 
     if (now >= v->slice_end)
-        irq_take_pending(); /* see arm() */
+        look_outside();
     if (v->deadline <= now) {
         spin_lock(&vm->dev_lock);
         vtimers_run(v); /* they kick it: before that is looked at */
@@ -369,7 +393,7 @@ void __noreturn vmm_cpu_main(void)
             /* The VM may end on another CPU: its tables must not stay in use here. */
             vm_use_space(NULL);
         } else if (likely(!vmm_tasks) || !tasks_wait(rdtsc())) {
-            sched_idle(c, next);
+            idle(c, next);
         }
     }
 }

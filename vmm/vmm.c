@@ -16,6 +16,7 @@ u32 vmm_halt_poll_us;
 bool vmm_refuse_entry;
 bool vmm_keep_crashed;
 void (*vmm_all_ended)(u32 status);
+void (*vmm_look_at_keys)(void);
 
 static const struct vmm_file *files;
 static const struct config *config;

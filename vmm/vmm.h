@@ -79,5 +79,7 @@ extern void (*vmm_all_ended)(u32 status);
 
 /* Keys typed at the physical console: for the VM that has them, or for Nidus (console_keys.h). */
 void vmm_console_input(const char *data, size_t n);
+/* Passes on what was typed; null where an interrupt does. CPU 0 calls it 100 times a second. */
+extern void (*vmm_look_at_keys)(void);
 
 #endif

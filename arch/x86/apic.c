@@ -80,7 +80,8 @@ int apic_init(void)
 
     if (!(leaf1.edx & BIT(9)))
         return ERR_UNSUPP;
-    x2apic = leaf1.ecx & BIT(21);
+    /* What firmware has left on stays on: only a reset of the CPU leads back. */
+    x2apic = leaf1.ecx & BIT(21) || rdmsr(MSR_IA32_APIC_BASE) & APIC_BASE_X2APIC;
     tsc_deadline = leaf1.ecx & BIT(24);
     if (!x2apic) {
         mmio = vmap(rdmsr(MSR_IA32_APIC_BASE) & PTE_ADDR, PAGE_SIZE, MAP_WRITE | MAP_UNCACHED);

@@ -6,6 +6,8 @@
 
 #include "lib/types.h"
 
+#define APIC_XAPIC_IDS 255 /* ids from here on exist in x2APIC mode only; 255 addresses all */
+
 /* Finds and maps it (boot CPU). ERR_UNSUPP without one, ERR_NOMEM. */
 int apic_init(void);
 /* Puts this CPU's APIC into use: mode, spurious vector, error vector, everything else masked. */

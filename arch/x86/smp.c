@@ -17,7 +17,10 @@ struct trampoline_args {
 extern u8 trampoline_start[], trampoline_end[], trampoline_args[];
 
 static struct cpu *starting;
+static bool (*ap_prepare)(void);
 static void (*ap_main)(void);
+
+enum { OFFLINE, ONLINE, OF_NO_USE };
 
 /* First C code of an application processor, on its own stack with the trampoline's tables. */
 static void __noreturn ap_entry(void)
@@ -27,24 +30,28 @@ static void __noreturn ap_entry(void)
     paging_init_cpu();
     cpu_load(c);
     apic_init_cpu();
-    __atomic_store_n(&c->online, 1, __ATOMIC_RELEASE);
+    if (!ap_prepare()) {
+        __atomic_store_n(&c->online, OF_NO_USE, __ATOMIC_RELEASE);
+        for (;;)
+            cpu_halt();
+    }
+    __atomic_store_n(&c->online, ONLINE, __ATOMIC_RELEASE);
     ap_main();
     __builtin_unreachable();
 }
 
-static bool wait_online(struct cpu *c, u64 us)
+static u32 wait_online(struct cpu *c, u64 us)
 {
     u64 from = rdtsc();
+    u32 online;
 
-    while (!__atomic_load_n(&c->online, __ATOMIC_ACQUIRE)) {
-        if (rdtsc() - from > us_to_ticks(us))
-            return false;
+    while (!(online = __atomic_load_n(&c->online, __ATOMIC_ACQUIRE)) && rdtsc() - from <= us_to_ticks(us))
         cpu_pause();
-    }
-    return true;
+    return online;
 }
 
-static bool start_one(struct cpu *c, bool sure, paddr_t low_page, struct trampoline_args *args)
+/* One that is not ONLINE then leaves its struct to the next only if it is OFFLINE. */
+static u32 start_one(struct cpu *c, bool sure, paddr_t low_page, struct trampoline_args *args)
 {
     u32 apic = c->apic_id;
 
@@ -55,18 +62,22 @@ static bool start_one(struct cpu *c, bool sure, paddr_t low_page, struct trampol
     delay_us(10000);
     for (u32 try = 0; try < 2; try++) {
         apic_send_startup(apic, (u8)(low_page >> PAGE_SHIFT));
-        if (wait_online(c, !try ? 1000 : sure ? 1000000 : 20000)) {
+        u32 online = wait_online(c, !try ? 1000 : sure ? 1000000 : 20000);
+
+        if (online == ONLINE) {
             cpus[c->id] = c;
             __atomic_store_n(&nr_cpus, c->id + 1, __ATOMIC_RELEASE);
-            return true;
         }
+        if (online)
+            return online;
     }
     if (sure)
         log_warn("the CPU with APIC id %u does not start; going on without it", apic);
-    return false;
+    return OFFLINE;
 }
 
-u32 smp_start(const u32 *apic_ids, u32 nr, bool sure, paddr_t low_page, void (*fn)(void))
+u32 smp_start(const u32 *apic_ids, u32 nr, bool sure, paddr_t low_page, bool (*prepare)(void),
+              void (*fn)(void))
 {
     /* The trampoline's tables: ours, and the trampoline's own page where it is, executable while it is
      * needed. */
@@ -84,11 +95,11 @@ u32 smp_start(const u32 *apic_ids, u32 nr, bool sure, paddr_t low_page, void (*f
     memcpy(page, trampoline_start, (size_t)(trampoline_end - trampoline_start));
     args->cr3 = root;
     args->entry = (u64)ap_entry;
+    ap_prepare = prepare;
     ap_main = fn;
     for (u32 i = 0; i < nr && id < MAX_CPUS; i++) {
         if (apic_ids[i] == cpus[0]->apic_id)
             continue;
-        /* One that does not start leaves its stacks to the next. */
         if (!c)
             c = pool_alloc(&pool_owner, (sizeof(*c) + PAGE_SIZE - 1) / PAGE_SIZE);
         if (!c || (!c->stack_top && cpu_prepare(c, id, apic_ids[i]))) {
@@ -96,8 +107,11 @@ u32 smp_start(const u32 *apic_ids, u32 nr, bool sure, paddr_t low_page, void (*f
             break;
         }
         c->apic_id = apic_ids[i];
-        if (start_one(c, sure, low_page, args)) {
+        switch (start_one(c, sure, low_page, args)) {
+        case ONLINE:
             id++;
+            /* fall through */
+        case OF_NO_USE:
             c = NULL;
         }
     }

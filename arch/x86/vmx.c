@@ -35,13 +35,29 @@ int vmx_init(void)
     return vmx_negotiate(&vmx_caps, &vmx_features, report, NULL) ? OK : ERR_UNSUPP;
 }
 
-int vmx_init_cpu(void)
+/* IA32_FEATURE_CONTROL is each CPU's own. False: VMXON would raise #GP. */
+static bool unlock(void)
 {
     u64 control = rdmsr(MSR_IA32_FEATURE_CONTROL);
+
+    if (!(control & FEATURE_CONTROL_LOCKED)) {
+        control |= FEATURE_CONTROL_LOCKED | FEATURE_CONTROL_VMXON;
+        wrmsr(MSR_IA32_FEATURE_CONTROL, control);
+    }
+    return control & FEATURE_CONTROL_VMXON;
+}
+
+int vmx_init_cpu(void)
+{
     u32 *region;
 
-    if (!(control & FEATURE_CONTROL_LOCKED))
-        wrmsr(MSR_IA32_FEATURE_CONTROL, control | FEATURE_CONTROL_LOCKED | FEATURE_CONTROL_VMXON);
+    if (!unlock()) {
+        log_error(
+            "the CPU with APIC id %u cannot be used: the firmware has locked VT-x off on it, and not on the boot "
+            "CPU: IA32_FEATURE_CONTROL[2]; update the firmware, or switch that CPU off in its setup",
+            this_cpu()->apic_id);
+        return ERR_UNSUPP;
+    }
     if (rdmsr(MSR_IA32_VMX_BASIC) != vmx_caps.basic) {
         log_error("cpu %u: its VMX differs from the boot CPU's (IA32_VMX_BASIC)", this_cpu()->id);
         return ERR_UNSUPP;

@@ -24,13 +24,13 @@ def loader(image):
         return "linux" if file.read(len(LINUX_MAGIC)) == LINUX_MAGIC else "multiboot2"
 
 
-def grub_script(root, how, names, cmdline):
+def grub_script(root, how, names, cmdline, commands=""):
     """What GRUB's core does at once, without a menu: it has no more modules than this needs."""
     if how == "linux":
         files = "".join(f"initrd /{name}\n" for name in names if name != CONF_NAME)
     else:
         files = "".join(f"module2 /{name} {name}\n" for name in names)
-    return f"set root={root}\n{how} /boot/nidus.elf {cmdline}\n{files}boot\n"
+    return f"set root={root}\n{commands}\n{how} /boot/nidus.elf {cmdline}\n{files}boot\n"
 
 
 def grub_directory(target):
@@ -86,22 +86,23 @@ def graft_quoted(path):
     return path.replace("\\", "\\\\").replace("=", "\\=")
 
 
-def grub_iso(firmware, nidus, staged, work, cmdline):
+def grub_iso(firmware, nidus, staged, work, cmdline, commands):
     """A CD that boots the multiboot2 image nidus with the configuration and its files as modules.
 
     Or Linux, for comparison, with the file that the configuration names (one) as its initrd.
     """
     packages.ensure("bios-image" if firmware == "bios" else "uefi-image")
     tree, names, how = os.path.join(work, "iso"), [CONF_NAME, *staged.files], loader(nidus)
+    modules = {"wrmsr"} & set(commands.split())
     os.makedirs(os.path.join(tree, "boot"))
     shutil.copyfile(nidus, os.path.join(tree, "boot/nidus.elf"))
     if firmware == "bios":
-        grub_core("i386-pc-eltorito", (*GRUB_BIOS, how), grub_script("cd", how, names, cmdline),
+        grub_core("i386-pc-eltorito", (*GRUB_BIOS, how, *modules), grub_script("cd", how, names, cmdline, commands),
                   f"{tree}/boot/bios.img", work)
         boot = ["-b", "boot/bios.img", "-no-emul-boot", "-boot-load-size", "4", "-boot-info-table"]
     else:
         core, image = os.path.join(work, "bootx64.efi"), f"{tree}/boot/efi.img"
-        grub_core("x86_64-efi", (*GRUB_UEFI, how), grub_script("cd0", how, names, cmdline), core, work)
+        grub_core("x86_64-efi", (*GRUB_UEFI, how, *modules), grub_script("cd0", how, names, cmdline, commands), core, work)
         files = {"EFI/BOOT/BOOTX64.EFI": core}
         truncate(image, volume_sectors(files))
         fat(image, 0, volume_sectors(files), files)
@@ -131,7 +132,7 @@ def uefi_disk(app, files, work):
     return out
 
 
-def make(firmware, nidus, staged, work, cmdline):
+def make(firmware, nidus, staged, work, cmdline, commands=""):
     if firmware == "uefi-app":
         return uefi_disk(nidus, {CONF_NAME: write_conf(staged, work), **staged.files}, work)
-    return grub_iso(firmware, nidus, staged, work, cmdline)
+    return grub_iso(firmware, nidus, staged, work, cmdline, commands)

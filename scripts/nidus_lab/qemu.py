@@ -27,6 +27,12 @@ def why_not_kvm():
     return None
 
 
+def smp(cpus):
+    sockets, _, rest = cpus.partition(":")
+    cores, _, threads = rest.partition(":")
+    return f"sockets={sockets},cores={cores},threads={threads}" if rest else cpus
+
+
 def command_line(setup, image, console, work):
     """(argv, environment, log file)."""
     network = os.path.isdir(image)
@@ -34,7 +40,7 @@ def command_line(setup, image, console, work):
     kvm = why_not_kvm() is None
     log = setup.log or os.path.join(work, "qemu.log")
     argv = ["qemu-system-x86_64", "-machine", "q35,accel=" + ("kvm" if kvm else "tcg"),
-            "-cpu", setup.cpu or ("host" if kvm else "max"), "-smp", str(setup.cpus), "-m", str(setup.memory),
+            "-cpu", setup.cpu or ("host" if kvm else "max"), "-smp", smp(setup.cpus), "-m", str(setup.memory),
             "-display", "none", "-vga", "std", "-nodefaults", "-no-reboot", *console.for_qemu(), "-D", log]
     if setup.firmware != "bios":
         argv += ["-bios", "/usr/share/ovmf/OVMF.fd"]

@@ -3,6 +3,7 @@
 
 import argparse
 import os
+import re
 import shutil
 import signal
 import sys
@@ -37,6 +38,12 @@ def positive(kind):
     return convert
 
 
+def cpus(text):
+    if not re.fullmatch(r"[1-9]\d*(:[1-9]\d*:[1-9]\d*)?", text):
+        raise argparse.ArgumentTypeError(f"{text}: write a number, or SOCKETS:CORES:THREADS")
+    return text
+
+
 def parser():
     p = argparse.ArgumentParser(
         prog="scripts/run", formatter_class=argparse.RawDescriptionHelpFormatter, epilog=STATUSES, allow_abbrev=False,
@@ -48,7 +55,8 @@ def parser():
                    help="GRUB on BIOS, GRUB on UEFI, or Nidus as a UEFI application (default: bios)")
     p.add_argument("--cpu", metavar="MODEL", help="the emulator's name of the CPU, and ,+FEATURE or ,-FEATURE "
                    f"(default: {bochs.DEFAULT_CPU} on Bochs, host on QEMU with KVM, max on QEMU without)")
-    p.add_argument("--cpus", metavar="N", type=positive(int), default=1, help="number of CPUs (default: 1)")
+    p.add_argument("--cpus", metavar="N", type=cpus, default="1",
+                   help="number of CPUs, or SOCKETS:CORES:THREADS (default: 1)")
     p.add_argument("--memory", metavar="MiB", type=positive(int), default=1024, help="memory (default: 1024)")
     p.add_argument("--timeout", metavar="SECONDS", type=positive(float), help="stop after this long (default: never)")
     p.add_argument("--serial", metavar="FILE", help="write the console to FILE (default: the terminal, or standard output)")
@@ -59,6 +67,8 @@ def parser():
                    help="Bochs: instructions in a second of the machine's time (default: 50000000)")
     p.add_argument("--cmdline", metavar="TEXT", default="",
                    help="Nidus's own command line, when GRUB loads it; see docs/running.md")
+    p.add_argument("--grub", metavar="COMMANDS", default="",
+                   help="what GRUB does before it loads Nidus, such as 'wrmsr 0x3a 1'; ';' between commands")
     p.add_argument("--image", metavar="FILE", help="boot this Nidus instead of building one")
     p.add_argument("--medium", metavar="PATH", help="boot this stick (FILE.img), CD (FILE.iso) or directory over the "
                    "network, as made by make usb, make iso and make pxe, without a FILE.conf")
@@ -94,7 +104,7 @@ def own_disk(options, interactive, work):
     if not os.path.isfile(nidus):
         raise LabError(f"{nidus}: no such file", EXIT_USAGE)
     staged = conf_files.stage(options.conf or demo.make(interactive))
-    return image.make(options.firmware, nidus, staged, work, options.cmdline)
+    return image.make(options.firmware, nidus, staged, work, options.cmdline, options.grub)
 
 
 def medium_disk(options, work):

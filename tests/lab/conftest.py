@@ -101,7 +101,7 @@ def boot(run, images, tmp_path):
     """
 
     def start(configuration, files=None, firmware="bios", cpu=None, cpus=1, memory=512, timeout=DEFAULT_TIMEOUT,
-              emulator="bochs", image=None, cmdline=None):
+              emulator="bochs", image=None, cmdline=None, grub=None):
         if "\n" not in str(configuration):
             conf = configuration
         else:
@@ -120,7 +120,8 @@ def boot(run, images, tmp_path):
                 shutil.copyfile(content, path)
         image = image or (images.efi if firmware == "uefi-app" else images.elf)
         options = ["--image", image, "--firmware", firmware, "--cpus", cpus, "--memory", memory,
-                   "--timeout", timeout, "--emulator", emulator, *(["--cpu", cpu] if cpu else []), *(["--cmdline", cmdline] if cmdline else [])]
+                   "--timeout", timeout, "--emulator", emulator, *(["--cpu", cpu] if cpu else []), *(["--cmdline", cmdline] if cmdline else []),
+                   *(["--grub", grub] if grub else [])]
         return run(conf, *options)
 
     return start

@@ -35,11 +35,14 @@ def stop(process, child):
     assert process.wait(20) == 130
 
 
-@pytest.mark.parametrize("cpus, pins", [(1, ({}, {})), (2, ({"pin": 0}, {"pin": 1})), (2, ({"pin": 1}, {"pin": 0}))],
-                         ids=["one CPU", "CPU 0 idles", "CPU 0 works"])
-def test_keys_choose_the_vm(at_terminal, cpus, pins):
+IDLES, WORKS = ({"pin": 0}, {"pin": 1}), ({"pin": 1}, {"pin": 0})
+
+
+@pytest.mark.parametrize("console, cpus, pins", [("com1", 1, ({}, {})), ("com1", 2, IDLES), ("com1", 2, WORKS), ("port:0x3f8", 2, IDLES), ("port:0x3f8", 1, ({}, {}))],
+                         ids=["one CPU", "CPU 0 idles", "CPU 0 works", "CPU 0 idles, no interrupt", "one CPU, no interrupt"])
+def test_keys_choose_the_vm(at_terminal, console, cpus, pins):
     """CPU 0 takes the console's interrupts. The VM that works has its own off."""
-    process, child = at_terminal(vm("one", cmdline="idle=2000000", memory="16M", **pins[0]) +
+    process, child = at_terminal(f"[nidus]\nconsole = {console}\n" + vm("one", cmdline="idle=2000000", memory="16M", **pins[0]) +
                                  vm("two", cmdline="count=100000 work=300000", memory="16M", **pins[1]), cpus)
     child.expect(r"\none\| hello from")
     child.expect(r"\ntwo\| hello: count \d")

@@ -162,8 +162,8 @@ static void mistakes(void **state)
 {
     (void)state;
     console_begin();
-    console_from_cmdline("console=com9");
-    assert_string_equal(said, "command line: unknown console 'com9'; use " CONFIG_SERIAL_PORTS);
+    console_from_cmdline("console=com9,9600");
+    assert_string_equal(said, "command line: unknown console 'com9,9600'; use " CONFIG_SERIAL_PORTS);
     console_from_cmdline("console=com4");
     assert_string_equal(said,
                         "command line: console: no UART answers at port 0x2e8; staying where the log began");

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: MIT
+"""Machines that differ: numbers of APICs, threads, what firmware leaves behind, serial ports. Nidus itself runs in VMs of Nidus
+for what the emulator's own machine cannot be."""
+
+import pytest
+
+from sections import vm
+
+INNER = "[vm one]\nkernel = hello.elf\nmemory = 4M\nvcpus = 2\nnested = on\n"
+
+
+@pytest.mark.parametrize("ids, hidden, mode", [("300,7,32767", "", ", x2APIC"), ("9,250,0", "hide = X2APIC\n", "")], ids=["x2APIC", "xAPIC"])
+@pytest.mark.parametrize("cpus", [1, 2])
+def test_apic_ids_that_are_large_or_have_gaps(boot, images, cpus, ids, hidden, mode):
+    """With ids above 254 x2APIC is on when Nidus starts, as firmware would leave it."""
+    result = boot(f"[vm machine]\nkernel = nidus.elf\nmodule = in/nidus.conf\nmodule = hello.elf\nmemory = 64M\nvcpus = 3\napicid = {ids}\n"
+                  f"nested = on\n{hidden}", files={"nidus.elf": images.elf, "in/nidus.conf": INNER.encode()}, cpus=cpus)
+    assert result.status == 0
+    assert f"| nidus: CPUs: 3{mode}" in result.lines
+    assert "hello from 64-bit mode" in result.lines
+    assert "| nidus: end: status 0 (every VM ended by its own power-off)" in result.lines
+
+
+def test_x2apic_left_on_by_firmware(boot):
+    result = boot(vm("one", "smp", vcpus=4, cmdline="cpus=4 rounds=100"), cpus=4, grub="wrmsr 0x1b 0xfee00d00")
+    assert result.status == 0
+    result.find("CPUs: 4, x2APIC$")
+    assert "smp: 4 CPUs, ok" in result.lines
+
+
+def test_threads_are_numbered_after_cores(boot):
+    result = boot("[nidus]\nloglevel = debug\n" + vm("one", "smp", vcpus=4, pin="3,2,1,0", cmdline="cpus=4 rounds=100"), cpus="1:2:2")
+    assert result.status == 0
+    result.find("CPUs: 4 on 2 cores, x2APIC$")
+    for line in ("cpu 0: APIC id 0$", "cpu 1: APIC id 2$", "cpu 2: APIC id 1, on the core of cpu 0$", "cpu 3: APIC id 3, on the core of cpu 1$"):
+        result.find(line)
+    assert "smp: 4 CPUs, ok" in result.lines
+
+
+def test_feature_control_that_differs_between_cpus(boot):
+    """UEFI leaves it unlocked here; then it is locked on the boot CPU only."""
+    result = boot(vm("one", "smp", vcpus=2, pin="1,0", cmdline="cpus=2 rounds=100"), firmware="uefi", cpus=2, grub="wrmsr 0x3a 5")
+    assert result.status == 0
+    assert "smp: 2 CPUs, ok" in result.lines
+
+
+def test_vtx_locked_off_by_firmware(boot):
+    result = boot(vm("one"), firmware="uefi", grub="wrmsr 0x3a 1")
+    assert result.status == 3
+    result.find(r"error: needs VT-x, which the firmware has locked off: IA32_FEATURE_CONTROL\[2\]; enable VT-x")
+
+
+def test_console_by_port_and_speed(boot):
+    """All of the log again, from the start, where the speed is another one."""
+    result = boot("[nidus]\nconsole = port:0x3f8,57600\n" + vm("one"))
+    assert result.status == 0
+    assert len([line for line in result.nidus() if line.startswith("Nidus, loaded by")]) == 2
+    assert "hello from 64-bit mode" in result.lines
+
+
+def test_console_of_the_command_line_comes_first(boot):
+    result = boot("[nidus]\nconsole = com2\n" + vm("one"), cmdline="quiet console=com1")
+    assert result.status == 0
+    assert len([line for line in result.nidus() if line.startswith("Nidus, loaded by")]) == 1
+    result = boot(vm("one"), cmdline="console=com3,9600x console=com4")
+    result.find("error: command line: unknown console 'com3,9600x'; use com1 to com4, ")
+    result = boot("[nidus]\nconsole = mmio:0x200000\n" + vm("one"))
+    result.find("warning: console: the machine has memory there at address 0x200000; staying where the log began$")
+    result = boot(vm("one"), cmdline="console=com4")
+    result.find("warning: command line: console: no UART answers at port 0x2e8; staying where the log began$")
