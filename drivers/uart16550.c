@@ -128,7 +128,7 @@ int uart16550_init(struct uart16550 *u, const struct serial_port *at, volatile v
     u32 baud = at->baud;
     int e = OK;
 
-    *u = (struct uart16550){.sink.write = sink_write, .at = *at, .regs = regs};
+    *u = (struct uart16550){.sink = {.write = sink_write, .terminal = true}, .at = *at, .regs = regs};
     if (baud && (BASE_BAUD % baud || BASE_BAUD / baud > 0xffff))
         e = ERR_INVAL;
     else if (!in_use(u) || !answers(u))

@@ -4,7 +4,8 @@
  * In the ring each line begins with a byte that tells its level (FIRST_MARK + level), which no text contains:
  * control characters are made visible as '?', so that no guest's or boot loader's string can forge a line.
  * Nor can what guests print: what could begin a line of Nidus's is held until it is clear, and then gets "| "
- * before it.
+ * before it. What a person types is taken from the terminals before anything is put, and shown again behind
+ * it.
  */
 #include "lib/log.h"
 #include "lib/format.h"
@@ -31,6 +32,12 @@ static struct {
     u64 head;      /* characters ever put in the ring */
 } state = {.level = LOG_INFO};
 
+static struct {
+    char text[LOG_PROMPT_SIZE];
+    u32 n;
+    bool shown;
+} prompt;
+
 static char ring[RING_SIZE]; /* apart, so that it takes no room in the image's file */
 
 /* Returns whether the lock was taken: log_break_lock() may come between the two calls. */
@@ -42,10 +49,33 @@ static bool lock(void)
     return true;
 }
 
+static void terminals_put(const char *text, size_t n)
+{
+    for (struct log_sink *sink = state.sinks; sink; sink = sink->next)
+        if (sink->terminal)
+            sink->write(sink, text, n);
+}
+
+/* Before anything is put. Whoever breaks the lock has last words, which are to begin a line of their own. */
+static void hide_prompt(void)
+{
+    bool last = __atomic_load_n(&state.lock_broken, __ATOMIC_RELAXED);
+
+    if (!prompt.shown)
+        return;
+    prompt.shown = false;
+    terminals_put(last ? "\n" : "\r\x1b[K", last ? 1 : 4);
+}
+
 static void unlock(bool locked)
 {
-    if (locked)
-        spin_unlock(&state.lock);
+    if (!locked)
+        return;
+    if (prompt.n && !prompt.shown && !state.mid_line) {
+        terminals_put(prompt.text, prompt.n);
+        prompt.shown = true;
+    }
+    spin_unlock(&state.lock);
 }
 
 static bool is_mark(char c)
@@ -66,6 +96,7 @@ static void ring_put(const char *text, size_t n)
 
 static void sinks_put(const char *text, size_t n)
 {
+    hide_prompt();
     for (struct log_sink *sink = state.sinks; sink; sink = sink->next)
         sink->write(sink, text, n);
     state.mid_line = text[n - 1] != '\n';
@@ -202,6 +233,19 @@ void log_raw(const char *text, size_t n)
             sinks_put("| " OWN, sizeof("| " OWN) - 1);
         }
     }
+    unlock(locked);
+}
+
+void log_prompt(const char *text, size_t n)
+{
+    bool locked = lock();
+
+    hide_prompt();
+    prompt.n = (u32)MIN(n, sizeof(prompt.text));
+    memcpy(prompt.text, text, prompt.n);
+    release_held();
+    if (n && state.mid_line)
+        sinks_put("\n", 1);
     unlock(locked);
 }
 

@@ -14,6 +14,7 @@ enum log_level { LOG_PANIC, LOG_ERROR, LOG_WARN, LOG_INFO, LOG_DEBUG };
 struct log_sink {
     struct log_sink *next;
     void (*write)(struct log_sink *sink, const char *text, size_t n);
+    bool terminal; /* a person types there: it shows log_prompt()'s line, by CR and CSI K */
 };
 
 /* The sink also receives what is in the ring already. Sinks are called with the log's lock held: they must
@@ -29,6 +30,13 @@ void log_va(enum log_level level, const char *fmt, va_list args);
 /* Raw console output (guests' text), in pieces of any size; to the sinks, not to the ring. A line of it that
  * begins like Nidus's own gets "| " before it. */
 void log_raw(const char *text, size_t n);
+
+/*
+ * A line that stays below all that is put, on terminals: what a person is typing. It has no end of line, and
+ * is no wider than the terminal. n = 0: there is none any more, and its row is empty.
+ */
+void log_prompt(const char *text, size_t n);
+#define LOG_PROMPT_SIZE 128
 
 /* Copies up to size bytes of the newest text in the ring, oldest first; returns the number copied. */
 size_t log_read(char *buf, size_t size);

@@ -55,6 +55,27 @@ bool text_take_number(const char **at, u64 *value)
     return true;
 }
 
+bool text_take_address(const char **at, u64 *value)
+{
+    const char *s = *at, *first;
+
+    if (s[0] != '0' || s[1] != 'x')
+        return text_take_number(at, value);
+    *value = 0;
+    for (first = s += 2; *s; s++) {
+        char c = *s | 0x20; /* small letters; digits have the bit */
+        u32 digit = c >= '0' && c <= '9' ? (u32)(c - '0') : c >= 'a' && c <= 'f' ? (u32)(c - 'a') + 10 : 16;
+
+        if (digit > 15)
+            break;
+        if (*value >> 60)
+            return false;
+        *value = *value << 4 | digit;
+    }
+    *at = s;
+    return s > first;
+}
+
 int text_choose(const char *text, const char *const *names, u32 n)
 {
     for (u32 i = 0; i < n; i++) {

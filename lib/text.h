@@ -19,6 +19,8 @@ char *text_split_word(char *text);
 char *text_split(char *text, char separator);
 /* A decimal number at *at, which moves behind it. False when there is none or it needs more than 64 bits. */
 bool text_take_number(const char **at, u64 *value);
+/* The same, or a hexadecimal one behind 0x. */
+bool text_take_address(const char **at, u64 *value);
 /* Index of text among n names, -1 if it is none of them. */
 int text_choose(const char *text, const char *const *names, u32 n);
 

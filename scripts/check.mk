@@ -5,7 +5,7 @@
 format_files = $(shell find . \( -name build -o -name '.?*' \) -prune -o -name '*.[ch]' -print | sort)
 
 # The kernel's logic; a part of it can be named: make lint LINT_FILES="vmm/config.c vmm/bus.c"
-LINT_FILES ?= $(wildcard lib/*.c arch/x86/*.c drivers/*.c vmm/*.c vmm/dev/*.c vmm/nested/*.c vmm/pv/*.c boot/*.c)
+LINT_FILES ?= $(wildcard lib/*.c arch/x86/*.c drivers/*.c vmm/*.c vmm/dev/*.c vmm/nested/*.c vmm/pv/*.c vmm/monitor/*.c boot/*.c)
 lint_cflags := -std=gnu11 -ffreestanding -mgeneral-regs-only -mno-red-zone -I.
 
 .PHONY: format check-format lint check

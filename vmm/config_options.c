@@ -378,12 +378,12 @@ static bool take_range(const char *value, struct config_range *r)
 {
     const char *at = value;
 
-    if (!take_address(&at, &r->first))
+    if (!text_take_address(&at, &r->first))
         return false;
     r->last = r->first;
     if (*at == '-') {
         at++;
-        if (!take_address(&at, &r->last))
+        if (!text_take_address(&at, &r->last))
             return false;
     }
     return !*at && r->first <= r->last;

@@ -26,6 +26,13 @@ void console_show_only(s32 index)
     __atomic_store_n(&shown, index, __ATOMIC_RELAXED);
 }
 
+static bool by_lines;
+
+void console_by_lines(bool on)
+{
+    __atomic_store_n(&by_lines, on, __ATOMIC_RELAXED);
+}
+
 void vm_console_put(struct vm *vm, const char *text, size_t n)
 {
     s32 only = __atomic_load_n(&shown, __ATOMIC_RELAXED);
@@ -34,7 +41,7 @@ void vm_console_put(struct vm *vm, const char *text, size_t n)
         vm->line.n = 0;
         return;
     }
-    if (only >= 0 || vmm_nr_vms() == 1) {
+    if ((only >= 0 || vmm_nr_vms() == 1) && !__atomic_load_n(&by_lines, __ATOMIC_RELAXED)) {
         if (vm->line.n)
             put_line(vm);
         log_raw(text, n);

@@ -21,6 +21,8 @@ struct console_line {
 
 /* Only the VM of this index is shown, what others print is dropped; -1: all are. */
 void console_show_only(s32 index);
+/* While a person types to Nidus: whole lines, each with the name of its VM, also if there is only one. */
+void console_by_lines(bool on);
 /* v waits (null: the VM has ended): if no vCPU of the VM runs now, what it has printed of a line is shown. */
 void vm_console_idle(struct vm *vm, const struct vcpu *v);
 

@@ -17,6 +17,8 @@ enum console_action console_key(struct console_keys *k, char key)
         return CONSOLE_NEXT;
     case 'a':
         return CONSOLE_ALONE;
+    case 'm':
+        return CONSOLE_MONITOR;
     default:
         return CONSOLE_HELP;
     }

@@ -8,12 +8,13 @@
 #define CONSOLE_PREFIX 0x1d /* Ctrl-] */
 
 enum console_action {
-    CONSOLE_PASS,   /* the key is the VM's */
-    CONSOLE_NONE,   /* the prefix: wait for the next key */
-    CONSOLE_NEXT,   /* n: the keys go to the next VM */
-    CONSOLE_NUMBER, /* 1 to 9: to the VM of that number */
-    CONSOLE_ALONE,  /* a: show only the VM that has the keys, or all */
-    CONSOLE_HELP,   /* any other key */
+    CONSOLE_PASS,    /* the key is the VM's */
+    CONSOLE_NONE,    /* the prefix: wait for the next key */
+    CONSOLE_NEXT,    /* n: the keys go to the next VM */
+    CONSOLE_NUMBER,  /* 1 to 9: to the VM of that number */
+    CONSOLE_ALONE,   /* a: show only the VM that has the keys, or all */
+    CONSOLE_MONITOR, /* m: open the monitor */
+    CONSOLE_HELP,    /* any other key */
 };
 
 struct console_keys {

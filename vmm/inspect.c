@@ -405,10 +405,10 @@ int inspect_ept_walk(struct vcpu *v, enum inspect_vmcs which, gpa_t gpa, struct 
     *out = (struct inspect_walk){.levels = 4, .entry_size = 8, .cr3 = w.eptp};
     w.ctx = &from;
     w.read = read_ept;
-    if (which == INSPECT_VMCS01)
-        spin_lock(&v->vm->mem_lock); /* it may change on other CPUs */
+    if (!from.vm)
+        spin_lock(&v->vm->mem_lock); /* the VM's own may change on other CPUs */
     out->r = ept12_walk(&w, gpa, 0, &t);
-    if (which == INSPECT_VMCS01)
+    if (!from.vm)
         spin_unlock(&v->vm->mem_lock);
     out->page = (u32)t.rights;
     out->type = t.type;

@@ -9,6 +9,7 @@
 #include "vmm/apicv.h"
 #include "vmm/console_keys.h"
 #include "vmm/dev/platform.h"
+#include "vmm/monitor/monitor.h"
 #include "vmm/vmcs_setup.h"
 
 u64 vmm_flush_wanted = 1;
@@ -284,8 +285,12 @@ static void take_key(const char *key)
         alone = !alone;
         log_info("console: %s", alone ? "only the VM that has the keys is shown" : "all VMs are shown");
         break;
+    case CONSOLE_MONITOR:
+        monitor_open(chosen);
+        break;
     case CONSOLE_HELP:
-        log_info("console: Ctrl-] and n: the next VM; 1 to 9: that VM; a: only it, or all; Ctrl-]: itself");
+        log_info("console: Ctrl-] and n: the next VM; 1 to 9: that VM; a: only it, or all; m: the monitor; "
+                 "Ctrl-]: itself");
         break;
     }
     tell_console();
@@ -295,6 +300,7 @@ void vmm_console_input(const char *data, size_t n)
 {
     spin_lock(&running_lock);
     for (size_t i = 0; i < n; i++)
-        take_key(&data[i]);
+        if (!monitor_key(data[i]))
+            take_key(&data[i]);
     spin_unlock(&running_lock);
 }

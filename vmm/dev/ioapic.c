@@ -89,6 +89,12 @@ void ioapic_eoi(struct ioapic *io, u8 vector)
     }
 }
 
+u64 ioapic_entry(const struct ioapic *io, u32 pin, bool *high)
+{
+    *high = io->high >> pin & 1;
+    return io->entry[pin];
+}
+
 static u32 reg_read(const struct ioapic *io)
 {
     u32 pin = (io->select - REG_ENTRY0) / 2;

@@ -21,4 +21,7 @@ void ioapic_on_eoi(struct ioapic *io, u32 pin, void (*served)(struct vm *vm, u32
 /* A local APIC has ended a level-triggered interrupt: the EOI message to all I/O APICs. */
 void ioapic_eoi(struct ioapic *io, u8 vector);
 
+/* The entry of an input (below IOAPIC_PINS), and whether that is high. No side effect. */
+u64 ioapic_entry(const struct ioapic *io, u32 pin, bool *high);
+
 #endif

@@ -76,6 +76,14 @@ static int chip_pending(const struct pic *pic, u32 which)
     return input;
 }
 
+void pic_look(const struct pic *pic, u32 chip, struct pic_view *out)
+{
+    const struct chip *c = &pic->chip[chip];
+
+    *out =
+        (struct pic_view){c->base, requests(c), c->isr, c->imr, c->ltim ? 0xff : c->elcr, c->step == READY};
+}
+
 static void chip_ack(struct chip *c, u32 input)
 {
     c->latched &= ~BIT(input);

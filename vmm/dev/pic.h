@@ -21,4 +21,12 @@ u8 pic_vector(const struct pic *pic);
  * vanished. */
 int pic_ack(struct pic *pic);
 
+/* Chip 0 or 1, for who looks at it. No side effect. */
+struct pic_view {
+    u8 base, requests, in_service, masked, level;
+    bool ready; /* initialized */
+};
+
+void pic_look(const struct pic *pic, u32 chip, struct pic_view *out);
+
 #endif

@@ -8,9 +8,11 @@
 
 #include "lib/packed.h"
 #include "lib/types.h"
+#include "vmm/inspect.h"
 
 struct monitor;
 struct task;
+struct vcpu;
 
 #define MONITOR_MAX_WORDS 16
 
@@ -50,6 +52,46 @@ bool mon_pause(struct monitor *m, u64 us);
 bool mon_vcpu(struct monitor *m, const char *word, u32 *vm, u32 *vcpu);
 /* A number: decimal, or hexadecimal with 0x. False: it is none, and the person has been told. */
 bool mon_number(struct monitor *m, const char *word, u64 *value);
+/* control_call(); false: there is no such vCPU any more, and the person has been told. */
+bool mon_call(struct monitor *m, u32 vm, u32 vcpu, void (*fn)(struct vcpu *v, void *arg), void *arg);
+
+/* What a command is about. */
+struct mon_view {
+    u32 vm, vcpu;
+    u32 level;     /* 1 or 2; 0: not said, the one that runs */
+    bool physical; /* "gpa" was said */
+};
+
+/* Takes the words that say that out of argv, wherever they stand: a vCPU as mon_vcpu() has it, if there is a
+ * '.' in it or it is the name of a VM; l1, l2, gpa, gva. False: the person has been told what is wrong. */
+bool mon_view(struct monitor *m, u32 *argc, char **argv, struct mon_view *view);
+/* Sums and differences of numbers and registers, which are the view's: "rsp+0x40". False: told. */
+bool mon_address(struct monitor *m, const struct mon_view *view, const char *word, u64 *value);
+
+/* --- for vmm.c; keys come one at a time, on any CPU --- */
+
+/* Opens it, with the VM of this number selected. */
+void monitor_open(u32 vm);
+/* False: it is closed, and the key is somebody else's. */
+bool monitor_key(char key);
+
+/* --- for its parts --- */
+
+/* The nth register by its name, as enum inspect_reg counts them; null: there are fewer. */
+const char *mon_reg_name(u32 n);
+/* What has happened to vCPUs and VMs since it was called last. */
+void mon_news(struct monitor *m);
+/* 01, 12 or 02, as enum inspect_vmcs; word may be null. False: told. */
+bool mon_which_vmcs(struct monitor *m, const char *word, enum inspect_vmcs *which);
+void mon_close(struct monitor *m); /* once the command is over */
+void mon_select(struct monitor *m, u32 vm, u32 vcpu);
+
+/* Room for what a command wants to know of a vCPU, which is too much for a stack: as the last command left
+ * it.
+ */
+void *mon_scratch(struct monitor *m);
+#define MON_SCRATCH KiB(16)
+
 /* The monitor's own task, for control_call(). */
 struct task *mon_task(struct monitor *m);
 
