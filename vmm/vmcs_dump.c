@@ -192,11 +192,12 @@ char *entry_verdict_text(char *buf, size_t size, const struct entry_verdict *why
 void vmcs_dump(const struct vmcs_image *vmcs, const struct vmx_caps *caps, const struct entry_verdict *why,
                void (*line)(void *ctx, const char *text), void *ctx)
 {
+    /* Not packed: put_wrapped() looks into them. */
     static const char *const headings[] = {
-        [TYPE_CONTROL] = PACK "VMCS control fields:",
-        [TYPE_DATA] = PACK "VMCS read-only data fields:",
-        [TYPE_GUEST] = PACK "VMCS guest-state area:",
-        [TYPE_HOST] = PACK "VMCS host-state area:",
+        [TYPE_CONTROL] = "VMCS control fields:",
+        [TYPE_DATA] = "VMCS read-only data fields:",
+        [TYPE_GUEST] = "VMCS guest-state area:",
+        [TYPE_HOST] = "VMCS host-state area:",
     };
     static const u8 order[] = {TYPE_DATA, TYPE_GUEST, TYPE_CONTROL, TYPE_HOST};
     struct dump d = {.v = vmcs, .caps = caps, .line = line, .ctx = ctx};

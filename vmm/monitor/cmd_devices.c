@@ -244,9 +244,13 @@ static void ioapic(struct monitor *m, u32 argc, char **argv)
     const struct pins_call *c = pins(m, argv);
 
     (void)argc;
+    if (c)
+        mon_print(m, "Inputs that are in use, of %u:\n", IOAPIC_PINS);
     for (u32 i = 0; c && i < IOAPIC_PINS; i++) {
         u64 e = c->entry[i];
 
+        if (e == BIT(16) && !c->high[i])
+            continue; /* as after RESET: not in use */
         mon_print(m, "%2u %016lx vector %02x %s to %s %02x, %s%s%s%s\n", i, e, (u32)e & 0xff,
                   delivery_modes[DELIVERY_MODE(e)], e & BIT(11) ? "logical" : "APIC", (u32)(e >> 56),
                   e & BIT(15) ? "level" : "edge", e & BIT(14) ? PACK ", waits for EOI" : "",
@@ -373,7 +377,7 @@ static void pv(struct monitor *m, u32 argc, char **argv)
 const struct command monitor_devices[] = {
     {"apic", PACK "[VCPU] [l2]", PACK "The local APIC; with l2 the virtual one that L1 gives its L2.", apic,
      "@vcpu l2"},
-    {"ioapic", PACK "[VM]", PACK "The I/O APIC's entries.", ioapic, "@vm"},
+    {"ioapic", PACK "[VM]", PACK "The I/O APIC's entries that are in use.", ioapic, "@vm"},
     {"pic", PACK "[VM]", PACK "The two 8259 interrupt controllers.", pic, "@vm"},
     {"pi", PACK "[VCPU]", PACK "Posted-interrupt descriptors: the vCPU's, and L2's.", pi, "@vcpu"},
     {"pv", PACK "[VCPU]", PACK "Nidus's hypercall queues, with the entries that wait, and channels.", pv,
