@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Checks VMX as a hypervisor finds it. Options: only=PREFIX, skip=PREFIX, ept=off; bare: on the lab's CPU
- * without a hypervisor; bench: only the figures; verdicts=N, seed=S, from=I: only what VM entry says of N
- * random VMCSs.
+ * without a hypervisor; bench: only the figures; stay=l2, stay=l1: an L2 that runs, or waits, for ever;
+ * verdicts=N, seed=S, from=I: only what VM entry says of N random VMCSs.
  */
 #include "guest/common/legacy.h"
 #include "guest/l1/l1.h"
+#include "lib/string.h"
 
 bool lab_lacks(const char *how)
 {
@@ -39,6 +40,8 @@ void guest_main(void)
     }
     if (option("bench"))
         bench_run();
+    else if (option("stay"))
+        stay(!strcmp(option("stay"), "l2"));
     else if (option("verdicts"))
         verdicts_run(option_number("seed", 1), option_number("from", 0), option_number("verdicts", 0));
     else
