@@ -109,6 +109,11 @@ void vmm_vm_ended(u32 index, enum vm_end how)
     vmm_leave();
 }
 
+bool vmm_none_left(void)
+{
+    return __atomic_load_n(&ended, __ATOMIC_ACQUIRE) == (1u << vmm_nr_vms()) - 1;
+}
+
 const struct config_vm *vmm_config(u32 index)
 {
     return index < vmm_nr_vms() ? &config->vms[index] : NULL;

@@ -72,6 +72,8 @@ void vmm_set_running(u32 index, struct vm *vm);
 struct vm *vmm_hold(u32 index);
 void vmm_let_go(struct vm *vm);
 bool vmm_runs(u32 index);
+/* Every VM of the configuration has ended, and none is being started again. */
+bool vmm_none_left(void);
 /* Null: there is no VM of this number in the configuration. */
 const struct config_vm *vmm_config(u32 index);
 /* Called when the last VM has ended, with the exit status of the whole (documented in the README). */

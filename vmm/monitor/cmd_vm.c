@@ -271,15 +271,12 @@ void mon_news(struct monitor *m)
     static u64 told[CONFIG_MAX_VMS]; /* vCPUs known to be stopped */
     static bool idle;
     struct vm_state *s = mon_scratch(m);
-    bool any = false;
 
     for (u32 vm = 0; vm < vmm_nr_vms(); vm++) {
         u64 stopped = 0;
 
         if (control_vm(mon_task(m), vm, get_vm, s))
             s->nr_vcpus = 0;
-        else
-            any = true;
         for (u32 i = 0; i < s->nr_vcpus; i++) {
             if (!(s->vcpu[i].requests & REQ_STOPPED))
                 continue;
@@ -289,9 +286,9 @@ void mon_news(struct monitor *m)
         }
         told[vm] = stopped;
     }
-    if (!any && !idle)
+    if (vmm_none_left() && !idle)
         mon_print(m, "No VM runs any more; the machine stays on until the monitor is closed.\n");
-    idle = !any;
+    idle = vmm_none_left();
 }
 
 const struct command monitor_vm[] = {

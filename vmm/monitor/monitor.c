@@ -459,7 +459,7 @@ static void session(struct monitor *m)
     log_info("console: the monitor is closed");
 }
 
-static void main(struct task *t)
+static void task_main(struct task *t)
 {
     struct monitor *m = container_of(t, struct monitor, task);
 
@@ -481,7 +481,7 @@ static bool start(struct monitor *m, u32 vm)
     if (!m->scratch)
         m->scratch = pool_alloc(&pool_owner, MON_SCRATCH / PAGE_SIZE);
     mon_select(m, vmm_config(vm) ? vm : 0, 0);
-    m->started = m->scratch && task_start(&m->task, "monitor", main) == OK;
+    m->started = m->scratch && task_start(&m->task, "monitor", task_main) == OK;
     return m->started;
 }
 
