@@ -5,4 +5,4 @@ iso: kernel guests ## build build/nidus.iso, a CD that also boots when written t
 usb: kernel efi guests ## build build/nidus-usb.img, a stick for BIOS and UEFI (CONF=FILE, SIZE=MiB)
 pxe: kernel efi guests ## build build/pxe, a directory to serve for boots over the network (CONF=FILE, HTTP=SERVER/PATH)
 iso usb pxe:
-	@$(PYTHON) scripts/nidus_lab media $@ $(if $(SIZE),--size $(SIZE)) $(if $(HTTP),--http $(HTTP)) --build $(BUILD) $(CONF)
+	@$(PYTHON) scripts/nidus_lab media $@ $(CONF) $(if $(SIZE),--size $(SIZE)) $(if $(HTTP),--http $(HTTP)) --build $(BUILD)

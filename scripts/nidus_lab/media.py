@@ -160,13 +160,13 @@ def usb(content, out, size=None):
 
 def ipxe_script(folder):
     """For iPXE, which gives files that it has fetched to the UEFI application as a volume; by whatever it got this script."""
-    files = "".join(f"initrd --name {name[len(FOLDER) + 1:]} {name}\n" for name in folder)
+    files = "".join("initrd --name " + name[len(FOLDER) + 1:].replace("/", "\\") + f" {name}\n" for name in folder)
     return (f"#!ipxe\niseq ${{platform}} efi || chain {BOOT_FILES['bios']}\nkernel {BOOT_FILES['uefi-app']}\n{files}boot\n")
 
 
 def pxe(content, out, http=None):
     """A directory to serve. All names are relative to where the boot file is, so that it can be put anywhere."""
-    if http and not re.fullmatch(r"[A-Za-z0-9.:-]+(/[A-Za-z0-9._/-]*)?", http):
+    if http and not re.fullmatch(r"[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._/-]*)?", http):
         raise LabError(f"HTTP={http} is not SERVER or SERVER/PATH", EXIT_USAGE)
     work, folder = content.work, content.folder()
     script = "set prefix=$cmdpath\n"
