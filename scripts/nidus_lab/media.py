@@ -164,29 +164,34 @@ def ipxe_script(folder):
     return (f"#!ipxe\niseq ${{platform}} efi || chain {BOOT_FILES['bios']}\nkernel {BOOT_FILES['uefi-app']}\n{files}boot\n")
 
 
-def pxe(content, out, http=None):
+def place(option, protocol, text):
+    """GRUB's name of a directory of a server; text: SERVER or SERVER/PATH."""
+    if not re.fullmatch(r"[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._/-]*)?", text):
+        raise LabError(f"{option}={text} is not SERVER or SERVER/PATH", EXIT_USAGE)
+    server, _, path = text.partition("/")
+    return f"({protocol},{server})/{path}".rstrip("/")
+
+
+def pxe(content, out, http=None, tftp=None):
     """A directory to serve. All names are relative to where the boot file is, so that it can be put anywhere."""
-    if http and not re.fullmatch(r"[A-Za-z0-9.-]+(:[0-9]+)?(/[A-Za-z0-9._/-]*)?", http):
-        raise LabError(f"HTTP={http} is not SERVER or SERVER/PATH", EXIT_USAGE)
     work, folder = content.work, content.folder()
-    script = "set prefix=$cmdpath\n"
+    script = f"set prefix={place('TFTP', 'tftp', tftp) if tftp else '$cmdpath'}\n"
+    base = place("HTTP", "http", http) if http else "$prefix"
     files = {"nidus.elf": os.path.join(content.build, "nidus.elf"), BOOT_FILES["uefi-app"]: os.path.join(content.build, "nidus.efi"),
              BOOT_FILES["bios"]: core("i386-pc-pxe", NET_BIOS, script, work),
              BOOT_FILES["uefi"]: core("x86_64-efi", NET_UEFI, script, work), **folder}
     for name, path in files.items():
         os.makedirs(os.path.dirname(os.path.join(out, name)), exist_ok=True)
         shutil.copyfile(path, os.path.join(out, name))
-    server, slash, path = (http or "").partition("/")
-    base = f"(http,{server}){slash}{path.rstrip('/')}" if http else "$prefix"
     with open(f"{SOURCES}/pxe.cfg", encoding="utf-8") as source, open(os.path.join(out, "grub.cfg"), "w", encoding="utf-8") as menu:
         modules = "\n".join(f"    module2 $base/{name} {name[len(FOLDER) + 1:]}" for name in folder)
-        menu.write(source.read().replace("@BASE@", base.rstrip("/")).replace("@FILES@", modules))
+        menu.write(source.read().replace("@BASE@", base).replace("@FILES@", modules))
     with open(os.path.join(out, IPXE_SCRIPT), "w", encoding="utf-8") as script:
         script.write(ipxe_script(folder))
 
 
 MAKERS = {"iso": (iso, "nidus.iso"), "usb": (usb, "nidus-usb.img"), "pxe": (pxe, "pxe")}
-OPTIONS = {"iso": (), "usb": ("size",), "pxe": ("http",)}
+OPTIONS = {"iso": (), "usb": ("size",), "pxe": ("http", "tftp")}
 
 
 def parser():
@@ -196,6 +201,7 @@ def parser():
     p.add_argument("--build", default=common.BUILD, help="where Nidus was built, and the medium is put (default: build)")
     p.add_argument("--size", type=int, metavar="MiB", help=f"usb: size of the volume (default: {USB_LEAST}, or as much as it needs)")
     p.add_argument("--http", metavar="SERVER[/PATH]", help="pxe: GRUB fetches all but itself and its menu by HTTP from there")
+    p.add_argument("--tftp", metavar="SERVER[/PATH]", help="pxe: GRUB fetches its menu from there (default: from where it came)")
     return p
 
 

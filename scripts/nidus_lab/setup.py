@@ -4,7 +4,7 @@
 from nidus_lab import bochs, debian, packages
 from nidus_lab.common import LabError, say
 
-NEEDS = ("build", "efi", "bios-image", "uefi-image", "uefi-app-image", "ovmf", "qemu", "unit-tests", "lab-tests", "demo")
+NEEDS = ("build", "efi", "bios-image", "uefi-image", "uefi-app-image", "ovmf", "qemu", "network-roms", "unit-tests", "lab-tests", "demo")
 
 
 def main(_argv):

@@ -78,14 +78,16 @@ def test_media_in_the_lab(make, boot_medium, kind, name, firmware):
 
 
 def test_a_stick_as_its_owner_leaves_it(make, boot_medium, images, tmp_path):
-    """The default's configuration is replaced, files are copied beside it: nothing else is to be done."""
+    """The default's configuration is replaced, files are copied beside it; some systems leave files of their own."""
     image, text = make("usb"), tmp_path / "text"
     stick(image, "mcopy", images.guest("hello"), f"::{FOLDER}/MINE.ELF")
-    stick(image, "mcopy", images.guest("hello"), f"::{FOLDER}/a name with blanks")
+    for name in ("a name with blanks", "._nidus.conf", ".DS_Store"):
+        stick(image, "mcopy", images.guest("hello"), f"::{FOLDER}/{name}")
     edit(image, text, f"{FOLDER}/nidus.conf", lambda _: "[vm mine]\r\nkernel = mine.elf\r\nmemory = 16M\r\n")
     result = boot_medium(image, "bios")
     assert result.status == 0
     assert "hello: command line 'mine.elf'" in result.lines
+    assert "configured by" not in result.text
 
 
 def test_another_configuration_is_an_entry_of_the_menu(make, boot_medium, tmp_path):
@@ -195,6 +197,7 @@ def test_grub_over_http(make, serve, tmp_path):
 @pytest.mark.parametrize("arguments, named", [
     ({"kind": "usb", "size": 20}, "SIZE=20 is too small: at least 130"),
     ({"kind": "pxe", "http": "http://server/"}, "HTTP=http://server/"),
+    ({"kind": "pxe", "tftp": "10.0.2.2 /"}, "TFTP=10.0.2.2 /"),
     ({"kind": "iso", "text": "[vm a]\nkernel = a/b/c/d\n", "files": ["a/b/c/d"]}, "a/b/c/d: more than 2 folders deep"),
 ])
 def test_what_cannot_be_made_is_said(make, tmp_path, arguments, named):
