@@ -137,7 +137,7 @@ static bool load_from(struct loader *l)
 
 bool load_files(struct app *app)
 {
-    bool (*const sources[])(struct source *, struct app *) = {volume_source, network_source};
+    bool (*const sources[])(struct source *, struct app *) = {volume_source, network_source, http_source};
     struct loader l = {.app = app};
     bool readable = false, done = false;
 
@@ -154,7 +154,8 @@ bool load_files(struct app *app)
     release(app, l.config, sizeof(*l.config));
     if (!readable)
         return fail(
-            app, "where this application came from cannot be read: start it from a FAT volume, or by TFTP");
+            app,
+            "where this application came from cannot be read: start it from a FAT volume, by TFTP or by HTTP");
     if (!done) /* Nidus goes on to say so where somebody hears it. */
         fail(app,
              "no %s beside the application, in the folder nidus, or at the root of its volume: write one",

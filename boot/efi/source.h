@@ -29,11 +29,19 @@ struct source {
             EFI_IP_ADDRESS server;
             char path[PATH_MAX];
         };
+        struct {
+            EFI_SERVICE_BINDING *binding;
+            struct http *http; /* of the file that is open */
+            EFI_HANDLE child;
+            const IPv4_DEVICE_PATH *address;
+            char host[PATH_MAX];
+        };
     };
 };
 
 /* Each makes a source of what the application came from; false, without a message: it came from elsewhere. */
 bool volume_source(struct source *s, struct app *app);
-bool network_source(struct source *s, struct app *app);
+bool network_source(struct source *s, struct app *app); /* TFTP */
+bool http_source(struct source *s, struct app *app);
 
 #endif

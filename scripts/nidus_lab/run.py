@@ -109,8 +109,8 @@ def own_disk(options, interactive, work):
 
 def medium_disk(options, work):
     """A copy of the medium: firmware may write to it."""
-    if options.conf or options.image or options.cmdline:
-        raise LabError("--medium has its own Nidus and configuration: leave out FILE.conf, --image and --cmdline", EXIT_USAGE)
+    if options.conf or options.image or options.cmdline or options.grub:
+        raise LabError("--medium has its own Nidus and configuration: leave out FILE.conf, --image, --cmdline and --grub", EXIT_USAGE)
     if os.path.isdir(options.medium):
         return os.path.abspath(options.medium)
     if not os.path.isfile(options.medium):
