@@ -9,6 +9,8 @@ SECTOR = 512
 ENTRIES, ENTRY_SIZE = 128, 128
 ENTRY_SECTORS = ENTRIES * ENTRY_SIZE // SECTOR
 FIRST_USABLE = 2 + ENTRY_SECTORS
+MAGIC = b"EFI PART"
+DISK_GUID_AT = 56  # in a header
 AFTER = ENTRY_SECTORS + 1  # sectors at the disk's end: entries and header again
 
 BASIC_DATA = uuid.UUID("ebd0a0a2-b9e5-4433-87c0-68b6b72699c7")
@@ -28,13 +30,11 @@ class Partition:
                 + self.name.encode("utf-16-le").ljust(72, b"\0"))
 
 
-def header(at, other, total, entries_at, entries, seed):
-    """The header of one of the two tables: it stands at sector at, the other one's at other."""
-    disk = uuid.uuid5(NAMESPACE, seed)
-
+def header(at, other, total, entries_at, entries, disk):
+    """The header of one of the two tables: it stands at sector at, the other one's at other; disk: its GUID, in bytes."""
     def pack(crc):
-        return struct.pack("<8sIIIIQQQQ16sQIII", b"EFI PART", 0x10000, 92, crc, 0, at, other, FIRST_USABLE, total - 1 - AFTER,
-                           disk.bytes_le, entries_at, ENTRIES, ENTRY_SIZE, zlib.crc32(entries))
+        return struct.pack("<8sIIIIQQQQ16sQIII", MAGIC, 0x10000, 92, crc, 0, at, other, FIRST_USABLE, total - 1 - AFTER,
+                           disk, entries_at, ENTRIES, ENTRY_SIZE, zlib.crc32(entries))
 
     return pack(zlib.crc32(pack(0))).ljust(SECTOR, b"\0")
 
@@ -46,12 +46,28 @@ def protective(total, code):
     return code[:440].ljust(446, b"\0") + whole + active + bytes(32) + b"\x55\xaa"
 
 
+def tables(total, code, entries, disk):
+    """What a disk of total sectors has for it: (sector, bytes)."""
+    last = total - 1
+    return ((0, protective(total, code)), (1, header(1, last, total, 2, entries, disk)), (2, entries),
+            (last - ENTRY_SECTORS, entries), (last, header(last, 1, total, last - ENTRY_SECTORS, entries, disk)))
+
+
 def write(file, total, partitions, code, seed):
     """Writes both tables to a disk of total sectors; seed is the text that GUIDs are made from, so that they are the same each time."""
     entries = b"".join(p.entry(seed) for p in partitions).ljust(ENTRIES * ENTRY_SIZE, b"\0")
-    last = total - 1
-    for sector, data in ((0, protective(total, code)), (1, header(1, last, total, 2, entries, seed)), (2, entries),
-                         (last - ENTRY_SECTORS, entries),
-                         (last, header(last, 1, total, last - ENTRY_SECTORS, entries, seed))):
+    for sector, data in tables(total, code, entries, uuid.uuid5(NAMESPACE, seed).bytes_le):
         file.seek(sector * SECTOR)
         file.write(data)
+
+
+def moved(start, total):
+    """The tables of an image on a larger disk, whose end is the place of the second one. start: the image's first FIRST_USABLE sectors.
+
+    Empty where the image has no such table, or one that was not made here.
+    """
+    found = start[SECTOR:2 * SECTOR]
+    entries = start[2 * SECTOR:FIRST_USABLE * SECTOR]
+    if not found.startswith(MAGIC) or struct.unpack_from("<II", found, 80) != (ENTRIES, ENTRY_SIZE) or len(entries) < ENTRIES * ENTRY_SIZE:
+        return ()
+    return tables(total, start[:SECTOR], entries, found[DISK_GUID_AT:DISK_GUID_AT + 16])

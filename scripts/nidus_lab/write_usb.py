@@ -9,7 +9,7 @@ import stat
 import sys
 import time
 
-from nidus_lab import common, disks
+from nidus_lab import common, disks, gpt
 from nidus_lab.common import BUILD, EXIT_INTERRUPTED, EXIT_USAGE, LabError, say
 
 CHUNK = 4 << 20
@@ -131,12 +131,22 @@ def verify(fd, image, size):
             raise LabError(f"byte {at + wrong} is not what was written: the stick is broken, or smaller than it says; use another one")
 
 
+def use_whole_disk(fd, disk, image):
+    """The second partition table belongs to the end of the disk, where there may be one of earlier."""
+    with open(image, "rb") as file:
+        start = file.read(gpt.FIRST_USABLE * gpt.SECTOR)
+    for sector, data in gpt.moved(start, disk.size // gpt.SECTOR):
+        os.pwrite(fd, data, sector * gpt.SECTOR)
+    os.fsync(fd)
+
+
 def write(disk, image, size):
     fd = open_alone(disk.path)
     try:
         write_all(fd, image, size)
         forget_cache(fd)
         verify(fd, image, size)
+        use_whole_disk(fd, disk, image)
     except OSError as error:
         print()
         raise LabError(f"{disk.path}: {error.strerror}: the stick is broken, or was pulled out; try again or use another one") from error

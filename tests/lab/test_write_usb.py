@@ -3,12 +3,14 @@
 
 import io
 import os
+import struct
 import subprocess
+import zlib
 
 import pytest
 
 from conftest import TOP
-from nidus_lab import disks, write_usb
+from nidus_lab import disks, gpt, write_usb
 
 MIB = 1 << 20
 IMAGE = os.urandom(5 * MIB + 777)
@@ -97,6 +99,27 @@ def test_writes_and_leaves_the_rest(write, machine):
     assert status == 0
     assert content(machine) == IMAGE + bytes(8 * MIB - len(IMAGE))
     assert "reading back: 5 of 5 MiB" in out and "can be pulled out" in out
+
+
+def test_the_partition_table_becomes_the_disk_s(write, machine, image):
+    """Both tables are where the other says, with the sums that firmware checks, and the partitions are the image's."""
+    small, total = 4 * MIB // gpt.SECTOR, 8 * MIB // gpt.SECTOR
+    with open(image, "w+b") as file:
+        file.truncate(4 * MIB)
+        gpt.write(file, small, [gpt.Partition(gpt.BASIC_DATA, 2048, small - 100, "A")], b"code", "seed")
+    before = image.read_bytes()
+    assert write(answer="sdb")[0] == 0
+    after = content(machine)
+    tables = []
+    for at, other in ((1, total - 1), (total - 1, 1)):
+        header = after[at * gpt.SECTOR:][:92]
+        crc, _, own, there, first, last, _, entries_at, count, size, sum_of_entries = struct.unpack("<16xIIQQQQ16sQIII", header)
+        assert (own, there, first, last) == (at, other, 34, total - 34)
+        assert zlib.crc32(header[:16] + bytes(4) + header[20:]) == crc
+        tables.append(after[entries_at * gpt.SECTOR:][:count * size])
+        assert zlib.crc32(tables[-1]) == sum_of_entries
+    assert tables[0] == tables[1] == before[2 * gpt.SECTOR:34 * gpt.SECTOR]
+    assert struct.unpack_from("<II", after, 446 + 8) == (1, total - 1)
 
 
 def test_shows_what_will_be_lost(write):
