@@ -13,6 +13,7 @@
 #include "vmm/apicv.h"
 #include "vmm/exit.h"
 #include "vmm/fail.h"
+#include "vmm/observe.h"
 #include "vmm/sched.h"
 #include "vmm/task.h"
 #include "vmm/timer.h"
@@ -351,6 +352,8 @@ static void run(struct vmm_cpu *c, struct vcpu *v)
             }
             if (unlikely(!v->launched))
                 log_first_entry();
+            if (unlikely(v->observed))
+                observe_entry(v);
             flags = vmx_enter(v);
             if (unlikely(flags))
                 fail_vm_entry_instruction(v, flags);

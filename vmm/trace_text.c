@@ -111,12 +111,30 @@ static void say_address(struct line *l, u64 b)
     say_access(l, b >> 52);
 }
 
+static void say_event(struct line *l, u32 info)
+{
+    u32 type = info >> 8 & 7, vector = info & 0xff;
+
+    if (type == INTR_TYPE_HARDWARE_EXCEPTION)
+        say(l, " %s", vmx_exception_name(vector));
+    else
+        say(l, " %s", vmx_intr_type_name(type));
+    say(l, " %u", vector);
+}
+
 static void say_exit(struct line *l, const struct trace_event *e)
 {
     say(l, "L%u exit: %s", e->level, vmx_exit_reason_name(e->reason));
     switch (e->reason) {
     case EXIT_REASON_EPT_VIOLATION:
         say_address(l, e->b);
+        break;
+    case EXIT_REASON_IO_INSTRUCTION:
+        say(l, " %s 0x%lx", e->b >> 20 & 1 ? "in" : "out", e->b & 0xffff);
+        break;
+    case EXIT_REASON_EXCEPTION_OR_NMI:
+    case EXIT_REASON_EXTERNAL_INTERRUPT:
+        say_event(l, (u32)e->b);
         break;
     case EXIT_REASON_RDMSR:
     case EXIT_REASON_WRMSR:
@@ -129,17 +147,6 @@ static void say_exit(struct line *l, const struct trace_event *e)
             say(l, " 0x%lx", e->b);
     }
     say(l, " at 0x%lx, %u ticks%s%s", e->a, e->cost, e->reflected ? ", to L1" : "", e->slow ? ", slow" : "");
-}
-
-static void say_event(struct line *l, u32 info)
-{
-    u32 type = info >> 8 & 7, vector = info & 0xff;
-
-    if (type == INTR_TYPE_HARDWARE_EXCEPTION)
-        say(l, " %s", vmx_exception_name(vector));
-    else
-        say(l, " %s", vmx_intr_type_name(type));
-    say(l, " %u", vector);
 }
 
 void trace_text(char *buf, size_t size, const struct trace_event *e)

@@ -4,6 +4,7 @@
 #include "lib/log.h"
 #include "lib/string.h"
 #include "vmm/dev/lapic.h"
+#include "vmm/observe.h"
 #include "vmm/vmcs_setup.h"
 #include "vmm/vmm.h"
 
@@ -74,6 +75,7 @@ void vcpu_destroy(struct vcpu *v)
 {
     struct frame_owner *owner = &v->vm->owner;
 
+    observe_free(v);
     nested_destroy(v);
     pool_free(owner, v->vmcs, 1);
     pool_free(owner, v->fpu, FPU_AREA_PAGES);

@@ -15,6 +15,7 @@
 #include "vmm/audit.h"
 #include "vmm/given.h"
 #include "vmm/guest_acpi.h"
+#include "vmm/observe.h"
 #include "vmm/vmcs_setup.h"
 #include "vmm/vmm.h"
 
@@ -461,6 +462,7 @@ bool vm_start(const struct config_vm *config, u32 index, u32 restarts)
     log_info("%s: %s, %u vCPU%s, %lu MiB, APIC: %s%s", config->name, config->kernel, vm->nr_vcpus,
              vm->nr_vcpus > 1 ? "s" : "", vm->memory >> 20, config_apic_names[vm->apic],
              vm->pid_pointers ? ", IPI virtualization" : "");
+    observe_vm(vm);
     for (u32 i = 0; i < vm->nr_vcpus; i++)
         sched_add(vm->vcpus[i]);
     return true;

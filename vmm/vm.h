@@ -132,6 +132,7 @@ struct vcpu {
     u64 polled;       /* halts that ended while its CPU looked */
     u64 turn;         /* odd: its guest may be running, and has not seen requests that came meanwhile */
     struct pv_vcpu pv;
+    struct observed *observed; /* observe.h; null: it is not */
     struct vcpu_call *call;
     struct vcpu_stop stop; /* the newest */
 };

@@ -10,6 +10,7 @@
 #include "vmm/nested/instructions.h"
 #include "vmm/dev/lapic_state.h"
 #include "vmm/nested/switch.h"
+#include "vmm/observe.h"
 #include "vmm/vm.h"
 #include "vmm/vmcs_dump.h"
 
@@ -43,10 +44,12 @@ static void l1_cpu(struct vcpu *v, struct entry_env *env)
     };
 }
 
-static void trace(struct vcpu *v, const struct entry_verdict *why)
+COLD static void tell(struct vcpu *v, const struct entry_verdict *why)
 {
     char text[160];
 
+    if (v->observed)
+        observe_check(v, why);
     if (log_get_level() < LOG_DEBUG || !vcpu_may_report(v))
         return;
     entry_verdict_text(text, sizeof(text), why, &v->nested->vmcs12.image);
@@ -167,7 +170,7 @@ static bool enter_whole(struct vcpu *v)
     if (!pages_exist(v))
         return early_failure(v, VMX_ERROR_ENTRY_CONTROLS);
     if (entry_check(&v->nested->vmcs12.image, env, &why) != ENTRY_OK)
-        trace(v, &why);
+        tell(v, &why);
     if (why.stage == ENTRY_VMFAIL_CONTROLS || why.stage == ENTRY_VMFAIL_HOST)
         return early_failure(v, (enum vmx_instruction_error)why.stage);
     if (why.stage != ENTRY_OK && why.stage != ENTRY_MSR_LOADING)
@@ -180,6 +183,8 @@ static bool enter_whole(struct vcpu *v)
     if (failed) {
         read_registers(&l1);
         nested_switch(v, false);
+        if (v->observed)
+            observe_check(v, &(struct entry_verdict){.stage = ENTRY_MSR_LOADING});
         return late_failure(v, EXIT_REASON_ENTRY_FAILURE_MSR_LOADING, failed, &l1);
     }
     nested_prepare_exit(v);
