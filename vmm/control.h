@@ -15,7 +15,7 @@ enum stop_kind {
     STOP_BREAKPOINT, /* data[0]: linear address */
     STOP_WATCH,      /* data[0]: linear address; data[1]: 1 write, 3 read or write */
     STOP_EXIT,       /* data[0]: exit reason; data[1]: qualification */
-    STOP_CHECK,      /* a VM entry of L1's failed a check */
+    STOP_CHECK,      /* a VM entry of L1's failed a check; data[1]: which, a packed text, or 0 */
     STOP_CRASH,      /* vm->why; with crash = keep */
 };
 

@@ -280,8 +280,8 @@ void observe_entry(struct vcpu *v)
         return;
     if (o->level)
         record_level(v, o, now);
-    record_state(v, TRACE_ENTRY, now, 0, 0);
     record_injection(v, now);
+    record_state(v, TRACE_ENTRY, now, 0, 0);
 }
 
 void observe_check(struct vcpu *v, const struct entry_verdict *why)

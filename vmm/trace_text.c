@@ -132,8 +132,10 @@ static void say_exit(struct line *l, const struct trace_event *e)
     case EXIT_REASON_IO_INSTRUCTION:
         say(l, " %s 0x%lx", e->b >> 20 & 1 ? "in" : "out", e->b & 0xffff);
         break;
-    case EXIT_REASON_EXCEPTION_OR_NMI:
     case EXIT_REASON_EXTERNAL_INTERRUPT:
+        say(l, " %u", (u32)e->b & 0xff);
+        break;
+    case EXIT_REASON_EXCEPTION_OR_NMI:
         say_event(l, (u32)e->b);
         break;
     case EXIT_REASON_RDMSR:

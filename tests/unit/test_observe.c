@@ -317,8 +317,8 @@ static void what_is_injected_is_seen_at_the_entry(void **state)
     vcpu.turn += 4; /* it has slept: that is no cost */
     now += 5000;
     observe_entry(&vcpu);
-    next(TRACE_ENTRY);
     assert_int_equal(next(TRACE_INJECT).b, 0x800000ec);
+    next(TRACE_ENTRY);
     assert_int_equal(observed.stats.rows[0].sum, COST);
     observe_entry(&vcpu);
     assert_int_equal(observed.stats.rows[0].count, 1);

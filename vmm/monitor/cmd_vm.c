@@ -62,6 +62,8 @@ static const char *stop_text(char *buf, size_t size, const struct vm_state *s, c
         format(buf + n, size - n, "%lx", stop->data[0]);
     else if (stop->kind == STOP_EXIT)
         vmcs_text_exit(buf + n, size - n, (u32)stop->data[0], stop->data[1]);
+    else if (stop->kind == STOP_CHECK && stop->data[1])
+        format(buf + n, size - n, ": %s", (const char *)stop->data[1]);
     else if (stop->kind == STOP_CRASH)
         format(buf + n, size - n, "%s", s->why);
     return buf;

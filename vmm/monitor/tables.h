@@ -8,6 +8,8 @@
 extern const struct command monitor_vm[];      /* cmd_vm.c */
 extern const struct command monitor_state[];   /* cmd_state.c */
 extern const struct command monitor_memory[];  /* cmd_memory.c */
+extern const struct command monitor_trace[];   /* cmd_trace.c */
+extern const struct command monitor_stats[];   /* cmd_stats.c */
 extern const struct command monitor_devices[]; /* cmd_devices.c, cmd_apic.c */
 
 #endif
