@@ -119,6 +119,7 @@ static void begin(struct vcpu *v, struct observed *o)
     o->value = reason == EXIT_REASON_WRMSR ? v->gpr[REG_RDX] << 32 | (u32)v->gpr[REG_RAX] : v->gpr[REG_RAX];
     o->turn = v->turn;
     o->level = level_of(v);
+    o->failed = 0;
     o->exit = (struct trace_event){.tsc = now,
                                    .kind = TRACE_EXIT,
                                    .level = o->level & 3,
@@ -182,9 +183,22 @@ static void record_purpose(const struct vcpu *v, const struct observed *o, u64 n
     }
 }
 
+static void record_check(const struct observed *o, u64 now)
+{
+    struct trace_event e = o->exit;
+
+    e.tsc = now;
+    e.kind = TRACE_CHECK;
+    e.reason = o->failed;
+    e.b = (u64)o->check;
+    record(&e);
+}
+
 static void record_exit(struct vcpu *v, struct observed *o, u64 now, bool resume)
 {
     record(&o->exit);
+    if (o->failed)
+        record_check(o, now);
     if (!o->exit.reflected)
         record_purpose(v, o, now);
     record_level(v, o, now);
@@ -286,7 +300,8 @@ void observe_entry(struct vcpu *v)
 
 void observe_check(struct vcpu *v, const struct entry_verdict *why)
 {
-    record_state(v, TRACE_CHECK, rdtsc(), why->stage, (u64)why->row);
+    v->observed->failed = (u8)why->stage;
+    v->observed->check = why->row;
     if (any_breaks(v->observed, true))
         vcpu_stop(v, &(struct vcpu_stop){.kind = STOP_CHECK, .data = {why->stage, (u64)why->row}});
 }

@@ -20,10 +20,12 @@ struct observed {
     struct stats stats;
     struct trace_event exit; /* the newest exit; tsc: when it came */
     u64 qualification;
-    u64 value;    /* what it was to write: WRMSR, OUT */
-    u64 turn;     /* the vCPU's, then */
-    bool waiting; /* it is not counted yet: the slow path goes on */
-    u8 level;     /* that runs as far as the trace says */
+    u64 value;         /* what it was to write: WRMSR, OUT */
+    u64 turn;          /* the vCPU's, then */
+    const char *check; /* the row that a VM entry by it has failed, as trace_kind says */
+    u8 failed;         /* how; 0: it has not */
+    bool waiting;      /* it is not counted yet: the slow path goes on */
+    u8 level;          /* that runs as far as the trace says */
 };
 _Static_assert(sizeof(struct observed) <= 2 * PAGE_SIZE, "OBSERVED_PAGES");
 

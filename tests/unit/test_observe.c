@@ -418,18 +418,33 @@ static void breaks_look_at_what_the_exit_is_for(void **state)
     assert_true(stops(EXIT_REASON_CR_ACCESS, 4));
 }
 
+static const struct entry_verdict why = {.stage = ENTRY_VMFAIL_HOST, .row = "HOST_CR0: too bad"};
+
+static void fails_check(void)
+{
+    observe_check(&vcpu, &why);
+}
+
 static void failed_checks_are_told(void **state)
 {
-    struct entry_verdict why = {.stage = ENTRY_VMFAIL_HOST, .row = "HOST_CR0: too bad"};
     struct trace_event e;
 
     (void)state;
     start();
-    observe_check(&vcpu, &why);
+    loaded[GUEST_RIP] = 0x44;
+    handler = fails_check;
+    exit_now(EXIT_REASON_VMLAUNCH, 0);
     assert_int_equal(stopped.kind, STOP_NONE);
+    next(TRACE_EXIT);
     e = next(TRACE_CHECK);
     assert_int_equal(e.reason, 8);
+    assert_int_equal(e.level, 1);
+    assert_int_equal(e.a, 0x44);
     assert_string_equal((const char *)e.b, why.row);
+    handler = NULL;
+    exit_now(EXIT_REASON_VMLAUNCH, 0);
+    next(TRACE_EXIT);
+    nothing_more();
     observing.breaks[1] =
         (struct exit_break){.used = true, .check = true, .vm = TRACE_ANY, .vcpu = TRACE_ANY};
     observing.nr_breaks = 1;
