@@ -282,7 +282,7 @@ bool nested_l2_exit_observed(struct vcpu *v)
 }
 
 /* The slow path belongs to the exit's cost unless the vCPU has let go of its CPU in it, as in a halt. */
-void observe_entry(struct vcpu *v)
+static void observe_entry(struct vcpu *v)
 {
     struct observed *o = v->observed;
     u64 now = rdtsc();
@@ -296,6 +296,12 @@ void observe_entry(struct vcpu *v)
         record_level(v, o, now);
     record_injection(v, now);
     record_state(v, TRACE_ENTRY, now, 0, 0);
+}
+
+u64 vmx_enter_observed(struct vcpu *v)
+{
+    observe_entry(v);
+    return vmx_enter(v);
 }
 
 void observe_check(struct vcpu *v, const struct entry_verdict *why)

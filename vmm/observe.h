@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Exits under observation: counted with what they cost (stats.h), recorded (trace.h), or stopped at. As long
- * as nobody asks for that, struct vcpu's on_exit and on_l2_exit are the handlers themselves, and it costs
- * nothing.
+ * as nobody asks for that, struct vcpu's on_exit, on_l2_exit and enter are the functions themselves, and it
+ * costs nothing.
  */
 #ifndef VMM_OBSERVE_H
 #define VMM_OBSERVE_H
@@ -56,8 +56,7 @@ extern struct observing observing;
 
 bool vmx_exit_observed(struct vcpu *v);
 bool nested_l2_exit_observed(struct vcpu *v);
-/* v->observed: the slow path is about to enter the guest. */
-void observe_entry(struct vcpu *v);
+u64 vmx_enter_observed(struct vcpu *v);
 /* v->observed: L1's VM entry fails. */
 void observe_check(struct vcpu *v, const struct entry_verdict *why);
 /* The VM has just become one that runs, but its vCPUs do not yet. */

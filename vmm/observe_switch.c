@@ -31,6 +31,7 @@ void observe_free(struct vcpu *v)
     v->observed = NULL;
     v->on_exit = vmx_exit;
     v->on_l2_exit = nested_l2_exit;
+    v->enter = vmx_enter;
 }
 
 static int observe(struct vcpu *v)
@@ -41,6 +42,7 @@ static int observe(struct vcpu *v)
     v->observed->stats.since = rdtsc();
     v->on_exit = vmx_exit_observed;
     v->on_l2_exit = nested_l2_exit_observed;
+    v->enter = vmx_enter_observed;
     return OK;
 }
 

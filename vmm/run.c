@@ -13,7 +13,6 @@
 #include "vmm/apicv.h"
 #include "vmm/exit.h"
 #include "vmm/fail.h"
-#include "vmm/observe.h"
 #include "vmm/sched.h"
 #include "vmm/task.h"
 #include "vmm/timer.h"
@@ -352,9 +351,7 @@ static void run(struct vmm_cpu *c, struct vcpu *v)
             }
             if (unlikely(!v->launched))
                 log_first_entry();
-            if (unlikely(v->observed))
-                observe_entry(v);
-            flags = vmx_enter(v);
+            flags = v->enter(v);
             if (unlikely(flags))
                 fail_vm_entry_instruction(v, flags);
             vcpu_step_out(v);

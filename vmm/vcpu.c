@@ -39,6 +39,7 @@ struct vcpu *vcpu_create(struct vm *vm, u32 id)
     v->id = id;
     v->cpuid = &vm->cpuid;
     v->on_exit = vmx_exit;
+    v->enter = vmx_enter;
     v->on_l2_exit = nested_l2_exit;
     v->vmcs_cpu = CPU_NONE;
     v->tlb_cpu = CPU_NONE;

@@ -70,6 +70,7 @@ struct vcpu {
     u64 launched;     /* next entry by VMRESUME; entry.S */
     u64 host_rsp;     /* as it stands in the VMCS */
     bool (*on_exit)(struct vcpu *v), (*on_l2_exit)(struct vcpu *v); /* whom entry.S calls */
+    u64 (*enter)(struct vcpu *v);                                   /* vmx_enter(), as a rule */
     u64 requests;                                                   /* REQ_*, atomic */
     struct vm *vm;
     u32 id;

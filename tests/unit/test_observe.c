@@ -59,6 +59,12 @@ bool nested_l2_exit(struct vcpu *v)
     return exits(v);
 }
 
+u64 vmx_enter(struct vcpu *v)
+{
+    assert_ptr_equal(v, &vcpu);
+    return 0;
+}
+
 bool vm_may_be_ram(const struct vm *m, gpa_t gpa)
 {
     assert_ptr_equal(m, &vm);
@@ -294,7 +300,7 @@ static void l2_is_left_in_the_slow_path(void **state)
     L1_SAYS(EXIT_REASON) = EXIT_REASON_EXTERNAL_INTERRUPT;
     vcpu.turn += 2;
     now += 100;
-    observe_entry(&vcpu);
+    assert_int_equal(vmx_enter_observed(&vcpu), 0);
     e = next(TRACE_NESTED);
     assert_int_equal(e.level, 1);
     assert_int_equal(e.reason, EXIT_REASON_EXTERNAL_INTERRUPT);
@@ -316,11 +322,11 @@ static void what_is_injected_is_seen_at_the_entry(void **state)
     vmcs01[ENTRY_INTERRUPTION_INFO] = INTR_INFO(INTR_TYPE_EXTERNAL, 0xec);
     vcpu.turn += 4; /* it has slept: that is no cost */
     now += 5000;
-    observe_entry(&vcpu);
+    assert_int_equal(vmx_enter_observed(&vcpu), 0);
     assert_int_equal(next(TRACE_INJECT).b, 0x800000ec);
     next(TRACE_ENTRY);
     assert_int_equal(observed.stats.rows[0].sum, COST);
-    observe_entry(&vcpu);
+    assert_int_equal(vmx_enter_observed(&vcpu), 0);
     assert_int_equal(observed.stats.rows[0].count, 1);
 }
 
@@ -334,7 +340,7 @@ static void what_is_not_asked_for_is_not_recorded(void **state)
     nothing_more();
     observing.rings = NULL;
     exit_now(EXIT_REASON_IO_INSTRUCTION, 0x3f8ull << 16);
-    observe_entry(&vcpu);
+    assert_int_equal(vmx_enter_observed(&vcpu), 0);
     nothing_more();
     assert_int_equal(observed.stats.rows[0].count, 2);
     observing.rings = rings;

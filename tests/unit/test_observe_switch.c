@@ -76,6 +76,18 @@ bool nested_l2_exit(struct vcpu *v)
     return true;
 }
 
+u64 vmx_enter(struct vcpu *v)
+{
+    (void)v;
+    return 0;
+}
+
+u64 vmx_enter_observed(struct vcpu *v)
+{
+    (void)v;
+    return 0;
+}
+
 bool vmx_exit_observed(struct vcpu *v)
 {
     (void)v;
@@ -98,8 +110,11 @@ static int reset(void **state)
     for (u32 i = 0; i < NR_VMS; i++) {
         vms[i] = (struct vm){.nr_vcpus = 2, .vcpus = {&vcpus[i][0], &vcpus[i][1]}};
         for (u32 k = 0; k < 2; k++)
-            vcpus[i][k] =
-                (struct vcpu){.vm = &vms[i], .id = k, .on_exit = vmx_exit, .on_l2_exit = nested_l2_exit};
+            vcpus[i][k] = (struct vcpu){.vm = &vms[i],
+                                        .id = k,
+                                        .on_exit = vmx_exit,
+                                        .on_l2_exit = nested_l2_exit,
+                                        .enter = vmx_enter};
     }
     return 0;
 }
@@ -108,6 +123,7 @@ static bool is_observed(const struct vcpu *v)
 {
     assert_int_equal(!!v->observed, v->on_exit == vmx_exit_observed);
     assert_int_equal(!!v->observed, v->on_l2_exit == nested_l2_exit_observed);
+    assert_int_equal(!!v->observed, v->enter == vmx_enter_observed);
     return v->observed;
 }
 
