@@ -30,6 +30,7 @@ kernel_objects += $(BUILD)/kernel/pairs.o
 hot_sources := $(wildcard lib/string.c vmm/exit.c vmm/exit_cr.c vmm/exit_memory.c vmm/exit_io.c vmm/event.c vmm/events.c vmm/mmio_fast.c \
 	vmm/run.c vmm/msr.c vmm/msr_handlers.c vmm/dev/lapic.c vmm/dev/lapic_regs.c vmm/dev/lapic_ipi.c vmm/dev/irq.c \
 	vmm/dev/pit.c vmm/dev/uart.c vmm/memory.c vmm/entry_check.c arch/x86/trap.c)
+hot_sources += vmm/observe.c vmm/stats.c vmm/trace.c
 hot_sources += vmm/pv/hypercall.c vmm/pv/queue.c vmm/pv/ops_memory.c
 hot_sources += $(addprefix vmm/nested/,ipi.c bitmaps.c entry.c exit12.c instructions.c nested.c route.c sync.c vmcs02.c)
 $(hot_sources:%=$(BUILD)/kernel/%.s): optimize := -O2 -falign-functions=1 $(call gcc_only,-fno-align-loops -fno-align-jumps)
