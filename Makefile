@@ -20,7 +20,7 @@ cflags = -std=gnu11 $(optimize) -g -Wall -Wextra -Werror -I. -MMD -MP \
 # No file offset has to be the address modulo the size of a page: nobody maps the file.
 ldflags := --gc-sections -nostdlib -static -z max-page-size=64 -z noexecstack --no-warn-rwx-segments -T linker.ld
 
-kernel_sources := $(wildcard lib/*.[cS] arch/x86/*.[cS] drivers/*.[cS] vmm/*.[cS] vmm/dev/*.[cS] vmm/nested/*.[cS] vmm/pv/*.[cS] vmm/monitor/*.[cS] boot/*.[cS])
+kernel_sources := $(wildcard lib/*.[cS] arch/x86/*.[cS] drivers/*.[cS] vmm/*.[cS] vmm/dev/*.[cS] vmm/nested/*.[cS] vmm/pv/*.[cS] vmm/monitor/*.[cS] vmm/gdb/*.[cS] boot/*.[cS])
 kernel_objects := $(addprefix $(BUILD)/kernel/,$(addsuffix .o,$(kernel_sources)))
 kernel_assembly := $(patsubst %.o,%.s,$(filter %.c.o,$(kernel_objects)))
 kernel_objects += $(BUILD)/kernel/pairs.o
