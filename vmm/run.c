@@ -332,7 +332,7 @@ static bool kept_shut_down(const struct vcpu *v)
 static void run(struct vmm_cpu *c, struct vcpu *v)
 {
     for (;;) {
-        u64 flags;
+        u64 flags, requests;
 
         vcpu_step_in(v);
         vcpu_load(v);
@@ -341,13 +341,17 @@ static void run(struct vmm_cpu *c, struct vcpu *v)
         switch (prepare(c, v)) {
         case GO_ON:
             /* Others tell nobody of what they ask once it is set. */
-            if (unlikely(__atomic_load_n(&v->requests, __ATOMIC_RELAXED) & REQ_KICK)) {
+            requests = __atomic_load_n(&v->requests, __ATOMIC_RELAXED);
+            if (unlikely(requests & (REQ_KICK | REQ_DEBUG))) {
                 if (kept_shut_down(v)) {
                     if (block(c, v))
                         return;
                     break;
                 }
-                exit_at_once();
+                if (requests & REQ_KICK)
+                    exit_at_once();
+                if (requests & REQ_DEBUG)
+                    debug_before_entry(v);
             }
             if (unlikely(!v->launched))
                 log_first_entry();

@@ -19,6 +19,7 @@
 #include "vmm/halt_poll.h"
 #include "vmm/extents.h"
 #include "vmm/control.h"
+#include "vmm/debug.h"
 #include "vmm/load.h"
 #include "vmm/mmio_fast.h"
 #include "vmm/msr.h"
@@ -41,6 +42,7 @@ enum {
     /* These two stay until they are taken back: it does not enter its guest. */
     REQ_HELD = BIT(9),     /* by a person */
     REQ_STOPPED = BIT(10), /* by itself: vcpu_stop() */
+    REQ_DEBUG = BIT(11),   /* stays too: debug_before_entry() each time */
 };
 
 #define REQ_HOLDS (REQ_HELD | REQ_STOPPED)
@@ -136,6 +138,7 @@ struct vcpu {
     struct observed *observed; /* observe.h; null: it is not */
     struct vcpu_call *call;
     struct vcpu_stop stop; /* the newest */
+    struct vcpu_debug debug;
 };
 
 #define CPU_NONE (~0u)
