@@ -30,7 +30,7 @@ static bool same(const struct serial_port *a, const struct serial_port *b)
 }
 
 /* Looks whether there is one, for which its registers are written: nothing else must be there. */
-static const char *start_uart(struct uart16550 *u, const struct serial_port *at)
+const char *console_start_uart(struct uart16550 *u, const struct serial_port *at)
 {
     const char *why = NULL;
     void *regs = NULL;
@@ -60,7 +60,7 @@ static void use(const struct serial_port *at, const char *who)
     }
     uart16550_drain(current);
     *next = (struct uart16550){0};
-    why = start_uart(next, at);
+    why = console_start_uart(next, at);
     if (why) {
         log_warn("%s: %s at %s 0x%lx; staying where the log began", who, why,
                  at->kind == SERIAL_MMIO ? "address" : "port", at->base);

@@ -55,19 +55,27 @@ static void mask(u32 irq, bool masked)
 
 static const char needed[] = "Nidus needs it";
 static const char console_has_it[] = "Nidus's serial port has it";
+static const char gdb_has_it[] = "GDB's serial port has it";
 static const char configures_pci[] = "it configures PCI devices";
 
-static bool is_console(u8 kind, u64 first, u64 last)
+static bool is_uart(const struct uart16550 *u, u8 kind, u64 first, u64 last)
 {
-    const struct serial_port *at = machine.console ? &machine.console->at : NULL;
+    return u && u->at.kind == kind && overlap(first, last, u->at.base, serial_port_size(&u->at));
+}
 
-    return at && at->kind == kind && overlap(first, last, at->base, serial_port_size(at));
+static const char *uart_taken(u8 kind, u64 first, u64 last)
+{
+    return is_uart(machine.console, kind, first, last) ? console_has_it
+           : is_uart(machine.gdb, kind, first, last)   ? gdb_has_it
+                                                       : NULL;
 }
 
 static const char *irq_taken(u32 irq)
 {
     if (machine.console && (s32)irq == machine.console->at.irq)
         return console_has_it;
+    if (machine.gdb && (s32)irq == machine.gdb->at.irq)
+        return gdb_has_it;
     if (irq < ISA_LINES)
         return machine.have_fadt && irq == machine.fadt.sci_irq ? needed : NULL;
     for (u32 i = 0; i < machine.madt.nr_overrides; i++) {
@@ -113,8 +121,8 @@ static const char *port_taken(u64 first, u64 last)
     }
     if (overlap(first, last, 0xcf8, 8))
         return configures_pci;
-    if (is_console(SERIAL_PORT, first, last))
-        return console_has_it;
+    if (uart_taken(SERIAL_PORT, first, last))
+        return uart_taken(SERIAL_PORT, first, last);
     return machine.have_fadt && is_acpi(first, last) ? needed : NULL;
 }
 
@@ -148,8 +156,8 @@ static const char *mmio_taken(u64 first, u64 last)
         if (overlap(first, last, machine.madt.ioapics[i].address, PAGE_SIZE))
             return needed;
     }
-    if (is_console(SERIAL_MMIO, first, last))
-        return console_has_it;
+    if (uart_taken(SERIAL_MMIO, first, last))
+        return uart_taken(SERIAL_MMIO, first, last);
     if (overlap(first, last, LOCAL_APICS, LOCAL_APICS_END - LOCAL_APICS + 1))
         return needed;
     if (hpet && overlap(first, last, hpet, PAGE_SIZE))

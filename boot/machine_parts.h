@@ -16,6 +16,7 @@ struct machine {
     bool have_acpi, have_madt, have_fadt;
     struct ioapic ioapics[ACPI_MAX_IOAPICS]; /* without regs: does not answer */
     struct uart16550 *console;               /* null until there are interrupts */
+    struct uart16550 *gdb;                   /* null: GDB has no port */
 };
 
 extern struct machine machine;

@@ -10,6 +10,7 @@
 #include "arch/x86/trap.h"
 #include "arch/x86/vmx.h"
 #include "boot/console.h"
+#include "boot/gdb_port.h"
 #include "boot/machine.h"
 #include "boot/memory.h"
 #include "drivers/cmos.h"
@@ -185,6 +186,7 @@ static void main_on_stack(void)
     vmm_all_ended = all_ended;
     log_info("memory: %lu MiB, of which Nidus holds %lu KiB and boot modules %lu KiB", frames_total() >> 20,
              memory_own() >> 10, memory_modules() >> 10);
+    gdb_port_start(&config);
     vmm_start(&config, problems, files, boot->nr_modules, cmos_utc());
     vmm_cpu_main();
 }

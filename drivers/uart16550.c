@@ -159,6 +159,16 @@ void uart16550_write(struct uart16550 *u, const char *data, size_t n)
     }
 }
 
+u32 uart16550_send(struct uart16550 *u, const char *data, u32 n)
+{
+    u32 room = in_use(u) && get(u, REG_LSR) & LSR_THR_EMPTY ? u->fifo : 0;
+
+    n = MIN(n, room);
+    for (u32 i = 0; i < n; i++)
+        put(u, REG_DATA, data[i]);
+    return n;
+}
+
 void uart16550_drain(struct uart16550 *u)
 {
     if (in_use(u))

@@ -26,6 +26,9 @@ int uart16550_init(struct uart16550 *u, const struct serial_port *at, volatile v
 /* Sends n bytes as they are. Waits, but not for ever: a transmitter that does not move loses them. */
 void uart16550_write(struct uart16550 *u, const char *data, size_t n);
 
+/* The same at once, as much as there is room for now; returns how much. */
+u32 uart16550_send(struct uart16550 *u, const char *data, u32 n);
+
 /* Waits, but not for ever, until everything has left the UART: before the machine is switched off. */
 void uart16550_drain(struct uart16550 *u);
 

@@ -96,6 +96,7 @@ struct config_vm {
 
 struct config {
     struct serial_port console; /* SERIAL_UNSAID by default */
+    struct serial_port gdb;     /* the port of GDB's stub; SERIAL_UNSAID by default: there is none */
     enum log_level loglevel;    /* LOG_INFO by default */
     s32 poll;                   /* the CPU that serves paravirtual queues; CONFIG_PIN_ANY: none */
     u32 poll_line;

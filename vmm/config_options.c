@@ -91,15 +91,25 @@ bool config_serial_port(char *text, struct serial_port *port)
     return true;
 }
 
-static void set_console(struct parser *p, char *value)
+static void set_serial(struct parser *p, const char *name, const char *value, struct serial_port *to)
 {
     char copy[64];
     struct serial_port port;
 
     if (str_copy(copy, value, sizeof(copy)) && config_serial_port(copy, &port))
-        p->config->console = port;
+        *to = port;
     else
-        config_problem(p, p->line, "unknown console '%.60s'; use " CONFIG_SERIAL_PORTS, value);
+        config_problem(p, p->line, "unknown %s '%.60s'; use " CONFIG_SERIAL_PORTS, name, value);
+}
+
+static void set_console(struct parser *p, char *value)
+{
+    set_serial(p, "console", value, &p->config->console);
+}
+
+static void set_gdb(struct parser *p, char *value)
+{
+    set_serial(p, "gdb", value, &p->config->gdb);
 }
 
 static void set_loglevel(struct parser *p, char *value)
@@ -526,6 +536,7 @@ const struct config_option config_options[NR_OPTIONS] = {
     [OPTION_POLL] = {"poll", SECTION_NIDUS, set_poll, 0},
     [OPTION_HALT_POLL] = {"haltpoll", SECTION_NIDUS, set_halt_poll, 0},
     [OPTION_CRASH] = {"crash", SECTION_NIDUS, set_crash, 0},
+    [OPTION_GDB] = {"gdb", SECTION_NIDUS, set_gdb, 0},
     [OPTION_KERNEL] = {"kernel", SECTION_VM, set_kernel, 0},
     [OPTION_MODULE] = {"module", SECTION_VM, set_module, REPEATABLE | FREE_TEXT},
     [OPTION_INITRD] = {"initrd", SECTION_VM, set_initrd, 0},
@@ -549,7 +560,7 @@ const struct config_option config_options[NR_OPTIONS] = {
 };
 
 const char *const config_known_options[] = {
-    [SECTION_NIDUS] = PACK "console, loglevel, poll, haltpoll, crash",
+    [SECTION_NIDUS] = PACK "console, loglevel, poll, haltpoll, crash, gdb",
     [SECTION_VM] = PACK "kernel, module, initrd, cmdline, memory, vcpus, pin, apicid, nested, hide, "
                         "apic, restart, disk, net, channel, rng, vconsole, irq, port, mmio",
 };

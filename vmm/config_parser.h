@@ -14,6 +14,7 @@ enum option_id {
     OPTION_POLL,
     OPTION_HALT_POLL,
     OPTION_CRASH,
+    OPTION_GDB,
     OPTION_KERNEL,
     OPTION_MODULE,
     OPTION_INITRD,

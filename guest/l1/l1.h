@@ -99,6 +99,7 @@ extern const struct test ipiv_tests[];
 void ipiv_bench(void);
 void bench_run(void);
 void stay(bool in_l2);
+void debugged_run(void);
 /* count VMCSs from number from on, of the series of that seed. */
 void verdicts_run(u64 seed, u64 from, u64 count);
 

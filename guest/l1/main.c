@@ -2,7 +2,8 @@
 /*
  * Checks VMX as a hypervisor finds it. Options: only=PREFIX, skip=PREFIX, ept=off; bare: on the lab's CPU
  * without a hypervisor; bench: only the figures; stay=l2, stay=l1: an L2 that runs, or waits, for ever;
- * verdicts=N, seed=S, from=I: only what VM entry says of N random VMCSs.
+ * debugged: both go round for a debugger; verdicts=N, seed=S, from=I: only what VM entry says of N random
+ * VMCSs.
  */
 #include "guest/common/legacy.h"
 #include "guest/l1/l1.h"
@@ -42,6 +43,8 @@ void guest_main(void)
         bench_run();
     else if (option("stay"))
         stay(!strcmp(option("stay"), "l2"));
+    else if (option("debugged"))
+        debugged_run();
     else if (option("verdicts"))
         verdicts_run(option_number("seed", 1), option_number("from", 0), option_number("verdicts", 0));
     else

@@ -142,7 +142,8 @@ def network_lines(firmware, directory, work):
 
 
 def machine(bochs, setup, boot, serial, log):
-    """The text of a bochsrc. boot: the lines for what it boots from; serial is the rest of the com1 line; setup has firmware, cpu, cpus and memory."""
+    """The text of a bochsrc. boot: the lines for what it boots from; serial is the rest of the com1 line; setup has firmware, cpu, cpus, memory
+    and com2, a Bridge or None."""
     if setup.firmware == "bios":
         rom = f"romimage: file={bochs.share}/{BIOS}, options=fastboot"
     else:
@@ -156,7 +157,7 @@ def machine(bochs, setup, boot, serial, log):
         f"vgaromimage: file={bochs.share}/{VGA_BIOS}",
         'display_library: rfb, options="timeout=0"',
         *boot,
-        f"com1: enabled=1, {serial}", "com2: enabled=1, mode=null",
+        f"com1: enabled=1, {serial}", f"com2: enabled=1, {setup.com2.for_bochs() if setup.com2 else 'mode=null'}",
         "sound: waveoutdrv=dummy, waveindrv=dummy, midioutdrv=dummy", "speaker: enabled=1, mode=none",
         f"log: {log}", "panic: action=fatal, rfb=report", "error: action=report", "info: action=ignore", "debug: action=ignore",
         "clock: sync=none, time0=utc", ""))

@@ -41,7 +41,8 @@ def command_line(setup, image, console, work):
     log = setup.log or os.path.join(work, "qemu.log")
     argv = ["qemu-system-x86_64", "-machine", "q35,accel=" + ("kvm" if kvm else "tcg"),
             "-cpu", setup.cpu or ("host" if kvm else "max"), "-smp", smp(setup.cpus), "-m", str(setup.memory),
-            "-display", "none", "-vga", "std", "-nodefaults", "-no-reboot", *console.for_qemu(), "-D", log]
+            "-display", "none", "-vga", "std", "-nodefaults", "-no-reboot", *console.for_qemu(),
+            *(setup.com2.for_qemu() if setup.com2 else []), "-D", log]
     if setup.firmware != "bios":
         argv += ["-bios", "/usr/share/ovmf/OVMF.fd"]
     if network:

@@ -12,6 +12,7 @@ import tempfile
 from nidus_lab import bochs, conf_files, demo, image, packages, qemu
 from nidus_lab.common import (BUILD, EXIT_INTERRUPTED, EXIT_USAGE, TOP, LabError, command, locked, say)
 from nidus_lab.console import FifoConsole, Keyboard, Output, SocketConsole
+from nidus_lab.gdb import Bridge
 from nidus_lab.machine import Machine
 
 STATUSES = """\
@@ -69,6 +70,8 @@ def parser():
                    help="Nidus's own command line, when GRUB loads it; see docs/running.md")
     p.add_argument("--grub", metavar="COMMANDS", default="",
                    help="what GRUB does before it loads Nidus, such as 'wrmsr 0x3a 1'; ';' between commands")
+    p.add_argument("--gdb", metavar="PORT", type=positive(int),
+                   help="the machine's com2 is this TCP port of 127.0.0.1, for 'target extended-remote' of GDB")
     p.add_argument("--image", metavar="FILE", help="boot this Nidus instead of building one")
     p.add_argument("--medium", metavar="PATH", help="boot this stick (FILE.img), CD (FILE.iso) or directory over the "
                    "network, as made by make usb, make iso and make pxe, without a FILE.conf")
@@ -127,6 +130,7 @@ def boot(options, work):
     found, choice = choose_emulator(options.emulator)
     say(f"emulator: {choice}")
     console = SocketConsole() if interactive else FifoConsole(work)
+    options.com2 = Bridge(options.gdb) if options.gdb else None
     if found:
         if options.firmware != "bios":
             packages.ensure("ovmf")

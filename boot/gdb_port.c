@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: MIT */
+#include "boot/gdb_port.h"
+#include "arch/x86/cpu.h"
+#include "arch/x86/trap.h"
+#include "boot/console.h"
+#include "boot/machine_parts.h"
+#include "lib/log.h"
+#include "vmm/gdb/gdb.h"
+
+static struct uart16550 uart;
+
+static u32 send(const char *data, u32 n)
+{
+    return uart16550_send(&uart, data, n);
+}
+
+static void take(void)
+{
+    char data[64];
+    size_t n = 0;
+    int c;
+
+    while (n < sizeof(data) && (c = uart16550_read(&uart)) >= 0)
+        data[n++] = (char)c;
+    if (n)
+        gdb_input(data, n);
+}
+
+static void interrupt(u8 vector)
+{
+    (void)vector;
+    take();
+}
+
+static struct gdb_port port = {.send = send};
+
+/* Without an interrupt, or with one that the console has, the task looks by itself. */
+static void route(void)
+{
+    s16 irq = uart.at.irq;
+    u8 vector = (u8)(VECTOR_DEVICES + irq);
+    bool level;
+
+    if (irq == SERIAL_NO_IRQ || irq == machine.console->at.irq ||
+        machine_route((u32)irq, vector, this_cpu()->apic_id, &level)) {
+        port.poll = take;
+        return;
+    }
+    irq_set_handler(vector, interrupt);
+    uart16550_enable_rx_interrupt(&uart);
+}
+
+void gdb_port_start(const struct config *config)
+{
+    const struct serial_port *at = &config->gdb;
+    const char *kind = at->kind == SERIAL_MMIO ? PACK "address" : PACK "port", *why;
+
+    if (at->kind <= SERIAL_NONE)
+        return;
+    why = console_start_uart(&uart, at);
+    if (!why && gdb_start(&port))
+        why = "no memory";
+    if (why) {
+        log_error("gdb: %s at %s 0x%lx; nobody can debug", why, kind, at->base);
+        return;
+    }
+    machine.gdb = &uart;
+    route();
+    log_info("GDB can attach at %s 0x%lx, %u baud", kind, at->base, at->baud);
+}
