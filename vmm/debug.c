@@ -308,26 +308,11 @@ void debug_remove_all(struct task *t, u32 vm, enum debug_owner owner, u8 level)
 
 /* --- single steps --- */
 
-/* SDM, 'Interruptibility State': until the next instruction is done. Not where something has to be delivered
- * first. */
-static void hold_interrupts_back(struct vcpu *v)
-{
-    u64 blocking = vmread(GUEST_INTERRUPTIBILITY_STATE);
-
-    v->debug.shadow = v->activity == VCPU_ACTIVE && !v->events.due && vmread(GUEST_RFLAGS) & RFLAGS_IF &&
-                      !(blocking & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
-    if (v->debug.shadow)
-        vmwrite(GUEST_INTERRUPTIBILITY_STATE, blocking | INTERRUPTIBILITY_STI);
-}
-
 static void begin_step(struct vcpu *v, void *arg)
 {
-    u8 level = *(u8 *)arg, now = v->nested && v->nested->in_l2 ? 2 : 1;
-
+    v->debug.step = *(const struct debug_step *)arg;
     v->debug.stepping = true;
-    v->debug.level = level;
-    if (!level || level == now)
-        hold_interrupts_back(v);
+    debug_begin_step(v);
     arm(v, NULL);
 }
 
@@ -337,11 +322,11 @@ static void cancel_step(struct vcpu *v, void *arg)
     debug_end_step(v);
 }
 
-int debug_step(struct task *t, u32 vm, u32 vcpu, u8 level)
+int debug_step(struct task *t, u32 vm, u32 vcpu, const struct debug_step *s)
 {
     if (!vmx_has(&vmx_features, VF_MONITOR_TRAP_FLAG))
         return ERR_UNSUPP;
-    return control_call(t, vm, vcpu, begin_step, &level);
+    return control_call(t, vm, vcpu, begin_step, (void *)s);
 }
 
 int debug_cancel_step(struct task *t, u32 vm, u32 vcpu)

@@ -30,6 +30,11 @@ struct debug_point {
     u64 address; /* linear */
 };
 
+struct debug_step {
+    u8 level;     /* whose instructions count; 0: any */
+    u64 from, to; /* it goes on as long as from <= RIP < to */
+};
+
 /* What is kept of one for each vCPU: struct vcpu's. */
 struct vcpu_debug {
     bool entered; /* what follows is in use, its guest runs */
@@ -38,7 +43,7 @@ struct vcpu_debug {
     bool (*on_exit)(struct vcpu *v), (*on_l2_exit)(struct vcpu *v);
 
     bool stepping;
-    u8 level;      /* of the step; 0: whichever runs */
+    struct debug_step step;
     bool shadow;   /* interrupts are held back for it, by blocking by STI */
     bool lifted;   /* the breakpoint that it has stopped at is out of its way */
     u8 stopped_at; /* number of that breakpoint, from 1 on; 0: none */
@@ -62,11 +67,11 @@ void debug_remove_all(struct task *t, u32 vm, enum debug_owner owner, u8 level);
 bool debug_get(u32 vm, enum debug_owner owner, u32 n, struct debug_point *out);
 
 /*
- * A vCPU that is held stops again, with STOP_STEP, when it is released and has executed one instruction of
- * that level (0: of any). Interrupts wait meanwhile; an exception counts as its instruction. ERR_UNSUPP: the
- * CPU has no monitor trap flag.
+ * A vCPU that is held stops again, with STOP_STEP, when it is released and has executed one instruction, or
+ * as many as it takes to leave a range. Interrupts wait meanwhile; an exception counts as its instruction.
+ * ERR_UNSUPP: the CPU has no monitor trap flag.
  */
-int debug_step(struct task *t, u32 vm, u32 vcpu, u8 level);
+int debug_step(struct task *t, u32 vm, u32 vcpu, const struct debug_step *s);
 /* It does not, after all. */
 int debug_cancel_step(struct task *t, u32 vm, u32 vcpu);
 

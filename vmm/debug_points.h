@@ -28,6 +28,8 @@ static inline bool debug_is_of(const struct point *p, const struct vm *vm)
     return p->used && p->vm == vm->index && p->born == vm->start_tsc;
 }
 
+/* Before an instruction that is stepped. */
+void debug_begin_step(struct vcpu *v);
 /* v does not step any more. Its instruction was not executed. */
 void debug_end_step(struct vcpu *v);
 /* MOV to and from debug registers, which has exited; the guest's own are in the CPU and in the VMCS. */

@@ -126,6 +126,25 @@ static bool goes_on_being_debugged(struct vcpu *v)
     return is;
 }
 
+/* Are instructions of that level what is stepped? */
+static bool counts(const struct vcpu_debug *d, u8 level)
+{
+    return !d->step.level || d->step.level == level;
+}
+
+/* Interrupts wait: SDM, 'Interruptibility State', until the next instruction is done. Not where something has
+ * to be delivered first. */
+void debug_begin_step(struct vcpu *v)
+{
+    u64 blocking = vmread(GUEST_INTERRUPTIBILITY_STATE);
+
+    v->debug.shadow = counts(&v->debug, level_of(v)) && v->activity == VCPU_ACTIVE && !v->events.due &&
+                      vmread(GUEST_RFLAGS) & RFLAGS_IF &&
+                      !(blocking & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
+    if (v->debug.shadow)
+        vmwrite(GUEST_INTERRUPTIBILITY_STATE, blocking | INTERRUPTIBILITY_STI);
+}
+
 static bool exit_debugged(struct vcpu *v);
 
 void debug_before_entry(struct vcpu *v)
@@ -139,7 +158,7 @@ void debug_before_entry(struct vcpu *v)
     d->exceptions = vmread(EXCEPTION_BITMAP);
     d->primary = primary = vmread(PRIMARY_CONTROLS);
     primary |= step_over(v) | use_debug_registers(v, level);
-    if (d->stepping && (!d->level || d->level == level))
+    if (d->stepping && counts(d, level))
         primary |= PROC_MONITOR_TRAP_FLAG;
     vmwrite(EXCEPTION_BITMAP, d->exceptions | BIT(VEC_BP));
     vmwrite(PRIMARY_CONTROLS, primary);
@@ -293,9 +312,23 @@ static bool has_stepped(const struct vcpu *v, u32 reason, u8 level, u64 rip)
 {
     u8 now = level_of(v);
 
-    if (!v->debug.stepping || (v->debug.level && v->debug.level != now))
+    if (!v->debug.stepping || !counts(&v->debug, now))
         return false;
     return now != level || reason == EXIT_REASON_MONITOR_TRAP_FLAG || vmread(GUEST_RIP) != rip;
+}
+
+static void stepped(struct vcpu *v)
+{
+    const struct debug_step *s = &v->debug.step;
+    u64 rip = vmread(GUEST_RIP);
+
+    v->debug.shadow = false;
+    if (rip >= s->from && rip < s->to && !v->events.due) {
+        debug_begin_step(v);
+        return;
+    }
+    v->debug.stepping = false;
+    stop(v, STOP_STEP, linear_rip(), 0);
 }
 
 static bool exit_debugged(struct vcpu *v)
@@ -311,9 +344,7 @@ static bool exit_debugged(struct vcpu *v)
         (level == 2 ? v->on_l2_exit : v->on_exit)(v);
     if (reason == EXIT_REASON_MONITOR_TRAP_FLAG)
         v->debug.stopped_at = 0;
-    if (has_stepped(v, reason, level, rip)) {
-        v->debug.stepping = v->debug.shadow = false;
-        stop(v, STOP_STEP, linear_rip(), 0);
-    }
+    if (has_stepped(v, reason, level, rip))
+        stepped(v);
     return false;
 }

@@ -7,6 +7,7 @@
 
 struct action {
     bool step;
+    u64 from, to; /* r: of RIP while it goes on stepping */
     struct gdb_thread thread;
 };
 
@@ -125,13 +126,16 @@ void gdb_look(struct gdb *g)
 
 /* --- going on --- */
 
-/* c, CSIGNAL, s or SSIGNAL; signals are nothing that could be sent to a vCPU. */
+/* c, CSIGNAL, s, SSIGNAL or rFROM,TO; signals are nothing that could be sent to a vCPU. */
 static bool take_action(const char **at, struct action *a)
 {
     u64 signal;
 
-    a->step = **at == 's' || **at == 'S';
-    if (gdb_take(at, "C") || gdb_take(at, "S")) {
+    *a = (struct action){.step = **at != 'c' && **at != 'C'};
+    if (gdb_take(at, "r")) {
+        if (!gdb_take_number(at, &a->from) || !gdb_take(at, ",") || !gdb_take_number(at, &a->to))
+            return false;
+    } else if (gdb_take(at, "C") || gdb_take(at, "S")) {
         if (!gdb_take_number(at, &signal))
             return false;
     } else if (!gdb_take(at, "c") && !gdb_take(at, "s")) {
@@ -162,8 +166,8 @@ static bool is_for(const struct gdb *g, const struct action *a, u8 level, u32 vc
 
 /* What is asked of a vCPU, by one level or the other; the leftmost action for a thread counts. */
 struct wish {
-    bool go;
-    u8 step; /* the level, or 0 */
+    bool go, steps;
+    struct debug_step step;
 };
 
 static struct wish wish_for(const struct gdb *g, const struct action *actions, int n, u32 vcpu)
@@ -175,8 +179,10 @@ static struct wish wish_for(const struct gdb *g, const struct action *actions, i
             if (!is_for(g, &actions[i], level, vcpu))
                 continue;
             w.go = true;
-            if (actions[i].step)
-                w.step = level;
+            if (actions[i].step) {
+                w.steps = true;
+                w.step = (struct debug_step){level, actions[i].from, actions[i].to};
+            }
             break;
         }
     }
@@ -227,9 +233,9 @@ int gdb_resume(struct gdb *g, const char *text)
         struct wish w = wish_for(g, actions, n, i);
 
         c.go |= (u64)w.go << i;
-        if (!w.step)
+        if (!w.steps)
             continue;
-        r = debug_step(&g->task, g->vm, i, w.step);
+        r = debug_step(&g->task, g->vm, i, &w.step);
         if (!r)
             g->stepping |= BIT(i);
     }

@@ -287,7 +287,7 @@ static void do_point(struct gdb *g, const char *at)
 static void do_can_continue(struct gdb *g, const char *at)
 {
     (void)at;
-    gdb_print(&g->w, "vCont;c;C;s;S");
+    gdb_print(&g->w, "vCont;c;C;s;S;r");
 }
 
 static void do_continue(struct gdb *g, const char *at)
