@@ -76,6 +76,18 @@ vector_x87_error: /* the status word's ES */
     and $1, %eax
     ret
 
+/* void vector_save(void *area) */
+    .globl vector_save
+vector_save:
+    fxsave64 (%rdi)
+    ret
+
+/* void vector_load(const void *area) */
+    .globl vector_load
+vector_load:
+    fxrstor64 (%rdi)
+    ret
+
 /* u64 vector_xcr0(void) */
     .globl vector_xcr0
 vector_xcr0:

@@ -13,6 +13,10 @@ void vector_set(u32 n, u32 size, bool vex, const u64 value[4]);
 /* Is an unmasked x87 exception pending? */
 bool vector_x87_error(void);
 
+/* x87, MMX and SSE state: 512 bytes, aligned to 16, as FXSAVE64 has them. */
+void vector_save(void *area);
+void vector_load(const void *area);
+
 #define XCR0_SSE BIT(1)
 #define XCR0_AVX BIT(2)
 

@@ -85,7 +85,7 @@ void gdb_detach(struct gdb *g, u32 process)
     u32 level = process % 10;
     bool all = !process || process == GDB_ALL;
 
-    if (!g->levels || (!all && process != gdb_process(g->vm, level)))
+    if (!g->levels || (!all && (process != gdb_process(g->vm, level) || !(g->levels >> level & 1))))
         return;
     g->levels &= all ? 0 : (u8)~BIT(level);
     debug_remove_all(&g->task, g->vm, DEBUG_BY_GDB, all ? 0 : (u8)level);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* Registers and memory of the thread that packets are about. */
 #include "arch/x86/asm.h"
+#include "arch/x86/vector.h"
 #include "arch/x86/vmx.h"
 #include "lib/string.h"
 #include "vmm/gdb/stub.h"
@@ -17,16 +18,6 @@ struct fxsave {
     u8 rest[96];
 } __aligned(16);
 _Static_assert(sizeof(struct fxsave) == 512, "SDM");
-
-static void fpu_store(struct fxsave *f)
-{
-    asm volatile("fxsave64 %0" : "=m"(*f));
-}
-
-static void fpu_load(const struct fxsave *f)
-{
-    asm volatile("fxrstor64 %0" : : "m"(*f));
-}
 
 /* Valid or empty, of two bits each. */
 static u32 full_tags(u8 ftw)
@@ -51,7 +42,7 @@ static void pack_fpu(struct gdb_regs *r)
 {
     struct fxsave f;
 
-    fpu_store(&f);
+    vector_save(&f);
     for (u32 i = 0; i < 8; i++)
         memcpy(r->st[i], f.st[i], sizeof(r->st[i]));
     memcpy(r->xmm, f.xmm, sizeof(r->xmm));
@@ -72,7 +63,7 @@ static void unpack_fpu(const struct gdb_regs *r)
 {
     struct fxsave f;
 
-    fpu_store(&f);
+    vector_save(&f);
     for (u32 i = 0; i < 8; i++)
         memcpy(f.st[i], r->st[i], sizeof(r->st[i]));
     memcpy(f.xmm, r->xmm, sizeof(f.xmm));
@@ -83,7 +74,7 @@ static void unpack_fpu(const struct gdb_regs *r)
     f.fip = (u64)r->fiseg << 32 | r->fioff;
     f.fdp = (u64)r->foseg << 32 | r->fooff;
     f.mxcsr = r->mxcsr & MXCSR_VALID & (f.mxcsr_mask ? f.mxcsr_mask : 0xffbf);
-    fpu_load(&f);
+    vector_load(&f);
 }
 
 /* GDB's numbers of the general registers. */
@@ -150,6 +141,12 @@ static bool is_known(const struct regs_call *c, u32 at)
            (at >= AT(orig_rax) && at < AT(k_gs_base)) || (at > AT(k_gs_base) && at != AT(cr2));
 }
 
+static void put_unknown(struct gdb_writer *w, u32 size)
+{
+    for (u32 i = 0; i < 2 * size; i++)
+        gdb_put(w, 'x');
+}
+
 int gdb_print_regs(struct gdb *g, u32 from, u32 to)
 {
     struct regs_call c = {.level = g->level};
@@ -162,7 +159,7 @@ int gdb_print_regs(struct gdb *g, u32 from, u32 to)
         if (is_known(&c, offset))
             gdb_put_hex(&g->w, (const u8 *)&c.regs + offset, size);
         else
-            gdb_print(&g->w, "%*s", 0, size == 4 ? "xxxxxxxx" : "xxxxxxxxxxxxxxxx");
+            put_unknown(&g->w, size);
     }
     return r;
 }

@@ -219,7 +219,7 @@ static void do_read(struct gdb *g, const char *at)
     u64 address, n;
     int r = ERR_INVAL;
 
-    if (take_range(&at, &address, &n) && !*at)
+    if (take_range(&at, &address, &n) && !*at && n)
         r = gdb_memory(g, address, buf, (u32)MIN(n, sizeof(buf)), false);
     if (r < 0)
         gdb_reply_error(g, r);
@@ -273,7 +273,7 @@ static void do_point(struct gdb *g, const char *at)
         return;
     at++;
     p.kind = kinds[type];
-    if (g->levels && gdb_take(&at, ",") && take_range(&at, &p.address, &size) && size <= 0xffff) {
+    if (gdb_take(&at, ",") && take_range(&at, &p.address, &size) && size <= 0xffff) {
         p.size = (u32)size;
         r = (insert ? debug_insert : debug_remove)(&g->task, g->vm, g->vcpu, DEBUG_BY_GDB, &p);
         if (!insert && r == ERR_NOENT)
@@ -342,35 +342,36 @@ static void do_monitor(struct gdb *g, const char *at)
 
 /* The first that the packet begins with. Others have the empty reply: that is for what is not supported. */
 static const struct {
-    const char *name;
+    char name[22];
+    bool attached; /* only while the VM that is attached runs */
     void (*fn)(struct gdb *g, const char *at);
 } commands[] = {
-    {"?", do_why},
-    {"!", do_extended},
-    {"g", do_get_all},
-    {"p", do_get},
-    {"P", do_set},
-    {"m", do_read},
-    {"M", do_write},
-    {"X", do_write_binary},
-    {"Z", do_point},
-    {"z", do_point},
-    {"H", do_choose},
-    {"T", do_alive},
-    {"D", do_detach},
-    {"k", do_kill},
-    {"vCont?", do_can_continue},
-    {"vCont", do_continue},
-    {"vAttach;", do_attach},
-    {"vKill;", do_kill},
-    {"qSupported", do_supported},
-    {"qC", do_current},
-    {"qfThreadInfo", do_threads},
-    {"qsThreadInfo", do_no_more},
-    {"qThreadExtraInfo,", do_name},
-    {"qAttached", do_was_there},
-    {"qXfer:features:read:", do_features},
-    {"qRcmd,", do_monitor},
+    {"?", false, do_why},
+    {"!", false, do_extended},
+    {"g", true, do_get_all},
+    {"p", true, do_get},
+    {"P", true, do_set},
+    {"m", true, do_read},
+    {"M", true, do_write},
+    {"X", true, do_write_binary},
+    {"Z", true, do_point},
+    {"z", true, do_point},
+    {"H", false, do_choose},
+    {"T", true, do_alive},
+    {"D", false, do_detach},
+    {"k", false, do_kill},
+    {"vCont?", false, do_can_continue},
+    {"vCont", false, do_continue},
+    {"vAttach;", false, do_attach},
+    {"vKill;", false, do_kill},
+    {"qSupported", false, do_supported},
+    {"qC", false, do_current},
+    {"qfThreadInfo", false, do_threads},
+    {"qsThreadInfo", false, do_no_more},
+    {"qThreadExtraInfo,", true, do_name},
+    {"qAttached", false, do_was_there},
+    {"qXfer:features:read:", false, do_features},
+    {"qRcmd,", false, do_monitor},
 };
 
 void gdb_packet(struct gdb *g)
@@ -379,10 +380,13 @@ void gdb_packet(struct gdb *g)
     for (u32 i = 0; i < ARRAY_SIZE(commands); i++) {
         const char *at = g->reader.data;
 
-        if (gdb_take(&at, commands[i].name)) {
+        if (!gdb_take(&at, commands[i].name))
+            continue;
+        if (commands[i].attached && !gdb_vm_runs(g))
+            gdb_reply_error(g, ERR_NOENT);
+        else
             commands[i].fn(g, at);
-            break;
-        }
+        break;
     }
     gdb_end(&g->w);
 }
