@@ -5,6 +5,7 @@
 #include "boot/console.h"
 #include "boot/machine_parts.h"
 #include "lib/log.h"
+#include "lib/spinlock.h"
 #include "vmm/gdb/gdb.h"
 
 static struct uart16550 uart;
@@ -14,16 +15,20 @@ static u32 send(const char *data, u32 n)
     return uart16550_send(&uart, data, n);
 }
 
+/* The interrupt's handler, and the task that is on another CPU if the boot CPU has no time. */
 static void take(void)
 {
+    static struct spinlock lock;
     char data[64];
     size_t n = 0;
     int c;
 
+    spin_lock(&lock);
     while (n < sizeof(data) && (c = uart16550_read(&uart)) >= 0)
         data[n++] = (char)c;
     if (n)
         gdb_input(data, n);
+    spin_unlock(&lock);
 }
 
 static void interrupt(u8 vector)
@@ -32,7 +37,7 @@ static void interrupt(u8 vector)
     take();
 }
 
-static struct gdb_port port = {.send = send};
+static struct gdb_port port = {.send = send, .poll = take};
 
 /* Without an interrupt, or with one that the console has, the task looks by itself. */
 static void route(void)
@@ -42,10 +47,9 @@ static void route(void)
     bool level;
 
     if (irq == SERIAL_NO_IRQ || irq == machine.console->at.irq ||
-        machine_route((u32)irq, vector, this_cpu()->apic_id, &level)) {
-        port.poll = take;
+        machine_route((u32)irq, vector, this_cpu()->apic_id, &level))
         return;
-    }
+    port.interrupts = true;
     irq_set_handler(vector, interrupt);
     uart16550_enable_rx_interrupt(&uart);
 }

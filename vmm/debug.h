@@ -44,10 +44,10 @@ struct vcpu_debug {
 
     bool stepping;
     struct debug_step step;
-    bool shadow;   /* interrupts are held back for it, by blocking by STI */
-    bool lifted;   /* the breakpoint that it has stopped at is out of its way */
-    u8 stopped_at; /* number of that breakpoint, from 1 on; 0: none */
-    u64 stopped_rip;
+    bool shadow; /* interrupts are held back for it, by blocking by STI */
+    bool lifted; /* the breakpoint that it is to go past is out of its way */
+    u8 past;     /* number of that breakpoint, from 1 on; 0: none */
+    u64 past_rip;
 };
 
 /* --- by tasks --- */

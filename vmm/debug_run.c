@@ -81,19 +81,16 @@ static u64 use_debug_registers(struct vcpu *v, u8 level)
     return PROC_MOV_DR_EXITING;
 }
 
-/*
- * The breakpoint where it has stopped is not to stop it again before it has moved. Others may pass there
- * meanwhile. GDB sees to that by itself.
- */
-static u64 step_over(struct vcpu *v)
+/* The breakpoint that it stands at is not to stop it before it has moved. Others may pass there meanwhile. */
+static u64 go_past(struct vcpu *v)
 {
     struct vcpu_debug *d = &v->debug;
-    struct point *p = d->stopped_at ? &debug_points[d->stopped_at - 1] : NULL;
+    struct point *p = d->past ? &debug_points[d->past - 1] : NULL;
 
     if (!p)
         return 0;
-    if (!debug_is_of(p, v->vm) || p->owner == DEBUG_BY_GDB || vmread(GUEST_RIP) != d->stopped_rip) {
-        d->stopped_at = 0;
+    if (!debug_is_of(p, v->vm) || vmread(GUEST_RIP) != d->past_rip) {
+        d->past = 0;
         return 0;
     }
     if (p->p.kind != DEBUG_SOFTWARE) {
@@ -157,7 +154,7 @@ void debug_before_entry(struct vcpu *v)
         return;
     d->exceptions = vmread(EXCEPTION_BITMAP);
     d->primary = primary = vmread(PRIMARY_CONTROLS);
-    primary |= step_over(v) | use_debug_registers(v, level);
+    primary |= go_past(v) | use_debug_registers(v, level);
     if (d->stepping && counts(d, level))
         primary |= PROC_MONITOR_TRAP_FLAG;
     vmwrite(EXCEPTION_BITMAP, d->exceptions | BIT(VEC_BP));
@@ -183,8 +180,8 @@ static void undo(struct vcpu *v)
         set_dr(d->dr);
         vmwrite(GUEST_DR7, d->dr7);
     }
-    if (d->lifted && debug_points[d->stopped_at - 1].written)
-        guest_write(v->vm, debug_points[d->stopped_at - 1].at, &int3, 1);
+    if (d->lifted && debug_points[d->past - 1].written)
+        guest_write(v->vm, debug_points[d->past - 1].at, &int3, 1);
     d->lifted = false;
     d->entered = false;
 }
@@ -198,10 +195,9 @@ void debug_end_step(struct vcpu *v)
     v->debug.stepping = v->debug.shadow = false;
 }
 
-static bool stop(struct vcpu *v, u8 kind, u64 address, u64 more)
+static void stop(struct vcpu *v, u8 kind, u64 address, u64 more)
 {
     vcpu_stop(v, &(struct vcpu_stop){.kind = kind, .data = {address, more}});
-    return true;
 }
 
 static u64 linear_rip(void)
@@ -211,27 +207,38 @@ static u64 linear_rip(void)
     return vmread(GUEST_CS_ACCESS_RIGHTS) & SEG_AR_L ? rip : (u32)(vmread(GUEST_CS_BASE) + rip);
 }
 
-/* -1: what the guest has met is its own. */
+/* One of that level, rather than one of the other level that is in the same memory. -1: what the guest has
+ * met is its own. */
 static int find_int3(struct vcpu *v, u8 level, u64 address)
 {
     struct inspect_walk w;
     bool known = !inspect_page_walk(v, level, address, &w) && !w.r && !w.r1;
+    int found = -1;
 
     for (int i = 0; i < DEBUG_MAX_POINTS; i++) {
         const struct point *p = &debug_points[i];
 
         if (debug_is_of(p, v->vm) && p->written &&
-            (known ? p->at == w.to1 : p->p.level == level && p->p.address == address))
-            return i;
+            (known ? p->at == w.to1 : p->p.level == level && p->p.address == address) &&
+            (found < 0 || p->p.level == level))
+            found = i;
     }
-    return -1;
+    return found;
 }
 
-static void stopped_at(struct vcpu *v, u32 i)
+/* When it goes on it is not to stop there again. GDB sees to that itself. */
+static void remember(struct vcpu *v, u32 i)
 {
-    v->debug.stopped_at = (u8)(i + 1);
-    v->debug.stopped_rip = vmread(GUEST_RIP);
+    v->debug.past = (u8)(i + 1);
+    v->debug.past_rip = vmread(GUEST_RIP);
+}
+
+static void stop_at(struct vcpu *v, u32 i, u64 address)
+{
+    if (debug_points[i].owner != DEBUG_BY_GDB)
+        remember(v, i);
     debug_end_step(v);
+    stop(v, STOP_BREAKPOINT, address, debug_points[i].p.kind);
 }
 
 /* Nobody else has asked for it: the guest takes it. */
@@ -249,10 +256,12 @@ static bool took_int3(struct vcpu *v, u8 level)
     u64 address = linear_rip();
     int i = find_int3(v, level, address);
 
-    if (i >= 0) {
-        stopped_at(v, (u32)i);
-        return stop(v, STOP_BREAKPOINT, address, DEBUG_SOFTWARE);
-    }
+    if (i >= 0 && debug_points[i].p.level == level)
+        stop_at(v, (u32)i, address);
+    else if (i >= 0)
+        remember(v, (u32)i);
+    if (i >= 0)
+        return true;
     if (v->debug.exceptions & BIT(VEC_BP)) /* L1's */
         return false;
     reflect_int3(v);
@@ -273,11 +282,12 @@ static bool took_debug_exception(struct vcpu *v, u8 level)
         if (q & ~ours & (DR_MATCHES | PENDING_DEBUG_BS))
             events_raise_debug(&v->events, q & ~ours);
         if (p->p.kind == DEBUG_HARDWARE) {
-            stopped_at(v, i);
-            return stop(v, STOP_BREAKPOINT, p->p.address, DEBUG_HARDWARE);
+            stop_at(v, i, p->p.address);
+            return true;
         }
         v->debug.stepping = v->debug.shadow = false;
-        return stop(v, STOP_WATCH, p->p.address, p->p.kind == DEBUG_WATCH_WRITE ? 1 : 3);
+        stop(v, STOP_WATCH, p->p.address, p->p.kind == DEBUG_WATCH_WRITE ? 1 : 3);
+        return true;
     }
     return ours;
 }
@@ -343,7 +353,7 @@ static bool exit_debugged(struct vcpu *v)
     else
         (level == 2 ? v->on_l2_exit : v->on_exit)(v);
     if (reason == EXIT_REASON_MONITOR_TRAP_FLAG)
-        v->debug.stopped_at = 0;
+        v->debug.past = 0;
     if (has_stepped(v, reason, level, rip))
         stepped(v);
     return false;

@@ -384,20 +384,21 @@ void __noreturn vmm_cpu_main(void)
 
     for (;;) {
         struct vcpu *v;
-        u64 next, wake;
+        u64 due, wake;
 
         if (unlikely(this_cpu()->id == pv_poll_cpu))
             pv_poll_main();
-        next = unlikely(vmm_tasks) ? tasks_run() : ~0ull;
+        due = unlikely(vmm_tasks) ? tasks_run() : ~0ull;
         wake = sched_wake_due(c, rdtsc());
-        next = MIN(next, wake);
         v = sched_pick(c);
         if (v) {
+            if (unlikely(due < v->slice_end))
+                v->slice_end = due;
             run(c, v);
             /* The VM may end on another CPU: its tables must not stay in use here. */
             vm_use_space(NULL);
         } else if (likely(!vmm_tasks) || !tasks_wait(rdtsc())) {
-            idle(c, next);
+            idle(c, MIN(due, wake));
         }
     }
 }

@@ -32,6 +32,7 @@ NEEDS = {
     "private": ("to fetch packages without installing them", {
         "dpkg": "/usr/bin/dpkg-deb", "debian-archive-keyring": "/usr/share/keyrings/debian-archive-keyring.gpg"}),
     "debootstrap": ("to fetch Bochs", {"debootstrap": "/usr/sbin/debootstrap"}),
+    "gdb": ("to debug guests", {"gdb": "/usr/bin/gdb"}),
     "demo": ("to make the demo's initramfs", {"cpio": "/usr/bin/cpio"}),
     "unit-tests": ("for the unit tests", {
         "libcmocka-dev": "/usr/include/cmocka.h", "libzydis-dev": "/usr/include/Zydis/Zydis.h",
@@ -39,7 +40,7 @@ NEEDS = {
     "lab-tests": ("for the lab tests", {
         "python3-pytest": "/usr/lib/python3/dist-packages/pytest/__init__.py",
         "python3-pytest-xdist": "/usr/lib/python3/dist-packages/xdist/__init__.py",
-        "python3-pexpect": "/usr/lib/python3/dist-packages/pexpect/__init__.py", "e2fsprogs": "/sbin/mke2fs",
+        "python3-pexpect": "/usr/lib/python3/dist-packages/pexpect/__init__.py", "gdb": "/usr/bin/gdb", "e2fsprogs": "/sbin/mke2fs",
         "spin": "/usr/bin/spin"}),
 }
 

@@ -40,6 +40,7 @@ static bool ended[2];
 static char sent[1 << 16];
 static u32 nr_sent, line_room;
 static bool line_stuck;
+static u64 now;  /* host TSC */
 static u32 left; /* how often the line was given back */
 
 static struct debug_point point; /* the newest */
@@ -70,7 +71,7 @@ static void fake_out(u16 port, u32 size, u32 value)
 
 static u64 fake_tsc(void)
 {
-    return 0;
+    return now;
 }
 
 static u64 vmread(u32 encoding)
@@ -118,9 +119,10 @@ void task_wait(struct task *t)
 
 bool task_wait_until(struct task *t, u64 tsc)
 {
-    (void)t, (void)tsc;
+    (void)t;
+    now = MAX(tsc, now + tsc_hz / 10);
     line_room = 16;
-    return true;
+    return false;
 }
 
 void control_listen(struct task *t)
@@ -281,7 +283,10 @@ static void leave(void)
     left++;
 }
 
-static const struct gdb_port fake_port = {.send = send_some, .leave = leave};
+static void poll(void) {}
+
+static const struct gdb_port fake_port = {
+    .send = send_some, .poll = poll, .interrupts = true, .leave = leave};
 
 /* The task, until it waits. */
 static void let_run(void)

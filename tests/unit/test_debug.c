@@ -260,6 +260,11 @@ static void stopped(u8 kind, u64 address, u64 more)
     stops = 0;
 }
 
+static int step(u8 level, u64 from, u64 to)
+{
+    return debug_step(&task, VM, 0, &(struct debug_step){level, from, to});
+}
+
 /* --- software breakpoints --- */
 
 static void a_breakpoint_stops_and_is_gone(void **state)
@@ -388,6 +393,37 @@ static void int3_of_l2_is_l1s_if_it_wants(void **state)
     enter();
     int3();
     assert_int_equal(handled, 1);
+    stopped(STOP_BREAKPOINT, HERE, DEBUG_SOFTWARE);
+}
+
+/* An L2 that is in L1's own memory. */
+static void a_breakpoint_of_the_other_level_is_passed(void **state)
+{
+    u8 was = ram[HERE - OFFSET];
+
+    (void)state;
+    insert(DEBUG_SOFTWARE, 2, HERE, 1);
+    step(1, 0, 0);
+    enter();
+    int3();
+    assert_int_equal(stops, 0);
+    enter();
+    assert_int_equal(ram[HERE - OFFSET], was);
+    assert_true(field[PRIMARY_CONTROLS] & PROC_MONITOR_TRAP_FLAG);
+    field[GUEST_RIP]++;
+    leave(EXIT_REASON_MONITOR_TRAP_FLAG);
+    assert_int_equal(ram[HERE - OFFSET], INT3);
+    stopped(STOP_STEP, HERE + 1, 0);
+    assert_int_equal(handled, 0);
+    nested.in_l2 = true;
+    field[GUEST_RIP] = HERE;
+    enter();
+    int3();
+    stopped(STOP_BREAKPOINT, HERE, DEBUG_SOFTWARE);
+    insert(DEBUG_SOFTWARE, 1, HERE, 1);
+    nested.in_l2 = false;
+    enter();
+    int3();
     stopped(STOP_BREAKPOINT, HERE, DEBUG_SOFTWARE);
 }
 
@@ -559,11 +595,6 @@ static void what_mov_dr_does_not_do(void **state)
 }
 
 /* --- single steps --- */
-
-static int step(u8 level, u64 from, u64 to)
-{
-    return debug_step(&task, VM, 0, &(struct debug_step){level, from, to});
-}
 
 static void one_instruction(void **state)
 {
@@ -750,6 +781,7 @@ int main(void)
         cmocka_unit_test_setup(the_table_has_an_end, start),
         cmocka_unit_test_setup(int3_of_the_guest_is_its_own, start),
         cmocka_unit_test_setup(int3_of_l2_is_l1s_if_it_wants, start),
+        cmocka_unit_test_setup(a_breakpoint_of_the_other_level_is_passed, start),
         cmocka_unit_test_setup(memory_shows_what_is_under_breakpoints, start),
         cmocka_unit_test_setup(debug_registers_while_the_guest_runs, start),
         cmocka_unit_test_setup(debug_exceptions_are_told_apart, start),

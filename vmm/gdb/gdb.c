@@ -5,10 +5,12 @@
 #include "lib/log.h"
 #include "vmm/gdb/stub.h"
 
-#define INPUT      2048u /* a power of two */
-#define SEND_US    500   /* until the line has room again */
-#define POLL_US    5000
-#define SEND_TRIES 4000
+#define INPUT        2048u /* a power of two */
+#define SEND_US      500   /* until the line has room again */
+#define BUSY_US      200000
+#define BUSY_POLL_US 500
+#define POLL_US      5000
+#define SEND_TRIES   4000
 
 static struct gdb gdb;
 
@@ -114,6 +116,23 @@ static void take(struct gdb *g, char c)
     }
 }
 
+/*
+ * A UART has room for some characters only, and an interrupt may come late: in the lab, only at the end of a
+ * slice while a guest has its own off. So once something has come it is looked for often; what was lost
+ * before comes again, as GDB is told.
+ */
+static void wait_for_input(struct gdb *g)
+{
+    u64 now = rdtsc();
+    bool busy = now < g->busy_until;
+
+    if (busy || !g->port->interrupts)
+        task_wait_until(&g->task, now + us_to_ticks(busy ? BUSY_POLL_US : POLL_US));
+    else
+        task_wait(&g->task);
+    g->port->poll();
+}
+
 static void __noreturn serve(struct task *t)
 {
     struct gdb *g = container_of(t, struct gdb, task);
@@ -122,19 +141,16 @@ static void __noreturn serve(struct task *t)
     for (;;) {
         int c;
 
-        while ((c = next_input()) >= 0)
+        while ((c = next_input()) >= 0) {
             take(g, (char)c);
+            g->busy_until = rdtsc() + us_to_ticks(BUSY_US);
+        }
         if (g->running) {
             gdb_look(g);
             if (!g->running)
                 send_packet(g);
         }
-        if (g->port->poll) {
-            task_wait_until(t, rdtsc() + us_to_ticks(POLL_US));
-            g->port->poll();
-        } else {
-            task_wait(t);
-        }
+        wait_for_input(g);
     }
 }
 

@@ -30,7 +30,8 @@ struct gdb {
     bool physical; /* addresses of memory are guest-physical */
     u8 level;      /* the thread that packets are about */
     u32 vcpu;
-    u64 stepping; /* vCPUs */
+    u64 busy_until; /* host TSC: something has come not long ago */
+    u64 stepping;   /* vCPUs */
 };
 
 /* --- stub.c --- */
