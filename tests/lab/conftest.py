@@ -11,6 +11,7 @@ import sys
 import types
 
 import pytest
+from pexpect import fdpexpect
 
 TOP = pathlib.Path(__file__).resolve().parents[2]
 RUN = str(TOP / "scripts/run")
@@ -125,6 +126,31 @@ def boot(run, images, tmp_path):
         return run(conf, *options)
 
     return start
+
+
+@pytest.fixture
+def at_terminal(images, tmp_path):
+    """at_terminal(configuration, cpus): the process of scripts/run, and what pexpect has of its terminal."""
+
+    def start(configuration, cpus=1, cmdline=None):
+        conf = tmp_path / "test.conf"
+        conf.write_text(configuration)
+        for name in set(re.findall(r"=\s*([\w-]+)\.elf\b", configuration)):
+            shutil.copyfile(images.guest(name), tmp_path / f"{name}.elf")
+        keys, terminal = os.openpty()
+        process = subprocess.Popen([RUN, conf, "--image", images.elf, "--emulator", "bochs", "--cpus", str(cpus),
+                                    "--timeout", "120", *(["--cmdline", cmdline] if cmdline else [])],
+                                   stdin=terminal, stdout=terminal, stderr=terminal)
+        os.close(terminal)
+        started.append(process)
+        return process, fdpexpect.fdspawn(keys, timeout=60)
+
+    started = []
+    yield start
+    for process in started:
+        if process.poll() is None:
+            process.terminate()
+            process.wait(20)
 
 
 def pytest_terminal_summary(terminalreporter, config):

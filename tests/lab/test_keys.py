@@ -1,32 +1,9 @@
 # SPDX-License-Identifier: MIT
 """The keys that say which VM has the console."""
 
-import os
-import shutil
-import subprocess
-
 import pytest
-from pexpect import fdpexpect
 
-from conftest import RUN
 from sections import vm
-
-
-@pytest.fixture
-def at_terminal(images, tmp_path):
-    """at_terminal(configuration, cpus): the process of scripts/run, and what pexpect has of its terminal."""
-
-    def start(configuration, cpus):
-        conf = tmp_path / "test.conf"
-        conf.write_text(configuration)
-        shutil.copyfile(images.guest("hello"), tmp_path / "hello.elf")
-        keys, terminal = os.openpty()
-        process = subprocess.Popen([RUN, conf, "--image", images.elf, "--emulator", "bochs", "--cpus", str(cpus),
-                                    "--timeout", "60"], stdin=terminal, stdout=terminal, stderr=terminal)
-        os.close(terminal)
-        return process, fdpexpect.fdspawn(keys, timeout=60)
-
-    return start
 
 
 def stop(process, child):
