@@ -14,7 +14,7 @@ struct source {
     bool other;
 };
 
-static bool in_l2(const struct vcpu *v)
+static bool runs_l2(const struct vcpu *v)
 {
     return v->nested && v->nested->in_l2;
 }
@@ -37,7 +37,7 @@ static int open_source(struct vcpu *v, enum inspect_vmcs which, struct source *s
     }
     if (which == INSPECT_VMCS02 && !(has_vmcs12(v) && v->nested->vmcs02_made))
         return ERR_NOENT;
-    s->other = in_l2(v) != (which == INSPECT_VMCS02);
+    s->other = runs_l2(v) != (which == INSPECT_VMCS02);
     if (s->other)
         vmptrld(pool_pa(v->nested->other.region));
     return OK;
@@ -60,8 +60,8 @@ static u64 get(const struct source *s, u32 index)
 static int open_level(struct vcpu *v, u32 *level, struct source *s)
 {
     if (!*level)
-        *level = in_l2(v) ? 2 : 1;
-    return open_source(v, *level == 1 ? INSPECT_VMCS01 : in_l2(v) ? INSPECT_VMCS02 : INSPECT_VMCS12, s);
+        *level = runs_l2(v) ? 2 : 1;
+    return open_source(v, *level == 1 ? INSPECT_VMCS01 : runs_l2(v) ? INSPECT_VMCS02 : INSPECT_VMCS12, s);
 }
 
 int inspect_vmcs(struct vcpu *v, enum inspect_vmcs which, struct vmcs_image *out)
@@ -126,7 +126,7 @@ int inspect_regs(struct vcpu *v, u32 level, struct inspect_regs *out)
 
     if (error)
         return error;
-    *out = (struct inspect_regs){.level = level, .live = in_l2(v) == (level == 2)};
+    *out = (struct inspect_regs){.level = level, .live = runs_l2(v) == (level == 2)};
     for (u32 i = 0; i < ARRAY_SIZE(in_vmcs); i++)
         for (u32 n = 0; n < in_vmcs[i].nr; n++)
             r[in_vmcs[i].reg + n] = get(&s, in_vmcs[i].index + n);
