@@ -32,7 +32,9 @@ static inline void write_cr2(u64 value)
         return 0xd0 + n;               \
     }
 READ_DR(0)
-READ_DR(1) READ_DR(2) READ_DR(3) READ_DR(6)
+READ_DR(1)
+READ_DR(2)
+READ_DR(3) READ_DR(6)
 
     static int access(gpa_t gpa, u64 n)
 {
