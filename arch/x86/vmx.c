@@ -75,28 +75,19 @@ int vmx_init_cpu(void)
     return OK;
 }
 
-/* The guest leaves all registers as they are; an exit clears the flags that say VMfail. */
-bool vmx_launch_wrmsr(u32 msr, u64 value)
+/* An exit clears the flags that say VMfail. */
+bool vmx_launch(struct vmx_regs *regs)
 {
     bool failed;
     u64 at;
 
-    asm volatile(
-        "vmwrite %%rsp, %[host_rsp]\n\t"
-        "lea 1f(%%rip), %[at]\n\t"
-        "vmwrite %[at], %[host_rip]\n\t"
-        "lea 2f(%%rip), %[at]\n\t"
-        "vmwrite %[at], %[guest_rip]\n\t"
-        "vmlaunch\n"
-        "1:\n\t"
-        "jmp 3f\n"
-        "2:\n\t"
-        "wrmsr\n\t"
-        "vmcall\n"
-        "3:"
-        : "=@ccbe"(failed), [at] "=&r"(at)
-        : [host_rsp] "r"((u64)HOST_RSP), [host_rip] "r"((u64)HOST_RIP), [guest_rip] "r"((u64)GUEST_RIP),
-          "c"(msr), "a"((u32)value), "d"(value >> 32)
-        : "memory");
+    asm volatile("vmwrite %%rsp, %[host_rsp]\n\t"
+                 "lea 1f(%%rip), %[at]\n\t"
+                 "vmwrite %[at], %[host_rip]\n\t"
+                 "vmlaunch\n"
+                 "1:"
+                 : "=@ccbe"(failed), [at] "=&r"(at), "+a"(regs->rax), "+c"(regs->rcx), "+d"(regs->rdx)
+                 : [host_rsp] "r"((u64)HOST_RSP), [host_rip] "r"((u64)HOST_RIP)
+                 : "memory");
     return !failed;
 }

@@ -50,11 +50,13 @@ static inline bool vmxon(paddr_t region)
     return !failed;
 }
 
-/*
- * Launches the current VMCS, but for RIP and RSP, as a guest that has Nidus's address space and executes
- * WRMSR and then VMCALL; any exit ends it. False: VMfail.
- */
-bool vmx_launch_wrmsr(u32 msr, u64 value);
+/* What the guest of vmx_launch() has of registers, and changes at most. */
+struct vmx_regs {
+    u64 rax, rcx, rdx;
+};
+
+/* Launches the current VMCS, but for HOST_RSP and HOST_RIP; any exit ends it. False: VMfail. */
+bool vmx_launch(struct vmx_regs *regs);
 
 /* Everything that this CPU has cached of EPT and of VPIDs. */
 static inline void invept_all(void)

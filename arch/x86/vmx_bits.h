@@ -18,6 +18,15 @@ enum vmx_word {
     VMX_NR_WORDS
 };
 
+/* Where the bit of a capability is: the words, and MSRs whose bits are capabilities themselves. */
+enum vmx_place {
+    VMX_CAP_BASIC = VMX_NR_WORDS,
+    VMX_CAP_MISC,
+    VMX_CAP_EPT_VPID,
+    VMX_CAP_VMFUNC,
+    VMX_NR_PLACES
+};
+
 /* PIN_*, PROC_*, PROC2_*, PROC3_*, EXITCTL_*, EXITCTL2_*, ENTRYCTL_*: each control as a mask for its word. */
 enum vmx_control {
 #define VMX_CONTROL(word, bit, name, text) name = BIT(bit),

@@ -111,6 +111,22 @@ u64 vmx_allowed1(const struct vmx_caps *caps, enum vmx_word word)
     return words[word].width == 64 ? value : value >> 32;
 }
 
+u64 vmx_available(const struct vmx_caps *caps, u32 place)
+{
+    switch (place) {
+    case VMX_CAP_BASIC:
+        return caps->basic;
+    case VMX_CAP_MISC:
+        return caps->misc;
+    case VMX_CAP_EPT_VPID:
+        return caps->ept_vpid;
+    case VMX_CAP_VMFUNC:
+        return caps->vmfunc;
+    default:
+        return vmx_allowed1(caps, place);
+    }
+}
+
 u64 vmx_default1(enum vmx_word word)
 {
     static const u32 bits[VMX_NR_WORDS] = {

@@ -33,6 +33,8 @@ bool vmx_caps_get(const struct vmx_caps *caps, u32 msr, u64 *value);
 u64 vmx_allowed0(const struct vmx_caps *caps, enum vmx_word word);
 /* Allowed-1 settings: the bits that may be 1. */
 u64 vmx_allowed1(const struct vmx_caps *caps, enum vmx_word word);
+/* The same of every enum vmx_place: what there is. */
+u64 vmx_available(const struct vmx_caps *caps, u32 place);
 /* Reserved bits of a word that must be 1 and that mean nothing (the default1 class, but for bits with a
  * name). */
 u64 vmx_default1(enum vmx_word word);
@@ -137,6 +139,8 @@ static inline bool vmx_has(const struct vmx_features *f, enum vmx_feature featur
     return f->granted >> feature & 1;
 }
 
+/* Of what there is in this place, what Nidus makes use of. */
+u64 vmx_used(const struct vmx_features *f, u32 place);
 /* E.g. "unrestricted guest"; for messages about what was granted. Never null. */
 const char *vmx_feature_name(enum vmx_feature feature);
 

@@ -92,6 +92,28 @@ const char *vmx_control_bit_name(enum vmx_word word, u32 bit)
                     : NULL;
 }
 
+#define CAPABILITY_KEY(place, bit) (((place)-VMX_NR_WORDS) << 6 | (bit))
+_Static_assert(CAPABILITY_KEY(VMX_NR_PLACES, 0) <= 256, "capabilities[]");
+
+#define VMX_CAPABILITY(place, bit, text) CAPABILITY_KEY(VMX_CAP_##place, bit),
+static const u8 capabilities[] = {
+#include "arch/x86/vmx_capabilities.def"
+};
+#undef VMX_CAPABILITY
+
+#define VMX_CAPABILITY(place, bit, text) text "\0"
+static const char capability_texts[] = PACK
+#include "arch/x86/vmx_capabilities.def"
+    ;
+#undef VMX_CAPABILITY
+
+const char *vmx_capability_name(u32 place, u32 bit)
+{
+    if (place < VMX_NR_WORDS)
+        return vmx_control_bit_name(place, bit);
+    return text_of(CAPABILITY_KEY(place, bit), capabilities, ARRAY_SIZE(capabilities), capability_texts);
+}
+
 /* 'Interruption type', from 0 on. */
 static const char types[] = PACK "external interrupt\0"
                                  "reserved type 1\0"

@@ -12,6 +12,8 @@ const char *vmx_exit_reason_name(u32 basic_reason);
 const char *vmx_instruction_error_text(u32 error);
 /* Of one bit (0 to 63) of a control word; null for a reserved bit. */
 const char *vmx_control_bit_name(enum vmx_word word, u32 bit);
+/* The same of any capability: place is one of enum vmx_place, or a word. */
+const char *vmx_capability_name(u32 place, u32 bit);
 /* Of a type of event in interruption information (0 to 7). */
 const char *vmx_intr_type_name(u32 type);
 /* Of an exception, e.g. "#GP"; "vector" where it has no mnemonic. */

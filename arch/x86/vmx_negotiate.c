@@ -4,24 +4,22 @@
 #include "arch/x86/vmx_names.h"
 #include "lib/format.h"
 
-/* Sources of capabilities: the control words, then MSRs whose bits are capabilities themselves. */
-enum source { EPT_VPID_CAP = VMX_NR_WORDS, MISC_CAP };
-
 enum need { REQUIRED, WANTED };
 enum use {
     SET,   /* in the control words to start from, once granted */
     LATER, /* only known to be there; what uses it sets it */
+    KNOWN, /* Nidus makes no use of it by itself */
 };
 
 struct want {
-    u8 feature, need, use, source;
+    u8 feature, need, use, source; /* enum vmx_place */
     u64 bit;
-    const char *name; /* null: the SDM's name of the control */
+    const char *name; /* null: the SDM's */
 };
 
 #define CTL(word) VMX_WORD_##word
-#define EPT       EPT_VPID_CAP
-#define MISC      MISC_CAP
+#define EPT       VMX_CAP_EPT_VPID
+#define MISC      VMX_CAP_MISC
 
 static const struct want wants[] = {
     {VF_EXTERNAL_INTERRUPT_EXITING, REQUIRED, SET, CTL(PIN), PIN_EXTERNAL_INTERRUPT_EXITING, NULL},
@@ -39,9 +37,9 @@ static const struct want wants[] = {
     {VF_IO_BITMAPS, REQUIRED, SET, CTL(PROC), PROC_USE_IO_BITMAPS, NULL},
     {VF_SECONDARY_CONTROLS, REQUIRED, SET, CTL(PROC), PROC_ACTIVATE_SECONDARY, NULL},
     {VF_EPT, REQUIRED, SET, CTL(PROC2), PROC2_ENABLE_EPT, NULL},
-    {VF_EPT, REQUIRED, LATER, EPT, EPT_CAP_WALK_4, PACK "EPT page-walk length of 4"},
-    {VF_EPT, REQUIRED, LATER, EPT, EPT_CAP_WB, PACK "write-back EPT paging structures"},
-    {VF_EPT, REQUIRED, LATER, EPT, EPT_CAP_INVEPT, PACK "INVEPT"},
+    {VF_EPT, REQUIRED, LATER, EPT, EPT_CAP_WALK_4, NULL},
+    {VF_EPT, REQUIRED, LATER, EPT, EPT_CAP_WB, NULL},
+    {VF_EPT, REQUIRED, LATER, EPT, EPT_CAP_INVEPT, NULL},
     {VF_UNRESTRICTED_GUEST, REQUIRED, SET, CTL(PROC2), PROC2_UNRESTRICTED_GUEST, NULL},
     {VF_HOST_64BIT, REQUIRED, SET, CTL(EXIT), EXITCTL_HOST_ADDRESS_SPACE_SIZE, NULL},
     {VF_ACK_INTERRUPT_ON_EXIT, REQUIRED, SET, CTL(EXIT), EXITCTL_ACK_INTERRUPT_ON_EXIT, NULL},
@@ -53,15 +51,15 @@ static const struct want wants[] = {
     {VF_PREEMPTION_TIMER, WANTED, SET, CTL(PIN), PIN_PREEMPTION_TIMER, NULL},
     {VF_PREEMPTION_TIMER, WANTED, SET, CTL(EXIT), EXITCTL_SAVE_PREEMPTION_TIMER, NULL},
     {VF_VPID, WANTED, SET, CTL(PROC2), PROC2_ENABLE_VPID, NULL},
-    {VF_VPID, WANTED, LATER, EPT, VPID_CAP_INVVPID, PACK "INVVPID"},
-    {VF_VPID, WANTED, LATER, EPT, VPID_CAP_INVVPID_SINGLE, PACK "single-context INVVPID"},
-    {VF_VPID, WANTED, LATER, EPT, VPID_CAP_INVVPID_ALL, PACK "all-context INVVPID"},
+    {VF_VPID, WANTED, LATER, EPT, VPID_CAP_INVVPID, NULL},
+    {VF_VPID, WANTED, LATER, EPT, VPID_CAP_INVVPID_SINGLE, NULL},
+    {VF_VPID, WANTED, LATER, EPT, VPID_CAP_INVVPID_ALL, NULL},
     {VF_RDTSCP, WANTED, SET, CTL(PROC2), PROC2_ENABLE_RDTSCP, NULL},
     {VF_INVPCID, WANTED, SET, CTL(PROC2), PROC2_ENABLE_INVPCID, NULL},
     {VF_XSAVES, WANTED, SET, CTL(PROC2), PROC2_ENABLE_XSAVES, NULL},
     {VF_WBINVD_EXITING, WANTED, SET, CTL(PROC2), PROC2_WBINVD_EXITING, NULL},
     {VF_TSC_OFFSETTING, WANTED, SET, CTL(PROC), PROC_USE_TSC_OFFSETTING, NULL},
-    {VF_TSC_SCALING, WANTED, LATER, CTL(PROC2), PROC2_USE_TSC_SCALING, NULL},
+    {VF_TSC_SCALING, WANTED, KNOWN, CTL(PROC2), PROC2_USE_TSC_SCALING, NULL},
     {VF_PAT, WANTED, SET, CTL(EXIT), EXITCTL_SAVE_PAT, PACK "IA32_PAT"},
     {VF_PAT, WANTED, SET, CTL(EXIT), EXITCTL_LOAD_PAT, NULL},
     {VF_PAT, WANTED, SET, CTL(ENTRY), ENTRYCTL_LOAD_PAT, NULL},
@@ -76,27 +74,24 @@ static const struct want wants[] = {
     {VF_VIRTUAL_INTERRUPT_DELIVERY, WANTED, LATER, CTL(PROC2), PROC2_VIRTUAL_INTERRUPT_DELIVERY, NULL},
     {VF_POSTED_INTERRUPTS, WANTED, LATER, CTL(PIN), PIN_POSTED_INTERRUPTS, NULL},
     {VF_IPI_VIRTUALIZATION, WANTED, LATER, CTL(PROC3), PROC3_IPI_VIRTUALIZATION, NULL},
-    {VF_PML, WANTED, LATER, CTL(PROC2), PROC2_ENABLE_PML, NULL},
+    {VF_PML, WANTED, KNOWN, CTL(PROC2), PROC2_ENABLE_PML, NULL},
     {VF_PAUSE_LOOP_EXITING, WANTED, SET, CTL(PROC2), PROC2_PAUSE_LOOP_EXITING, NULL},
     {VF_MONITOR_TRAP_FLAG, WANTED, LATER, CTL(PROC), PROC_MONITOR_TRAP_FLAG, NULL},
     {VF_VMCS_SHADOWING, WANTED, LATER, CTL(PROC2), PROC2_VMCS_SHADOWING, NULL},
-    {VF_DESCRIPTOR_TABLE_EXITING, WANTED, LATER, CTL(PROC2), PROC2_DESCRIPTOR_TABLE_EXITING, NULL},
-    {VF_ENCLS_EXITING, WANTED, LATER, CTL(PROC2), PROC2_ENABLE_ENCLS_EXITING, NULL},
-    {VF_MODE_BASED_EXECUTE, WANTED, LATER, CTL(PROC2), PROC2_MODE_BASED_EXECUTE, NULL},
-    {VF_EPT_2M, WANTED, LATER, EPT, EPT_CAP_2M, PACK "2-MByte EPT pages"},
-    {VF_EPT_1G, WANTED, LATER, EPT, EPT_CAP_1G, PACK "1-GByte EPT pages"},
-    {VF_EPT_ACCESSED_DIRTY, WANTED, LATER, EPT, EPT_CAP_ACCESSED_DIRTY, PACK "EPT accessed and dirty flags"},
-    {VF_EPT_EXECUTE_ONLY, WANTED, LATER, EPT, EPT_CAP_EXECUTE_ONLY, PACK "execute-only EPT translations"},
-    {VF_EPT_ADVANCED_EXIT_INFO, WANTED, LATER, EPT, EPT_CAP_ADVANCED_EXIT_INFO,
-     PACK "advanced VM-exit information for EPT violations"},
-    {VF_INVEPT_SINGLE, WANTED, LATER, EPT, EPT_CAP_INVEPT_SINGLE, PACK "single-context INVEPT"},
-    {VF_INVEPT_ALL, WANTED, LATER, EPT, EPT_CAP_INVEPT_ALL, PACK "all-context INVEPT"},
-    {VF_INVVPID_ADDRESS, WANTED, LATER, EPT, VPID_CAP_INVVPID_ADDRESS, PACK "individual-address INVVPID"},
-    {VF_INVVPID_KEEP_GLOBAL, WANTED, LATER, EPT, VPID_CAP_INVVPID_KEEP_GLOBAL,
-     PACK "single-context-retaining-globals INVVPID"},
-    {VF_HLT_ACTIVITY, WANTED, LATER, MISC, VMX_MISC_ACTIVITY_HLT, PACK "HLT activity state"},
-    {VF_WAIT_FOR_SIPI_ACTIVITY, WANTED, LATER, MISC, VMX_MISC_ACTIVITY_SIPI,
-     PACK "wait-for-SIPI activity state"},
+    {VF_DESCRIPTOR_TABLE_EXITING, WANTED, KNOWN, CTL(PROC2), PROC2_DESCRIPTOR_TABLE_EXITING, NULL},
+    {VF_ENCLS_EXITING, WANTED, KNOWN, CTL(PROC2), PROC2_ENABLE_ENCLS_EXITING, NULL},
+    {VF_MODE_BASED_EXECUTE, WANTED, KNOWN, CTL(PROC2), PROC2_MODE_BASED_EXECUTE, NULL},
+    {VF_EPT_2M, WANTED, LATER, EPT, EPT_CAP_2M, NULL},
+    {VF_EPT_1G, WANTED, LATER, EPT, EPT_CAP_1G, NULL},
+    {VF_EPT_ACCESSED_DIRTY, WANTED, LATER, EPT, EPT_CAP_ACCESSED_DIRTY, NULL},
+    {VF_EPT_EXECUTE_ONLY, WANTED, KNOWN, EPT, EPT_CAP_EXECUTE_ONLY, NULL},
+    {VF_EPT_ADVANCED_EXIT_INFO, WANTED, KNOWN, EPT, EPT_CAP_ADVANCED_EXIT_INFO, NULL},
+    {VF_INVEPT_SINGLE, WANTED, LATER, EPT, EPT_CAP_INVEPT_SINGLE, NULL},
+    {VF_INVEPT_ALL, WANTED, LATER, EPT, EPT_CAP_INVEPT_ALL, NULL},
+    {VF_INVVPID_ADDRESS, WANTED, LATER, EPT, VPID_CAP_INVVPID_ADDRESS, NULL},
+    {VF_INVVPID_KEEP_GLOBAL, WANTED, KNOWN, EPT, VPID_CAP_INVVPID_KEEP_GLOBAL, NULL},
+    {VF_HLT_ACTIVITY, WANTED, KNOWN, MISC, VMX_MISC_ACTIVITY_HLT, NULL},
+    {VF_WAIT_FOR_SIPI_ACTIVITY, WANTED, KNOWN, MISC, VMX_MISC_ACTIVITY_SIPI, NULL},
 };
 
 _Static_assert(VMX_NR_FEATURES < 64, "the bitmap of features is too small");
@@ -136,25 +131,16 @@ static void refuse(struct reporter *r, const char *fmt, ...)
     r->report(r->ctx, line);
 }
 
-static u64 available(const struct vmx_caps *caps, u32 source)
-{
-    if (source == EPT_VPID_CAP)
-        return caps->ept_vpid;
-    if (source == MISC_CAP)
-        return caps->misc;
-    return vmx_allowed1(caps, source);
-}
-
 static const char *want_name(const struct want *w)
 {
-    return w->name ? w->name : vmx_control_bit_name(w->source, __builtin_ctzll(w->bit));
+    return w->name ? w->name : vmx_capability_name(w->source, __builtin_ctzll(w->bit));
 }
 
 static void report_missing(struct reporter *r, const struct vmx_caps *caps, const struct want *w)
 {
     u32 bit = __builtin_ctzll(w->bit);
 
-    if (w->source == EPT_VPID_CAP) {
+    if (w->source == EPT) {
         /* Without EPT the MSR does not exist, and the missing control was named before. */
         if (caps->ept_vpid)
             refuse(r, PACK "needs %s: IA32_VMX_EPT_VPID_CAP[%u]", want_name(w), bit);
@@ -203,7 +189,7 @@ bool vmx_negotiate(const struct vmx_caps *caps, struct vmx_features *out,
     for (size_t i = 0; i < ARRAY_SIZE(wants); i++) {
         const struct want *w = &wants[i];
 
-        if (available(caps, w->source) & w->bit)
+        if (vmx_available(caps, w->source) & w->bit)
             continue;
         out->granted &= ~BIT(w->feature);
         if (w->need == REQUIRED)
@@ -219,6 +205,16 @@ bool vmx_negotiate(const struct vmx_caps *caps, struct vmx_features *out,
     for (u32 word = 0; word < VMX_NR_WORDS; word++)
         out->word[word] |= vmx_allowed0(caps, word);
     return r.ok;
+}
+
+u64 vmx_used(const struct vmx_features *f, u32 place)
+{
+    u64 used = 0;
+
+    for (size_t i = 0; i < ARRAY_SIZE(wants); i++)
+        if (wants[i].source == place && wants[i].use != KNOWN && vmx_has(f, wants[i].feature))
+            used |= wants[i].bit;
+    return used;
 }
 
 const char *vmx_feature_name(enum vmx_feature feature)

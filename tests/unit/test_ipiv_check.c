@@ -9,13 +9,20 @@ static enum { WORKS, FAILS_ENTRY, EXITS, POSTS_NOTHING, INTERRUPTED } machine;
 
 static u32 nr_loaded, launches, dispatched;
 
-static bool vmx_launch_wrmsr(u32 msr, u64 value)
+struct vmx_regs {
+    u64 rax, rcx, rdx;
+};
+
+/* The guest executes WRMSR and VMCALL. */
+static bool vmx_launch(struct vmx_regs *regs)
 {
     struct vcpu *v = &vcpus[0];
 
     launches++;
     assert_int_equal(nr_loaded, 1);
-    assert_false(is_on(SECONDARY_CONTROLS, PROC2_ENABLE_EPT | PROC2_UNRESTRICTED_GUEST | PROC2_ENABLE_VPID));
+    assert_int_equal(vmcs[GUEST_RIP], 0x403);
+    assert_int_equal(vmcs[GUEST_CS_BASE], 0);
+    assert_true(is_on(SECONDARY_CONTROLS, PROC2_ENABLE_EPT));
     assert_true(is_on(SECONDARY_CONTROLS, PROC2_VIRTUALIZE_X2APIC));
     assert_int_equal(vmcs[PREEMPTION_TIMER_VALUE], ~0u);
     if (machine == FAILS_ENTRY)
@@ -23,17 +30,43 @@ static bool vmx_launch_wrmsr(u32 msr, u64 value)
     if (machine == INTERRUPTED || (machine == WORKS && launches % 2)) {
         vmcs[EXIT_REASON] = EXIT_REASON_EXTERNAL_INTERRUPT;
         vmcs[EXIT_INTERRUPTION_INFO] = BIT(31) | 0x33;
+        regs->rax = 0; /* it starts again with what it had at first */
         return true;
     }
     vmcs[EXIT_REASON] = EXIT_REASON_VMCALL;
     if (machine == EXITS)
         apic_write_exit(v, 0x300);
-    else if (machine != POSTS_NOTHING || value >> 32)
-        guest_wrmsr(v, msr, value);
+    else if (machine != POSTS_NOTHING || regs->rdx)
+        guest_wrmsr(v, (u32)regs->rcx, regs->rdx << 32 | regs->rax);
     return true;
 }
 
+#include "vmm/mini_guest.c"
+#undef VECTOR
+#undef STACK
 #include "vmm/ipiv_check.c"
+
+u64 tsc_hz = 1000000;
+
+/* A walk of the EPT that the guest ran with. */
+static const u8 *at_guest_physical(u64 gpa)
+{
+    u64 table = vmcs[EPT_POINTER];
+
+    assert_int_equal(table % PAGE_SIZE, EPTP_WB | EPTP_WALK_4);
+    for (u32 level = 4; level; level--) {
+        table = ((u64 *)pool_va(table & EPT_ADDR))[gpa >> (3 + 9 * level) & 511];
+        assert_int_equal(table % PAGE_SIZE, level > 1 ? EPT_RWX : EPT_RWX | EPT_WB << EPT_TYPE_SHIFT);
+    }
+    return (u8 *)pool_va(table & EPT_ADDR) + gpa % PAGE_SIZE;
+}
+
+void apic_timer_set(u64 deadline)
+{
+    assert_int_equal(deadline, 100000);
+}
+
+void apic_timer_stop(void) {}
 
 /* --- what it asks of the VMM --- */
 
@@ -67,7 +100,7 @@ void vcpu_unload(struct vcpu *v)
 void vcpu_set_start(struct vcpu *v, const struct start_state *s)
 {
     (void)v;
-    assert_int_equal(s->mode, START_LONG64);
+    assert_int_equal(s->mode, START_REAL);
 }
 
 void vm_use_space(struct vm *of)
@@ -117,6 +150,8 @@ static void test_machines(void **state)
     assert_true(works_on(WORKS, 0, 100));
     assert_int_equal(launches, 4);
     assert_int_equal(dispatched, 2);
+    assert_memory_equal(at_guest_physical(MINI_WRMSR), "\x0f\x30\x0f\x01\xc1", 5);
+    assert_memory_equal(at_guest_physical(4 * 0x41), "\0\x04\0\0", 4);
     for (u32 how = FAILS_ENTRY; how <= INTERRUPTED; how++)
         assert_false(works_on(how, 0, 100));
     assert_int_equal(dispatched, 2 * TRIES);
@@ -132,9 +167,9 @@ static void test_nothing_to_try(void **state)
 static void test_no_memory(void **state)
 {
     (void)state;
-    for (u32 memory = 0; memory < VM_PAGES + 4; memory++)
+    for (u32 memory = 0; memory < SIZE_PAGES + NR_PAGES + 2; memory++)
         assert_false(works_on(WORKS, 0, memory));
-    assert_true(works_on(WORKS, 0, VM_PAGES + 4));
+    assert_true(works_on(WORKS, 0, SIZE_PAGES + NR_PAGES + 2));
 }
 
 int main(void)

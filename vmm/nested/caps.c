@@ -5,9 +5,6 @@
 #include "vmm/cpuid.h"
 #include "vmm/nested/nested.h"
 
-/* Where a capability's bit is: the control words, then MSRs whose bits are capabilities themselves. */
-enum place { BASIC_CAP = VMX_NR_WORDS, MISC_CAP, EPT_VPID_CAP, VMFUNC_CAP, NR_PLACES };
-
 enum policy {
     EMULATED, /* offered on every CPU: Nidus carries it out by itself */
     HARDWARE, /* offered where the CPU has it: the bit goes into vmcs02, or what the CPU does shows through */
@@ -18,7 +15,7 @@ enum policy {
  * of vmx_hidden; the row goes with the instructions that need it.
  */
 struct cap {
-    u8 place, policy;
+    u8 place, policy; /* place: enum vmx_place */
     u64 bit;
     u8 name, instruction;
 } __packed;
@@ -33,12 +30,12 @@ struct cap {
 #define EXIT     VMX_WORD_EXIT, HARDWARE
 #define EXIT_EM  VMX_WORD_EXIT, EMULATED
 #define ENTRY    VMX_WORD_ENTRY, HARDWARE
-#define BASIC    BASIC_CAP, HARDWARE
-#define BASIC_EM BASIC_CAP, EMULATED
-#define MISC     MISC_CAP, HARDWARE
-#define MISC_EM  MISC_CAP, EMULATED
-#define EPT      EPT_VPID_CAP, HARDWARE
-#define EPT_EM   EPT_VPID_CAP, EMULATED
+#define BASIC    VMX_CAP_BASIC, HARDWARE
+#define BASIC_EM VMX_CAP_BASIC, EMULATED
+#define MISC     VMX_CAP_MISC, HARDWARE
+#define MISC_EM  VMX_CAP_MISC, EMULATED
+#define EPT      VMX_CAP_EPT_VPID, HARDWARE
+#define EPT_EM   VMX_CAP_EPT_VPID, EMULATED
 
 /* Not offered so far: what no row names. */
 static const struct cap caps[] = {
@@ -135,7 +132,7 @@ static const struct cap caps[] = {
     {EPT_EM, VPID_CAP_INVVPID_ALL, VX_INVVPID, 0},
     {EPT_EM, VPID_CAP_INVVPID_KEEP_GLOBAL, VX_INVVPID, 0},
 
-    {VMFUNC_CAP, EMULATED, VMFUNC_EPTP_SWITCHING, VX_EPTP_SWITCHING, 0},
+    {VMX_CAP_VMFUNC, EMULATED, VMFUNC_EPTP_SWITCHING, VX_EPTP_SWITCHING, 0},
 };
 
 /* What is nothing without another one; those above come first. */
@@ -172,27 +169,11 @@ static const struct {
 #define CR3_TARGETS 4u
 #define MSR_LISTS   0u /* at most 512 entries: 'Miscellaneous Data' */
 
-static u64 host_has(const struct vmx_caps *host, u32 place)
-{
-    switch (place) {
-    case BASIC_CAP:
-        return host->basic;
-    case MISC_CAP:
-        return host->misc;
-    case EPT_VPID_CAP:
-        return host->ept_vpid;
-    case VMFUNC_CAP:
-        return host->vmfunc;
-    default:
-        return vmx_allowed1(host, place);
-    }
-}
-
 static bool works(const struct cap *c, const struct vmx_caps *host, u64 hidden_instructions)
 {
     if (c->instruction && hidden_instructions & BIT(c->instruction))
         return false;
-    return c->policy == EMULATED || host_has(host, c->place) & c->bit;
+    return c->policy == EMULATED || vmx_available(host, c->place) & c->bit;
 }
 
 /* BIT(enum vmx_name) of what is not offered. */
@@ -223,7 +204,7 @@ static u64 control_msr(u64 offered, u64 must)
 #define EXIT_NAMED_DEFAULT1  EXITCTL_SAVE_DEBUG_CONTROLS
 #define ENTRY_NAMED_DEFAULT1 ENTRYCTL_LOAD_DEBUG_CONTROLS
 
-static void set_controls(struct vmx_caps *out, const u64 offered[NR_PLACES])
+static void set_controls(struct vmx_caps *out, const u64 offered[VMX_NR_PLACES])
 {
     const u64 pin = offered[VMX_WORD_PIN], proc = offered[VMX_WORD_PROC], exit = offered[VMX_WORD_EXIT],
               entry = offered[VMX_WORD_ENTRY];
@@ -242,9 +223,9 @@ static void set_controls(struct vmx_caps *out, const u64 offered[NR_PLACES])
         out->proc2 = control_msr(offered[VMX_WORD_PROC2], 0);
     out->proc3 = offered[VMX_WORD_PROC3];
     if (out->proc2 >> 32 & (PROC2_ENABLE_EPT | PROC2_ENABLE_VPID))
-        out->ept_vpid = offered[EPT_VPID_CAP];
+        out->ept_vpid = offered[VMX_CAP_EPT_VPID];
     if (out->proc2 >> 32 & PROC2_ENABLE_VM_FUNCTIONS)
-        out->vmfunc = offered[VMFUNC_CAP];
+        out->vmfunc = offered[VMX_CAP_VMFUNC];
 }
 
 /* The highest index of a field that there is: 'VMCS Enumeration'. */
@@ -260,15 +241,15 @@ static u64 vmcs_enum(const struct vmx_caps *out)
 
 void nested_caps_build(struct vmx_caps *out, const struct vmx_caps *host, const struct guest_cpuid *cpuid)
 {
-    u64 gone = missing_names(host, cpuid->nested_hidden), offered[NR_PLACES] = {0};
+    u64 gone = missing_names(host, cpuid->nested_hidden), offered[VMX_NR_PLACES] = {0};
 
     for (u32 i = 0; i < ARRAY_SIZE(caps); i++)
         if (!(gone & BIT(caps[i].name)) && works(&caps[i], host, cpuid->vmx_hidden))
             offered[caps[i].place] |= caps[i].bit;
     *out = (struct vmx_caps){
         .feature_control = FEATURE_CONTROL_LOCKED | FEATURE_CONTROL_VMX_OUTSIDE_SMX,
-        .basic = BASIC_FIXED | offered[BASIC_CAP],
-        .misc = offered[MISC_CAP] | VMX_MISC_TIMER_SHIFT(host->misc) |
+        .basic = BASIC_FIXED | offered[VMX_CAP_BASIC],
+        .misc = offered[VMX_CAP_MISC] | VMX_MISC_TIMER_SHIFT(host->misc) |
                 MIN(CR3_TARGETS, VMX_MISC_CR3_TARGETS(host->misc)) << 16 | MSR_LISTS << 25,
         .cr0_fixed0 = host->cr0_fixed0,
         .cr0_fixed1 = host->cr0_fixed1,
