@@ -81,9 +81,15 @@ void machine_init_screen(const struct boot_info *bi)
     }
 }
 
+static struct calibrate_sources sources = {.pit = true};
+
+u64 machine_tsc_by(u32 n, const char **name)
+{
+    return calibrate_against(&sources, n, name);
+}
+
 int machine_init_time(void)
 {
-    struct calibrate_sources sources = {.pit = true};
     struct calibration result;
     paddr_t hpet = machine.have_acpi ? acpi_hpet(&machine.acpi) : 0;
 

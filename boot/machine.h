@@ -15,6 +15,8 @@ void machine_init_acpi(const struct boot_info *bi);
 void machine_init_screen(const struct boot_info *bi);
 /* Measures the TSC and sets tsc_hz. ERR_NOENT: there is no timer to measure against. */
 int machine_init_time(void);
+/* As calibrate_against(), after that. */
+u64 machine_tsc_by(u32 n, const char **name);
 /* Masks every line of the I/O APICs and the PICs, and routes the console's receive interrupt to this CPU. */
 void machine_init_interrupts(struct uart16550 *console);
 /* APIC ids of the CPUs that firmware has enabled; their number. Not sure: without ACPI, all ids that could

@@ -9,10 +9,12 @@
 #include "arch/x86/time.h"
 #include "arch/x86/trap.h"
 #include "arch/x86/vmx.h"
+#include "boot/cmdline.h"
 #include "boot/console.h"
 #include "boot/gdb_port.h"
 #include "boot/machine.h"
 #include "boot/memory.h"
+#include "boot/self_test.h"
 #include "drivers/cmos.h"
 #include "drivers/uart16550.h"
 #include "lib/log.h"
@@ -26,24 +28,46 @@
 
 static struct boot_info *boot;
 static struct config config;
+static bool testing, has_vmx;
 static struct vmm_file files[BOOT_MAX_MODULES];
 
+static void __noreturn halt(void)
+{
+    for (;;) {
+        irq_disable();
+        cpu_halt();
+    }
+}
+
 /* The exit status of the whole: see the README. People and scripts wait for this line. */
+static void say_end(u32 status, const char *meaning)
+{
+    apic_stop_others();
+    log_break_lock();
+    log_info("end: status %u (%s)", status, meaning);
+    uart16550_drain(console_uart());
+}
+
 static void __noreturn end(u32 status)
 {
     static const char *const meaning[] = {PACK "every VM ended by its own power-off", PACK "a VM crashed",
                                           PACK "the configuration has errors", PACK "Nidus failed"};
 
-    apic_stop_others();
-    log_break_lock();
-    log_info("end: status %u (%s)", status, meaning[status]);
-    uart16550_drain(console_uart());
+    say_end(status, meaning[status]);
     machine_power_off();
     log_info("this machine does not switch itself off: it can be switched off now");
-    for (;;) {
-        irq_disable();
-        cpu_halt();
-    }
+    halt();
+}
+
+/* The page stays on the screen. */
+static void __noreturn end_self_test(void)
+{
+    bool passed = !self_test();
+
+    say_end(passed ? 0 : 3, passed ? PACK "self-test: passed" : PACK "self-test: FAILED");
+    if (cmdline_has(boot->cmdline, "power-off"))
+        machine_power_off();
+    halt();
 }
 
 static void all_ended(u32 status)
@@ -97,27 +121,34 @@ static const struct vmm_file *find_config(void)
     return found;
 }
 
+/* Without a file, what it would say by default: the self-test needs none. */
 static u32 read_config(void)
 {
     const struct vmm_file *file = find_config();
-    u32 problems;
+    u32 problems = config_parse(&config, CONFIG_FILE, file ? (const char *)file->data : "",
+                                file ? file->size : 0, cpuid_feature_known, config_problem, NULL);
 
-    if (!file) {
+    if (testing)
+        return 0;
+    if (!file)
         log_error("the boot loader did not bring " CONFIG_FILE "; give it as a module of that name");
-        return 1;
-    }
-    problems = config_parse(&config, CONFIG_FILE, (const char *)file->data, file->size, cpuid_feature_known,
-                            config_problem, NULL);
-    if (!config.nr_vms && !problems) {
+    else if (!config.nr_vms && !problems)
         log_error(CONFIG_FILE ": no VM in it; add a section [vm NAME] with 'kernel = FILE'");
-        problems = 1;
-    }
-    return problems;
+    return MAX(problems, !config.nr_vms);
+}
+
+static bool cpu_prepare_vmm(void)
+{
+    return vmm_prepare_cpu(this_cpu()) == OK && (!has_vmx || vmx_init_cpu() == OK);
 }
 
 static bool ap_prepare(void)
 {
-    return vmm_prepare_cpu(this_cpu()) == OK && vmx_init_cpu() == OK;
+    if (!cpu_prepare_vmm())
+        return false;
+    if (testing)
+        self_test_cpu();
+    return true;
 }
 
 static void start_cpus(void)
@@ -155,10 +186,12 @@ static void main_on_stack(void)
 {
     u32 problems;
 
+    testing = cmdline_has(boot->cmdline, "self-test");
     machine_init_screen(boot);
     machine_init_acpi(boot);
     console_from_firmware();
-    if (vmx_init())
+    has_vmx = vmx_init() == OK;
+    if (!has_vmx && !testing)
         fail();
     nmi_set_handler(stop_if_asked);
     irq_set_handler(VECTOR_TIMER, timer_interrupt);
@@ -177,8 +210,10 @@ static void main_on_stack(void)
     log_set_level(config.loglevel);
     console_from_config(&config);
     machine_init_interrupts(console_uart());
-    if (vmm_prepare_cpu(this_cpu()) || vmx_init_cpu())
+    if (!cpu_prepare_vmm())
         fail();
+    if (testing)
+        self_test_begin(boot, &config, has_vmx);
     start_cpus();
     paging_seal();
     audit_base();
@@ -186,6 +221,8 @@ static void main_on_stack(void)
     vmm_all_ended = all_ended;
     log_info("memory: %lu MiB, of which Nidus holds %lu KiB and boot modules %lu KiB", frames_total() >> 20,
              memory_own() >> 10, memory_modules() >> 10);
+    if (testing)
+        end_self_test();
     gdb_port_start(&config);
     vmm_start(&config, problems, files, boot->nr_modules, cmos_utc());
     vmm_cpu_main();

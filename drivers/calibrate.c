@@ -191,18 +191,30 @@ static u64 measure_well(const struct calibrate_sources *s, const struct timer *t
     return 0;
 }
 
+static const struct timer timers[] = {
+    {"HPET", 0, 0xffffffff, hpet_read, hpet_start},
+    {"ACPI PM timer", PM_TIMER_PERIOD, 0xffffff, pm_read, pm_start},
+    {"PIT", PIT_PERIOD, 0xffff, pit_read, pit_start},
+};
+
+u64 calibrate_against(const struct calibrate_sources *s, u32 n, const char **name)
+{
+    struct timer t;
+
+    *name = n < ARRAY_SIZE(timers) ? timers[n].name : NULL;
+    if (!*name)
+        return 0;
+    t = timers[n];
+    return t.start(s, &t) && t.period ? measure(s, &t) : 0;
+}
+
 int calibrate_tsc(const struct calibrate_sources *s, struct calibration *out, void (*warn)(const char *text))
 {
-    struct timer timers[] = {
-        {"HPET", 0, 0xffffffff, hpet_read, hpet_start},
-        {"ACPI PM timer", PM_TIMER_PERIOD, 0xffffff, pm_read, pm_start},
-        {"PIT", PIT_PERIOD, 0xffff, pit_read, pit_start},
-    };
     char text[128];
 
     *out = (struct calibration){0};
     for (u32 i = 0; i < ARRAY_SIZE(timers); i++) {
-        struct timer *t = &timers[i];
+        struct timer copy = timers[i], *t = &copy;
         u64 hz;
 
         if (!t->start(s, t))

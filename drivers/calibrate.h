@@ -27,4 +27,8 @@ struct calibration {
  */
 int calibrate_tsc(const struct calibrate_sources *s, struct calibration *out, void (*warn)(const char *text));
 
+/* One measurement against the nth of them, in Hz; 0: it is not there, or stands still. name: null where there
+ * is no nth. */
+u64 calibrate_against(const struct calibrate_sources *s, u32 n, const char **name);
+
 #endif

@@ -84,7 +84,8 @@ struct mini_guest *mini_create(const struct config_vm *any, enum config_apic api
         return NULL;
     }
     g->vm.msr_bitmap = g->vm.msr_bitmap_x2 = pages + AT_BITMAP * PAGE_SIZE;
-    g->vm.pid_pointers = (u64 *)(pages + AT_POINTERS * PAGE_SIZE);
+    if (vmx_available(&vmx_caps, VMX_WORD_PROC3) & PROC3_IPI_VIRTUALIZATION)
+        g->vm.pid_pointers = (u64 *)(pages + AT_POINTERS * PAGE_SIZE);
     set_up_vcpu(g->vcpu);
     return g;
 }

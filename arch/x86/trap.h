@@ -9,6 +9,7 @@
 /* Vectors that Nidus uses on the physical APIC. */
 enum {
     VECTOR_DEVICES = 0x30, /* IOAPIC lines from here on */
+    VECTOR_TEST = 0xef,    /* of the self-test */
     VECTOR_TIMER = 0xf0,
     VECTOR_KICK = 0xf1,   /* look at your requests */
     VECTOR_POSTED = 0xf2, /* something was posted to the vCPU that runs here */

@@ -75,6 +75,12 @@ int vmx_init_cpu(void)
     return OK;
 }
 
+int vmx_leave_and_enter(void)
+{
+    asm volatile("vmxoff" : : : "cc", "memory");
+    return vmx_init_cpu();
+}
+
 /* An exit clears the flags that say VMfail. */
 bool vmx_launch(struct vmx_regs *regs)
 {

@@ -108,6 +108,8 @@ static inline void invvpid_all(void)
 /* Reads the capabilities and negotiates; what is missing is named on the log. ERR_UNSUPP: Nidus cannot run
  * here. */
 int vmx_init(void);
+/* Leaves VMX operation on this CPU, with no VMCS current, and enters it again; as vmx_init_cpu(). */
+int vmx_leave_and_enter(void);
 /* Enters VMX operation on this CPU. ERR_UNSUPP (named on the log), ERR_NOMEM. */
 int vmx_init_cpu(void);
 

@@ -8,7 +8,7 @@ import sys
 import termios
 import time
 
-END_LINE = re.compile(rb"nidus: end: status ([0-3])\b")
+END_LINE = re.compile(rb"nidus: end: status ([0-3])\b(?: \(([^)]*)\))?")
 PANIC_LINE = re.compile(rb"nidus: panic\b")
 QUIT_PREFIX, QUIT_KEY = 0x01, ord("x")  # Ctrl-A x
 
@@ -17,7 +17,7 @@ class Watch:
     """Finds Nidus's own words in the stream. Guests cannot say them: a line starts after a line feed only."""
 
     def __init__(self):
-        self.status = None
+        self.status = self.meaning = None
         self.panicked = False
         self.partial = b""
 
@@ -27,6 +27,7 @@ class Watch:
             end = END_LINE.match(line)
             if end and self.status is None:
                 self.status = int(end[1])
+                self.meaning = (end[2] or b"").decode("ascii", "replace")
             self.panicked = self.panicked or bool(PANIC_LINE.match(line))
         self.partial = self.partial[-4096:] if len(self.partial) > 65536 else self.partial
 

@@ -126,6 +126,5 @@ class Machine:
             say(f"the emulator ended by itself ({seconds}), without a last line of Nidus's")
             self.explain()
             return EXIT_FAILED
-        words = ("every VM ended by its own power-off", "a VM crashed", "the configuration has errors")
-        say(f"{words[self.watch.status]} ({seconds})")
+        say(f"{self.watch.meaning or self.watch.status} ({seconds})")
         return self.watch.status
