@@ -63,6 +63,13 @@ def folders(names):
     return list(dict.fromkeys(found))
 
 
+def cpio(out, tree, names, mode="wb"):
+    """Makes an archive of newc form of what is in the directory tree; mode "ab": Linux takes several in a row."""
+    with open(out, mode) as file:
+        subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "--reproducible", "-R", "0:0"], cwd=tree,
+                       input="\n".join((*names, "")).encode(), stdout=file, check=True)
+
+
 def initramfs(out, work, init, programs=(), files=None):
     """Makes an archive of newc form with /init (a text), busybox and the programs (or other files: paths) in /bin.
 
@@ -82,7 +89,4 @@ def initramfs(out, work, init, programs=(), files=None):
     with open(path, "w", encoding="ascii") as file:
         file.write(init)
     os.chmod(path, 0o755)
-    names = "\n".join((*directories, *files, "init", ""))
-    with open(out, "wb") as file:
-        subprocess.run(["cpio", "--quiet", "-o", "-H", "newc", "--reproducible", "-R", "0:0"], cwd=tree,
-                       input=names.encode(), stdout=file, check=True)
+    cpio(out, tree, (*directories, *files, "init"))
