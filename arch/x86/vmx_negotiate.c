@@ -136,19 +136,24 @@ static const char *want_name(const struct want *w)
     return w->name ? w->name : vmx_capability_name(w->source, __builtin_ctzll(w->bit));
 }
 
+/* What is of no use without EPT, or has its bits in an MSR that does not exist: the reason has been named. */
+static bool named_before(const struct vmx_caps *caps, const struct want *w)
+{
+    if (w->source == EPT || w->feature == VF_UNRESTRICTED_GUEST)
+        return !(vmx_allowed1(caps, VMX_WORD_PROC2) & PROC2_ENABLE_EPT);
+    return w->source == VMX_WORD_PROC2 && !(vmx_allowed1(caps, VMX_WORD_PROC) & PROC_ACTIVATE_SECONDARY);
+}
+
 static void report_missing(struct reporter *r, const struct vmx_caps *caps, const struct want *w)
 {
     u32 bit = __builtin_ctzll(w->bit);
 
-    if (w->source == EPT) {
-        /* Without EPT the MSR does not exist, and the missing control was named before. */
-        if (caps->ept_vpid)
-            refuse(r, PACK "needs %s: IA32_VMX_EPT_VPID_CAP[%u]", want_name(w), bit);
+    if (named_before(caps, w))
         return;
-    }
-    if (w->source == VMX_WORD_PROC2 && !(vmx_allowed1(caps, VMX_WORD_PROC) & PROC_ACTIVATE_SECONDARY))
-        return; /* likewise */
-    refuse(r, PACK "needs %s: %s[%u]", want_name(w), vmx_word_msr(caps, w->source), 32 + bit);
+    if (w->source == EPT)
+        refuse(r, PACK "needs %s: IA32_VMX_EPT_VPID_CAP[%u]", want_name(w), bit);
+    else
+        refuse(r, PACK "needs %s: %s[%u]", want_name(w), vmx_word_msr(caps, w->source), 32 + bit);
 }
 
 /* A control that cannot be 0 changes what the guest may do: unless Nidus sets it anyway, it would not be

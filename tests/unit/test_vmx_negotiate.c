@@ -162,6 +162,22 @@ static void test_no_secondary_controls(void **state)
     assert_string_equal(l.text[0], "needs activate secondary controls: IA32_VMX_TRUE_PROCBASED_CTLS[63]");
 }
 
+/* As KVM shows it with ept=0: the MSR is there, for VPIDs. */
+static void test_no_ept(void **state)
+{
+    static struct lines l;
+    struct vmx_features f;
+    struct vmx_caps c;
+
+    (void)state;
+    good_caps(&c);
+    remove_control(&c, VMX_WORD_PROC2, PROC2_ENABLE_EPT | PROC2_UNRESTRICTED_GUEST);
+    c.ept_vpid &= VPID_CAP_INVVPID | VPID_CAP_INVVPID_SINGLE | VPID_CAP_INVVPID_ALL;
+    assert_false(negotiate(&c, &f, &l));
+    assert_int_equal(l.nr, 1);
+    assert_string_equal(l.text[0], "needs enable EPT: IA32_VMX_PROCBASED_CTLS2[33]");
+}
+
 static void test_plain_msr_is_named(void **state)
 {
     static struct lines l;
@@ -339,6 +355,7 @@ int main(void)
         cmocka_unit_test(test_required),
         cmocka_unit_test(test_required_ept),
         cmocka_unit_test(test_no_secondary_controls),
+        cmocka_unit_test(test_no_ept),
         cmocka_unit_test(test_plain_msr_is_named),
         cmocka_unit_test(test_wanted),
         cmocka_unit_test(test_halves),
