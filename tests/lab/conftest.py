@@ -102,7 +102,7 @@ def boot(run, images, tmp_path):
     """
 
     def start(configuration, files=None, firmware="bios", cpu=None, cpus=1, memory=512, timeout=DEFAULT_TIMEOUT,
-              emulator="bochs", image=None, cmdline=None, grub=None):
+              emulator="bochs", image=None, cmdline=None, grub=None, ips=None):
         if "\n" not in str(configuration):
             conf = configuration
         else:
@@ -121,8 +121,9 @@ def boot(run, images, tmp_path):
                 shutil.copyfile(content, path)
         image = image or (images.efi if firmware == "uefi-app" else images.elf)
         options = ["--image", image, "--firmware", firmware, "--cpus", cpus, "--memory", memory,
-                   "--timeout", timeout, "--emulator", emulator, *(["--cpu", cpu] if cpu else []), *(["--cmdline", cmdline] if cmdline else []),
-                   *(["--grub", grub] if grub else [])]
+                   "--timeout", timeout, "--emulator", emulator]
+        for option, value in (("--cpu", cpu), ("--cmdline", cmdline), ("--grub", grub), ("--ips", ips)):
+            options += [option, value] if value else []
         return run(conf, *options)
 
     return start

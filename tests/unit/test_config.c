@@ -454,7 +454,7 @@ static const struct {
      "nested, hide, apic, restart, disk, net, channel, rng, vconsole, irq, port, mmio\n"},
     {VM "nested\n", "a.conf:3: no '=' in 'nested'; write OPTION = VALUE\n"},
     {"[nidus]\nkernel = k\n",
-     "a.conf:2: unknown option 'kernel'; known here: console, loglevel, poll, haltpoll, crash\n"},
+     "a.conf:2: unknown option 'kernel'; known here: console, loglevel, poll, haltpoll, crash, gdb\n"},
     {"[nidus]\nconsole = com5\n", "a.conf:2: unknown console 'com5'; use " CONFIG_SERIAL_PORTS "\n"},
     {"[nidus]\nhaltpoll = 10001\n", "a.conf:2: haltpoll is '10001'; write microseconds, 0 to 10000\n"},
     {"[nidus]\ncrash = stay\n", "a.conf:2: unknown crash 'stay'; use end or keep\n"},
