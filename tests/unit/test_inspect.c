@@ -34,7 +34,8 @@ static inline void write_cr2(u64 value)
 READ_DR(0)
 READ_DR(1)
 READ_DR(2)
-READ_DR(3) READ_DR(6)
+READ_DR(3)
+READ_DR(6)
 
     static int access(gpa_t gpa, u64 n)
 {

@@ -296,6 +296,7 @@ static void list_breaks(struct monitor *m)
             mon_print(m, ".%u", b->vcpu);
         mon_print(m, "\n");
     }
+    mon_list_points(m, OBSERVE_BREAKS);
 }
 
 static void stop_at(struct monitor *m, u32 argc, char **argv)
@@ -306,9 +307,13 @@ static void stop_at(struct monitor *m, u32 argc, char **argv)
         list_breaks(m);
         return;
     }
+    if (mon_break_at(m, argc, argv)) {
+        list_breaks(m);
+        return;
+    }
     b.check = !strcmp(argv[1], "check");
     if (!b.check && (strcmp(argv[1], "exit") || argc < 3)) {
-        mon_print(m, "say 'break exit REASON' or 'break check'\n");
+        mon_print(m, "say 'break exit REASON', 'break check' or 'break at ADDRESS'\n");
         return;
     }
     if (!b.check && !take_reason(m, argv[2], &b.reason))
@@ -332,6 +337,10 @@ static void stop_no_more(struct monitor *m, u32 argc, char **argv)
         if (n == i || argc < 2)
             observe_unbreak(mon_task(m), i);
     }
+    if (argc > 1 && n >= OBSERVE_BREAKS)
+        mon_remove_point(m, (u32)(n - OBSERVE_BREAKS));
+    while (argc < 2 && mon_remove_point(m, 0))
+        ;
 }
 
 const struct command monitor_trace[] = {
@@ -339,11 +348,14 @@ const struct command monitor_trace[] = {
      PACK "Records exits and what comes of them. KIND: exit entry inject nested check ipi port mmio.\n"
           "  show prints the last N (20), export all, for scripts/trace.",
      trace, "on off clear show export exit entry inject nested check ipi port mmio @vm @vcpu"},
-    {"break", PACK "[exit REASON [WHAT] | check] [VM | VCPU] [l1 | l2]",
+    {"break",
+     PACK
+     "[exit REASON [WHAT] | check | at ADDRESS | write ADDRESS [BYTES] | access ADDRESS [BYTES]] [VM | VCPU] [l1 | l2]",
      PACK
      "A vCPU stops behind an exit of this reason (WHAT: port, MSR, page, leaf, else the qualification),\n"
-     "  or where a VM entry of L1's fails a check. Without words: lists them.",
-     stop_at, "exit check @vm @vcpu l1 l2"},
+     "  where a VM entry of L1's fails a check, before the instruction at a linear address, or behind a write or\n"
+     "  any access to memory there. Without words: lists them.",
+     stop_at, "exit check at write access @reg @vm @vcpu l1 l2"},
     {"unbreak", PACK "[NUMBER]", PACK "Takes back one of break, or all.", stop_no_more, NULL},
     {0},
 };

@@ -263,7 +263,8 @@ static void tell_stop(struct monitor *m, u32 vm, u32 id, const struct vm_state *
 {
     char text[160];
 
-    if (s->vcpu[id].stop.kind)
+    /* Who steps sees it. */
+    if (s->vcpu[id].stop.kind && s->vcpu[id].stop.kind != STOP_STEP)
         mon_print(m, "%s.%u has stopped: %s\n", vmm_config(vm)->name, id,
                   stop_text(text, sizeof(text), s, &s->vcpu[id].stop));
 }

@@ -77,6 +77,7 @@ static const struct command base[] = {
     {0},
 };
 
-const struct command *const monitor_tables[] = {
-    base, monitor_vm, monitor_state, monitor_memory, monitor_devices, monitor_trace, monitor_stats};
+const struct command *const monitor_tables[] = {base,           monitor_vm,      monitor_state,
+                                                monitor_memory, monitor_devices, monitor_debug,
+                                                monitor_trace,  monitor_stats};
 const u32 monitor_nr_tables = ARRAY_SIZE(monitor_tables);

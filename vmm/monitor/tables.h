@@ -12,4 +12,15 @@ extern const struct command monitor_trace[];   /* cmd_trace.c */
 extern const struct command monitor_stats[];   /* cmd_stats.c */
 extern const struct command monitor_devices[]; /* cmd_devices.c, cmd_apic.c */
 
+extern const struct command monitor_debug[]; /* cmd_debug.c */
+
+/* --- breakpoints at addresses, for 'break' and 'unbreak' --- */
+
+/* "break at | write | access ADDRESS ...". False: it is about something else. */
+bool mon_break_at(struct monitor *m, u32 argc, char **argv);
+/* Numbered from first on. */
+void mon_list_points(struct monitor *m, u32 first);
+/* The nth of them; false: there are fewer, or its VM has ended. */
+bool mon_remove_point(struct monitor *m, u32 n);
+
 #endif
