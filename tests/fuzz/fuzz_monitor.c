@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /* links: vmm/monitor/monitor.c vmm/monitor/edit.c vmm/monitor/command.c vmm/monitor/commands.c */
 /* links: vmm/monitor/cmd_vm.c vmm/monitor/cmd_state.c vmm/monitor/cmd_memory.c */
-/* links: vmm/monitor/cmd_devices.c vmm/monitor/walk_text.c */
+/* links: vmm/monitor/cmd_devices.c vmm/monitor/walk_text.c vmm/monitor/cmd_debug.c */
+/* links: vmm/monitor/cmd_trace.c vmm/monitor/cmd_stats.c vmm/trace.c vmm/trace_text.c vmm/stats.c */
 /* links: vmm/vmcs_dump.c vmm/vmcs_text.c arch/x86/vmx_names.c arch/x86/vmx_caps.c */
 /* links: lib/format.c lib/text.c lib/str_copy.c */
 /* A person who mashes keys, at a monitor whose vCPUs hold anything. */
@@ -11,6 +12,7 @@
 
 #include "lib/log.h"
 #include "vmm/console.h"
+#include "vmm/debug.h"
 #include "vmm/dev/ioapic.h"
 #include "vmm/dev/lapic_state.h"
 #include "vmm/dev/pic.h"
@@ -18,6 +20,7 @@
 #include "vmm/inspect.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/msr_table.h"
+#include "vmm/observe.h"
 #include "vmm/task.h"
 #include "vmm/vmm.h"
 
@@ -341,6 +344,137 @@ bool msr_row_exists(const struct msr_row *row, const struct guest_cpuid *c)
     return true;
 }
 
+/* --- breakpoints --- */
+
+static struct debug_point points[2];
+static u32 nr_points;
+
+int debug_insert(struct task *t, u32 index, u32 id, enum debug_owner owner, const struct debug_point *p)
+{
+    (void)t;
+    must(index < ARRAY_SIZE(vms) && id < vms[index].vcpus && owner == DEBUG_BY_MONITOR);
+    must(p->level == 1 || p->level == 2);
+    if (nr_points == ARRAY_SIZE(points))
+        return ERR_NOMEM;
+    points[nr_points++] = *p;
+    return OK;
+}
+
+bool debug_get(u32 index, enum debug_owner owner, u32 n, struct debug_point *out)
+{
+    (void)owner;
+    if (index || n >= nr_points)
+        return false;
+    *out = points[n];
+    return true;
+}
+
+int debug_remove(struct task *t, u32 index, u32 id, enum debug_owner owner, const struct debug_point *p)
+{
+    (void)t;
+    (void)index;
+    (void)id;
+    (void)owner;
+    must(nr_points && p);
+    nr_points--;
+    return OK;
+}
+
+int debug_step(struct task *t, u32 index, u32 id, const struct debug_step *s)
+{
+    (void)t;
+    must(index < ARRAY_SIZE(vms) && id < vms[index].vcpus && s->level <= 2);
+    vcpu.requests = input < input_end && (*input & 2) ? REQ_STOPPED : 0;
+    return OK;
+}
+
+int debug_cancel_step(struct task *t, u32 index, u32 id)
+{
+    (void)t;
+    must(index < ARRAY_SIZE(vms) && id < vms[index].vcpus);
+    return OK;
+}
+
+void debug_hide(struct vcpu *v, u8 level, u64 address, u8 *buf, u32 n, bool write)
+{
+    (void)address;
+    must(v == &vcpu && level && buf && n <= 16 && !write);
+}
+
+/* --- statistics and trace --- */
+
+#define NR_EVENTS 16
+
+struct observing observing;
+u64 entry_tsc;
+u32 nr_cpus = 1;
+static struct trace_event events[NR_EVENTS];
+static struct trace_ring ring = {.mask = NR_EVENTS - 1, .events = events};
+static struct observed observed;
+
+static void some_events(void)
+{
+    anything(events, sizeof(events));
+    for (u32 i = 0; i < NR_EVENTS; i++) {
+        events[i].kind %= TRACE_KINDS;
+        if (events[i].kind == TRACE_CHECK)
+            events[i].b = 0; /* a text of Nidus's */
+    }
+    ring.head = input < input_end ? *input : 0;
+}
+
+int observe_stats(struct task *t, bool on)
+{
+    struct stats *s = &observed.stats;
+
+    (void)t;
+    anything(s, sizeof(*s));
+    s->nr %= STATS_ROWS + 1;
+    for (u32 i = 0; i < STATS_ROWS; i++) {
+        s->rows[i].level %= STATS_LEVELS;
+        s->rows[i].reason = i & 1 ? STATS_REST : s->rows[i].reason % VMX_NR_EXIT_REASONS;
+    }
+    observing.stats = on;
+    return OK;
+}
+
+int observe_trace(struct task *t, u32 pages)
+{
+    (void)t;
+    must(pages && !(pages & (pages - 1)));
+    some_events();
+    observing.rings = &ring;
+    observing.nr_rings = 1;
+    observing.pages = pages;
+    return OK;
+}
+
+void observe_trace_off(struct task *t)
+{
+    (void)t;
+    observing.rings = NULL;
+}
+
+int observe_break(struct task *t, const struct exit_break *b)
+{
+    u32 n = observing.nr_breaks;
+
+    (void)t;
+    if (n == OBSERVE_BREAKS)
+        return ERR_NOMEM;
+    observing.breaks[n] = *b;
+    observing.breaks[n].used = true;
+    observing.nr_breaks++;
+    return OK;
+}
+
+void observe_unbreak(struct task *t, u32 n)
+{
+    (void)t;
+    must(n < OBSERVE_BREAKS);
+    observing.breaks[n].used = false;
+}
+
 void nested_sync(struct vcpu *v)
 {
     (void)v;
@@ -350,9 +484,18 @@ int LLVMFuzzerTestOneInput(const u8 *data, size_t size)
 {
     input = data;
     input_end = data + size;
-    vcpu = (struct vcpu){.vm = &vm, .pid = &pid, .lapic = &lapic, .nested = &nested, .cpuid = &vm.cpuid};
-    vm = (struct vm){.nr_vcpus = 2, .vcpus = {&vcpu, &vcpu}, .platform = &platform};
+    vcpu = (struct vcpu){.vm = &vm,
+                         .pid = &pid,
+                         .lapic = &lapic,
+                         .nested = &nested,
+                         .cpuid = &vm.cpuid,
+                         .observed = &observed};
+    vm = (struct vm){.nr_vcpus = 2, .platform = &platform};
+    for (u32 i = 0; i < CONFIG_MAX_VCPUS; i++)
+        vm.vcpus[i] = &vcpu;
     nested.vmx_on = true;
+    nr_points = 0;
+    observing = (struct observing){0};
     anything(&vmx_caps, sizeof(vmx_caps));
     anything(&nested.vmcs12, sizeof(nested.vmcs12));
     anything(apic_regs, sizeof(apic_regs));

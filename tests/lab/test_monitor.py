@@ -75,6 +75,20 @@ def check_state(m):
     m.finds("pv", "hypercall page: 0", "no queue")
 
 
+def check_stops(m, level):
+    """Of a vCPU that loops: it steps, stops at a breakpoint, and goes on when there is none."""
+    m.finds("step", rf"\n{level} 0x[0-9a-f]+:( [0-9a-f][0-9a-f]){{16}}\n")
+    assert len(re.findall(rf"\n{level} 0x", m.ask(f"step 3 {level.lower()}"))) == 3
+    rip = re.search(rf"\nrip 0+({HEX}|[1-9a-f][0-9a-f]*)\n", m.ask("regs rip"))[1]
+    number = re.search(rf"\n(\d+): at 0x{rip}, one, {level}\n", m.ask(f"break at rip {level.lower()}"))[1]
+    m.ask("resume")
+    m.finds("vms", rf"\.0: stopped, breakpoint at 0x{rip}; {level} at 0x{rip}")
+    m.ask(f"unbreak {number}")
+    assert f"0x{rip}" not in m.ask("break")
+    m.ask("resume")
+    m.finds("vms", rf"\.0: .* CPU \d; {level} at 0x")
+
+
 def test_wedged(monitor):
     """One CPU, whose only vCPU has interrupts off and loops. Its end is not the machine's while the monitor is open."""
     m = monitor(vm("one", cmdline="spin", memory="16M"), r"\nhello: spin\r")
@@ -88,6 +102,7 @@ def test_wedged(monitor):
     m.finds("mem 0x8000000000", "its paging maps nothing there")
     m.finds("walk 0x800000000000", "not canonical")
     m.finds("vmcs 12", "there is no L2")
+    check_stops(m, "L1")
     m.finds("log 2", r"\n\| nidus: ")
     m.ask("kill one")
     m.child.expect("powered off: killed at the monitor")
@@ -177,6 +192,7 @@ def test_nested(monitor, level):
     m.finds("ept 02 0x800000", "not present: EPT violation")  # L2 has not touched it
     if runs:
         m.finds("ept 02 rip", r", WB -> 4 KiB page")
+        check_stops(m, "L2")
     m.finds("vmcs 12", r"\nSECONDARY_CONTROLS 00000002: enable EPT", r"GUEST_CR3 ", r"HOST_RIP")
     m.finds("vmcs 02", r"EPT_POINTER ", "unrestricted guest")
     m.finds("vmcs 01", "VMCS host-state area:")

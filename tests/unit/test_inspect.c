@@ -37,7 +37,7 @@ READ_DR(2)
 READ_DR(3)
 READ_DR(6)
 
-    static int access(gpa_t gpa, u64 n)
+static int access(gpa_t gpa, u64 n)
 {
     return gpa + n > sizeof(ram) || gpa + n < gpa ? ERR_RANGE : OK;
 }
