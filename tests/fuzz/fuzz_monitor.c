@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* links: vmm/monitor/monitor.c vmm/monitor/edit.c vmm/monitor/command.c vmm/monitor/commands.c */
-/* links: vmm/monitor/cmd_vm.c vmm/monitor/cmd_state.c vmm/monitor/cmd_memory.c */
+/* links: vmm/monitor/words.c vmm/monitor/cmd_vm.c vmm/monitor/cmd_state.c vmm/monitor/cmd_memory.c */
 /* links: vmm/monitor/cmd_devices.c vmm/monitor/walk_text.c vmm/monitor/cmd_debug.c */
 /* links: vmm/monitor/cmd_trace.c vmm/monitor/cmd_stats.c vmm/trace.c vmm/trace_text.c vmm/stats.c */
 /* links: vmm/vmcs_dump.c vmm/vmcs_text.c arch/x86/vmx_names.c arch/x86/vmx_caps.c */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* links: vmm/monitor/monitor.c vmm/monitor/edit.c vmm/monitor/command.c */
+/* links: vmm/monitor/monitor.c vmm/monitor/edit.c vmm/monitor/command.c vmm/monitor/words.c */
 /* links: lib/format.c lib/text.c lib/str_copy.c */
 /* A session from key to output, with commands of the test's own. */
 #include <setjmp.h>

@@ -109,41 +109,16 @@ static void print_all(struct monitor *m, const struct inspect_regs *regs)
             print_reg(m, r, i);
 }
 
-struct regs_call {
-    struct inspect_regs regs;
-    u32 level;
-    int r;
-};
-
-static void get_regs(struct vcpu *v, void *arg)
-{
-    struct regs_call *call = arg;
-
-    call->r = inspect_regs(v, call->level, &call->regs);
-}
-
-static void no_l2(struct monitor *m)
-{
-    mon_print(m, "there is no L2: no VMCS of L1's is current\n");
-}
-
 static void regs(struct monitor *m, u32 argc, char **argv)
 {
-    struct regs_call *call = mon_scratch(m);
+    struct inspect_regs *all = mon_scratch(m);
     struct mon_view view;
     u64 value;
 
     if (!mon_view(m, &argc, argv, &view))
         return;
-    call->level = view.level;
-    if (!mon_call(m, view.vm, view.vcpu, get_regs, call))
-        return;
-    if (call->r) {
-        no_l2(m);
-        return;
-    }
-    if (argc < 2)
-        print_all(m, &call->regs);
+    if (argc < 2 && mon_regs(m, &view, all))
+        print_all(m, all);
     for (u32 i = 1; i < argc; i++)
         if (mon_address(m, &view, argv[i], &value))
             mon_print(m, "%s %016lx\n", argv[i], value);
@@ -250,7 +225,7 @@ static void vmcs(struct monitor *m, u32 argc, char **argv)
         !mon_call(m, view.vm, view.vcpu, get_vmcs, c))
         return;
     if (c->r)
-        no_l2(m);
+        mon_print(m, "there is no L2: no VMCS of L1's is current\n");
     else
         vmcs_dump(&c->image, &c->caps, NULL, print_line, m);
 }

@@ -65,6 +65,8 @@ struct mon_view {
 /* Takes the words that say that out of argv, wherever they stand: a vCPU as mon_vcpu() has it, if there is a
  * '.' in it or it is the name of a VM; l1, l2, gpa, gva. False: the person has been told what is wrong. */
 bool mon_view(struct monitor *m, u32 *argc, char **argv, struct mon_view *view);
+/* The view's registers. False: told. */
+bool mon_regs(struct monitor *m, const struct mon_view *view, struct inspect_regs *out);
 /* Sums and differences of numbers and registers, which are the view's: "rsp+0x40". False: told. */
 bool mon_address(struct monitor *m, const struct mon_view *view, const char *word, u64 *value);
 
@@ -84,6 +86,7 @@ void mon_news(struct monitor *m);
 /* 01, 12 or 02, as enum inspect_vmcs; word may be null. False: told. */
 bool mon_which_vmcs(struct monitor *m, const char *word, enum inspect_vmcs *which);
 void mon_close(struct monitor *m); /* once the command is over */
+void mon_selected(const struct monitor *m, u32 *vm, u32 *vcpu);
 void mon_select(struct monitor *m, u32 vm, u32 vcpu);
 
 /* Room for what a command wants to know of a vCPU, which is too much for a stack: as the last command left
