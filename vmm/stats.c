@@ -38,7 +38,7 @@ u64 stats_median(const struct stat *s)
     for (u32 i = 0; i < STATS_BUCKETS; i++) {
         before += s->bucket[i];
         if (2 * before >= s->count && s->count)
-            return BIT(STATS_FIRST + i);
+            return i ? BIT(STATS_FIRST + i) : 0;
     }
     return 0;
 }

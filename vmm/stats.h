@@ -37,7 +37,7 @@ struct stats {
 };
 
 void stats_count(struct stats *s, enum stats_level level, u32 reason, u64 cost);
-/* In ticks: 2^n of the bucket with the median exit; 0: there is none. */
+/* In ticks: where the bucket of the median exit begins. */
 u64 stats_median(const struct stat *s);
 /* What has been added since this was last asked. */
 struct stats_delta {

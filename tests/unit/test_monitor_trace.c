@@ -111,6 +111,31 @@ void observe_unbreak(struct task *t, u32 n)
     observing.breaks[n].used = false;
 }
 
+/* --- cmd_debug.c's: 'at' is its word, and it has three points --- */
+
+static u32 nr_points;
+
+bool mon_break_at(struct monitor *m, u32 argc, char **argv)
+{
+    (void)m, (void)argc;
+    return !strcmp(argv[1], "at");
+}
+
+void mon_list_points(struct monitor *m, u32 first)
+{
+    for (u32 i = 0; i < nr_points; i++)
+        (mon_print)(m, "%u: point\n", first + i);
+}
+
+bool mon_remove_point(struct monitor *m, u32 n)
+{
+    bool had = n < nr_points;
+
+    (void)m;
+    nr_points -= had;
+    return had;
+}
+
 /* What the line prints. */
 static const char *type(const char *line)
 {
@@ -257,6 +282,13 @@ static void words_make_a_break(void **state)
     assert_string_equal(type("unbreak"), "");
     assert_false(b->used);
     assert_string_equal(type("unbreak 99999"), "");
+    nr_points = 3;
+    assert_string_equal(type("break at 0x1000"), "8: point\n9: point\n10: point\n");
+    assert_string_equal(type("break foo"), "say 'break exit REASON', 'break check' or 'break at ADDRESS'\n");
+    type("unbreak 9");
+    assert_int_equal(nr_points, 2);
+    type("unbreak");
+    assert_int_equal(nr_points, 0);
 }
 
 int main(void)
