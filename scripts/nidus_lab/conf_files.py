@@ -29,13 +29,24 @@ def plain(name, taken):
             and name.lower() not in taken)
 
 
-def stage(conf, warn=True):
-    """Reads the configuration file conf and finds what it names; a file that is not there gets a warning."""
+def with_gdb(text):
+    """The configuration with GDB on com2, unless it says itself where."""
+    if re.search(rb"^\s*gdb\s*=", text, re.MULTILINE):
+        return text
+    section = re.search(rb"^\s*\[\s*nidus\s*\][^\n]*", text, re.MULTILINE)
+    if section:
+        return text[:section.end()] + b"\ngdb = com2" + text[section.end():]
+    return text + b"\n[nidus]\ngdb = com2\n"
+
+
+def stage(conf, warn=True, gdb=False):
+    """Reads the configuration file conf and finds what it names; a file that is not there gets a warning. gdb: with_gdb()."""
     try:
         with open(conf, "rb") as file:
             text = file.read()
     except OSError as error:
         raise LabError(f"{conf}: {error.strerror}: name a configuration file, or none for the demo", EXIT_USAGE) from error
+    text = with_gdb(text) if gdb else text
     base = os.path.dirname(os.path.abspath(conf))
     names, taken, files, lines = {}, set(), {}, []
     for number, line in enumerate(text.split(b"\n"), 1):

@@ -71,7 +71,8 @@ def parser():
     p.add_argument("--grub", metavar="COMMANDS", default="",
                    help="what GRUB does before it loads Nidus, such as 'wrmsr 0x3a 1'; ';' between commands")
     p.add_argument("--gdb", metavar="PORT", type=positive(int),
-                   help="the machine's com2 is this TCP port of 127.0.0.1, for 'target extended-remote' of GDB")
+                   help="GDB reaches the machine's com2 at this TCP port of 127.0.0.1; gdb = com2 is added to the configuration "
+                   "if it has no gdb")
     p.add_argument("--image", metavar="FILE", help="boot this Nidus instead of building one")
     p.add_argument("--medium", metavar="PATH", help="boot this stick (FILE.img), CD (FILE.iso) or directory over the "
                    "network, as made by make usb, make iso and make pxe, without a FILE.conf")
@@ -106,7 +107,7 @@ def own_disk(options, interactive, work):
     nidus = options.image or build(options.firmware)
     if not os.path.isfile(nidus):
         raise LabError(f"{nidus}: no such file", EXIT_USAGE)
-    staged = conf_files.stage(options.conf or demo.make(interactive))
+    staged = conf_files.stage(options.conf or demo.make(interactive), gdb=options.gdb)
     return image.make(options.firmware, nidus, staged, work, options.cmdline, options.grub)
 
 
