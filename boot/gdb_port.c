@@ -54,11 +54,58 @@ static void route(void)
     uart16550_enable_rx_interrupt(&uart);
 }
 
+/* --- the console's port, while a person has given it to GDB --- */
+
+static void (*console_write)(struct log_sink *sink, const char *text, size_t n);
+
+static u32 send_to_console(const char *data, u32 n)
+{
+    return uart16550_send(machine.console, data, n);
+}
+
+static void write_nothing(struct log_sink *sink, const char *text, size_t n)
+{
+    (void)sink, (void)text, (void)n;
+}
+
+static void take_console(void)
+{
+    console_write = machine.console->sink.write;
+    machine.console->sink.write = write_nothing;
+}
+
+static void leave_console(void)
+{
+    if (console_write)
+        machine.console->sink.write = console_write;
+    console_write = NULL;
+    log_info("console: it is GDB's no longer");
+}
+
+/* Keys come by vmm_console_input(). */
+static void poll_nothing(void) {}
+
+static void start_on_console(void)
+{
+    static const struct gdb_port shared = {.send = send_to_console,
+                                           .poll = poll_nothing,
+                                           .interrupts = true,
+                                           .take = take_console,
+                                           .leave = leave_console};
+
+    if (machine.console->at.kind <= SERIAL_NONE || gdb_start(&shared))
+        log_error("gdb = console: there is no serial port, or no memory");
+    else
+        log_info("GDB can have the console: Ctrl-] g");
+}
+
 void gdb_port_start(const struct config *config)
 {
     const struct serial_port *at = &config->gdb;
     const char *kind = at->kind == SERIAL_MMIO ? PACK "address" : PACK "port", *why;
 
+    if (config->gdb_on_console)
+        start_on_console();
     if (at->kind <= SERIAL_NONE)
         return;
     why = console_start_uart(&uart, at);

@@ -97,6 +97,7 @@ struct config_vm {
 struct config {
     struct serial_port console; /* SERIAL_UNSAID by default */
     struct serial_port gdb;     /* the port of GDB's stub; SERIAL_UNSAID by default: there is none */
+    bool gdb_on_console;        /* it has the console's port for a while */
     enum log_level loglevel;    /* LOG_INFO by default */
     s32 poll;                   /* the CPU that serves paravirtual queues; CONFIG_PIN_ANY: none */
     u32 poll_line;

@@ -109,7 +109,9 @@ static void set_console(struct parser *p, char *value)
 
 static void set_gdb(struct parser *p, char *value)
 {
-    set_serial(p, "gdb", value, &p->config->gdb);
+    p->config->gdb_on_console = !strcmp(value, "console");
+    if (!p->config->gdb_on_console)
+        set_serial(p, "gdb", value, &p->config->gdb);
 }
 
 static void set_loglevel(struct parser *p, char *value)

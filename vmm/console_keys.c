@@ -19,6 +19,8 @@ enum console_action console_key(struct console_keys *k, char key)
         return CONSOLE_ALONE;
     case 'm':
         return CONSOLE_MONITOR;
+    case 'g':
+        return CONSOLE_GDB;
     default:
         return CONSOLE_HELP;
     }

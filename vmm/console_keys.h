@@ -14,6 +14,7 @@ enum console_action {
     CONSOLE_NUMBER,  /* 1 to 9: to the VM of that number */
     CONSOLE_ALONE,   /* a: show only the VM that has the keys, or all */
     CONSOLE_MONITOR, /* m: open the monitor */
+    CONSOLE_GDB,     /* g: the line is GDB's */
     CONSOLE_HELP,    /* any other key */
 };
 

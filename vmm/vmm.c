@@ -9,6 +9,7 @@
 #include "vmm/apicv.h"
 #include "vmm/console_keys.h"
 #include "vmm/dev/platform.h"
+#include "vmm/gdb/gdb.h"
 #include "vmm/monitor/monitor.h"
 #include "vmm/vmcs_setup.h"
 
@@ -293,9 +294,13 @@ static void take_key(const char *key)
     case CONSOLE_MONITOR:
         monitor_open(chosen);
         break;
+    case CONSOLE_GDB:
+        if (!gdb_take_line())
+            log_info("console: GDB has no use for it; 'gdb = console' in the configuration says otherwise");
+        break;
     case CONSOLE_HELP:
         log_info("console: Ctrl-] and n: the next VM; 1 to 9: that VM; a: only it, or all; m: the monitor; "
-                 "Ctrl-]: itself");
+                 "g: it is GDB's; Ctrl-]: itself");
         break;
     }
     tell_console();
@@ -305,7 +310,7 @@ void vmm_console_input(const char *data, size_t n)
 {
     spin_lock(&running_lock);
     for (size_t i = 0; i < n; i++)
-        if (!monitor_key(data[i]))
+        if (!gdb_key(data[i]) && !monitor_key(data[i]))
             take_key(&data[i]);
     spin_unlock(&running_lock);
 }

@@ -278,15 +278,17 @@ static u32 send_some(const char *data, u32 n)
     return n;
 }
 
+static void take_it(void) {}
+
 static void leave(void)
 {
     left++;
 }
 
-static void poll(void) {}
+static void poll_line(void) {}
 
 static const struct gdb_port fake_port = {
-    .send = send_some, .poll = poll, .interrupts = true, .leave = leave};
+    .send = send_some, .poll = poll_line, .interrupts = true, .take = take_it, .leave = leave};
 
 /* The task, until it waits. */
 static void let_run(void)

@@ -113,6 +113,13 @@ static void test_taken(void **state)
         else
             assert_null(what);
     }
+    machine.gdb = &(struct uart16550){.at = {.kind = SERIAL_PORT, .base = 0x2f8, .irq = 3}};
+    assert_string_equal(machine_given.taken(GIVEN_PORT, 0x2ff, 0x2ff), "GDB's serial port has it");
+    assert_string_equal(machine_given.taken(GIVEN_IRQ, 3, 3), "GDB's serial port has it");
+    machine.gdb->at = (struct serial_port){.kind = SERIAL_MMIO, .base = 0xfe000000, .irq = SERIAL_NO_IRQ};
+    assert_string_equal(machine_given.taken(GIVEN_MMIO, 0xfe000000, 0xfe000fff), "GDB's serial port has it");
+    assert_null(machine_given.taken(GIVEN_IRQ, 3, 3));
+    machine.gdb = NULL;
     machine.have_acpi = machine.have_fadt = false;
     machine.console = NULL;
     info.fb.type = BOOT_FB_NONE;

@@ -56,6 +56,8 @@ static void defaults(void **state)
     assert_int_equal(parse(""), 0);
     assert_int_equal(config.nr_vms, 0);
     assert_int_equal(config.console.kind, SERIAL_UNSAID);
+    assert_int_equal(config.gdb.kind, SERIAL_UNSAID);
+    assert_false(config.gdb_on_console);
     assert_int_equal(config.loglevel, LOG_INFO);
     assert_int_equal(config.poll, CONFIG_PIN_ANY);
     assert_int_equal(config.halt_poll, CONFIG_HALT_POLL);
@@ -455,6 +457,7 @@ static const struct {
     {VM "nested\n", "a.conf:3: no '=' in 'nested'; write OPTION = VALUE\n"},
     {"[nidus]\nkernel = k\n",
      "a.conf:2: unknown option 'kernel'; known here: console, loglevel, poll, haltpoll, crash, gdb\n"},
+    {"[nidus]\ngdb = com5\n", "a.conf:2: unknown gdb 'com5'; use " CONFIG_SERIAL_PORTS "\n"},
     {"[nidus]\nconsole = com5\n", "a.conf:2: unknown console 'com5'; use " CONFIG_SERIAL_PORTS "\n"},
     {"[nidus]\nhaltpoll = 10001\n", "a.conf:2: haltpoll is '10001'; write microseconds, 0 to 10000\n"},
     {"[nidus]\ncrash = stay\n", "a.conf:2: unknown crash 'stay'; use end or keep\n"},
@@ -577,6 +580,18 @@ static void check_range(const struct config_range *r, u64 first, u64 last, u32 l
     assert_int_equal(r->line, line);
 }
 
+static void where_gdb_is(void **state)
+{
+    (void)state;
+    assert_int_equal(parse("[nidus]\ngdb = com4,9600\n"), 0);
+    assert_int_equal(config.gdb.base, 0x2e8);
+    assert_int_equal(config.gdb.baud, 9600);
+    assert_false(config.gdb_on_console);
+    assert_int_equal(parse("[nidus]\ngdb = console\n"), 0);
+    assert_int_equal(config.gdb.kind, SERIAL_UNSAID);
+    assert_true(config.gdb_on_console);
+}
+
 static void physical_devices(void **state)
 {
     const struct config_vm *vm = &config.vms[0];
@@ -638,7 +653,8 @@ int main(void)
         cmocka_unit_test(each_message),     cmocka_unit_test(nul_bytes),
         cmocka_unit_test(the_others_start), cmocka_unit_test(limits),
         cmocka_unit_test(no_feature_list),  cmocka_unit_test(damaged),
-        cmocka_unit_test(physical_devices), cmocka_unit_test(serial_ports),
+        cmocka_unit_test(where_gdb_is),     cmocka_unit_test(physical_devices),
+        cmocka_unit_test(serial_ports),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

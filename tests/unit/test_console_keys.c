@@ -12,7 +12,7 @@
 /* What each key means, by letters: . pass, - none, N next, # number, A alone, ? help. */
 static void check(const char *typed, const char *expected)
 {
-    static const char letter[] = {'.', '-', 'N', '#', 'A', 'M', '?'};
+    static const char letter[] = {'.', '-', 'N', '#', 'A', 'M', 'G', '?'};
     struct console_keys k = {0};
 
     while (*typed) {
@@ -28,6 +28,7 @@ static void test_keys(void **state)
     check("na19 \x01\x1e\xff", "........");
     check(P "n" P "a" P "1" P "9" P "0", "-N-A-#-#-?");
     check(P "mm", "-M.");
+    check(P "gg", "-G.");
     check(P P "n", "-..");
     check(P P P "n", "-.-N");
     check(P "xn" P "Nn", "-?.-?.");

@@ -217,6 +217,31 @@ static void a_vm_is_killed(void **state)
     assert_int_equal(killed, 1);
 }
 
+static void a_line_that_is_the_consoles_too(void **state)
+{
+    (void)state;
+    assert_false(gdb_key('x'));
+    assert_true(gdb_take_line());
+    for (const char *key = "$?#3f"; *key; key++)
+        assert_true(gdb_key(*key));
+    nr_sent = 0;
+    let_run();
+    expect_start(sent, "+$T05thread:1;");
+    assert_true(held(0, 0));
+    EXPECT("D", "OK");
+    assert_int_equal(left, 1);
+    assert_false(gdb_key('x'));
+    /* GDB has gone without a word: a person has it back. */
+    gdb_take_line();
+    expect_start(ask("?"), "T05");
+    talk("$m\x1d", 3); /* no key, but a part of a packet */
+    assert_int_equal(left, 1);
+    talk("#00\x1d", 4);
+    assert_int_equal(left, 2);
+    assert_false(held(0, 0));
+    assert_false(gdb_key('x'));
+}
+
 /* --- registers --- */
 
 static void all_registers(void **state)
@@ -549,6 +574,7 @@ int main(void)
         cmocka_unit_test_setup(both_levels, start),
         cmocka_unit_test_setup(a_new_gdb_begins_anew, start),
         cmocka_unit_test_setup(a_vm_is_killed, start),
+        cmocka_unit_test_setup(a_line_that_is_the_consoles_too, start),
         cmocka_unit_test_setup(all_registers, start),
         cmocka_unit_test_setup(registers_of_a_level_that_does_not_run, start),
         cmocka_unit_test_setup(one_register_is_set, start),

@@ -118,6 +118,21 @@ static void set_up(void **state)
     assert_int_equal(hw.regs[REG_LCR], 3);
 }
 
+static void as_much_as_there_is_room_for(void **state)
+{
+    (void)state;
+    start();
+    assert_int_equal(init(115200), 0);
+    hw.moves = false;
+    assert_int_equal(uart16550_send(&uart, "0123456789abcdefgh", 18), 16);
+    assert_int_equal(uart16550_send(&uart, "gh", 2), 0);
+    hw.depth = 0;
+    assert_int_equal(uart16550_send(&uart, "gh", 2), 2);
+    assert_int_equal(hw.nr_sent, 18);
+    assert_memory_equal(hw.sent, "0123456789abcdefgh", 18);
+    assert_int_equal(hw.overflows, 0);
+}
+
 static void bad_arguments(void **state)
 {
     static const u32 bauds[] = {1, 7, 110000, 230400};
@@ -249,8 +264,13 @@ static void input(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(in_memory), cmocka_unit_test(set_up), cmocka_unit_test(bad_arguments),
-        cmocka_unit_test(absent),    cmocka_unit_test(output), cmocka_unit_test(stuck),
+        cmocka_unit_test(in_memory),
+        cmocka_unit_test(set_up),
+        cmocka_unit_test(as_much_as_there_is_room_for),
+        cmocka_unit_test(bad_arguments),
+        cmocka_unit_test(absent),
+        cmocka_unit_test(output),
+        cmocka_unit_test(stuck),
         cmocka_unit_test(input),
     };
 

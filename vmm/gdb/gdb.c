@@ -3,6 +3,7 @@
 #include "arch/x86/asm.h"
 #include "arch/x86/time.h"
 #include "lib/log.h"
+#include "vmm/console_keys.h"
 #include "vmm/gdb/stub.h"
 
 #define INPUT        2048u /* a power of two */
@@ -27,6 +28,30 @@ void gdb_input(const char *data, size_t n)
         input[tail++ % INPUT] = *data++;
     __atomic_store_n(&input_tail, tail, __ATOMIC_RELEASE);
     task_wake(&gdb.task);
+}
+
+bool gdb_take_line(void)
+{
+    if (!gdb.port || !gdb.port->take)
+        return false;
+    gdb.port->take();
+    __atomic_store_n(&gdb.has_line, true, __ATOMIC_RELEASE);
+    return true;
+}
+
+bool gdb_key(char key)
+{
+    if (!__atomic_load_n(&gdb.has_line, __ATOMIC_ACQUIRE))
+        return false;
+    gdb_input(&key, 1);
+    return true;
+}
+
+static void leave_line(struct gdb *g)
+{
+    __atomic_store_n(&g->has_line, false, __ATOMIC_RELEASE);
+    if (g->port->leave)
+        g->port->leave();
 }
 
 static int next_input(void)
@@ -74,8 +99,8 @@ static void take_packet(struct gdb *g)
     /* The stop is the reply. */
     if (!g->running)
         send_packet(g);
-    if (g->has_left && g->port->leave)
-        g->port->leave();
+    if (g->has_left)
+        leave_line(g);
     g->has_left = false;
 }
 
@@ -97,6 +122,12 @@ static void interrupt(struct gdb *g)
 
 static void take(struct gdb *g, char c)
 {
+    /* A person, where GDB has gone without a word. */
+    if (c == CONSOLE_PREFIX && g->port->leave && gdb_between_packets(&g->reader)) {
+        gdb_detach(g, 0);
+        leave_line(g);
+        return;
+    }
     switch (gdb_read(&g->reader, c)) {
     case GDB_PACKET:
         take_packet(g);

@@ -15,7 +15,8 @@ struct gdb_port {
     /* Looks whether something has arrived. */
     void (*poll)(void);
     bool interrupts; /* it tells by itself, as a rule */
-    /* The line is somebody else's again; null: it never is. */
+    /* The line is the stub's, or the console's again; null: it always is the stub's. */
+    void (*take)(void);
     void (*leave)(void);
 };
 
@@ -23,5 +24,12 @@ struct gdb_port {
 int gdb_start(const struct gdb_port *port);
 /* What has arrived; also from an interrupt handler; one at a time. */
 void gdb_input(const char *data, size_t n);
+
+/* --- a line that is shared with the console --- */
+
+/* Somebody wants to run GDB at the console. False: the stub has a line of its own, or there is none. */
+bool gdb_take_line(void);
+/* False: the line is not the stub's now, and the key is for others. */
+bool gdb_key(char key);
 
 #endif

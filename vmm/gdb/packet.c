@@ -7,7 +7,7 @@
 #define FLIP      0x20
 #define INTERRUPT 3
 
-enum { OUTSIDE, INSIDE, FIRST_DIGIT, SECOND_DIGIT };
+enum { BETWEEN, INSIDE, FIRST_DIGIT, SECOND_DIGIT };
 
 static int digit(char c)
 {
@@ -53,20 +53,20 @@ static enum gdb_event end(struct gdb_reader *r, char c)
 
     /* Some that the line has lost are no reason to lose the next packet too. */
     if (d < 0) {
-        r->state = OUTSIDE;
+        r->state = BETWEEN;
         return c == '$' ? between(r, c), GDB_NOTHING : GDB_BAD;
     }
     r->given = (u8)(r->given << 4 | d);
     if (r->state++ == FIRST_DIGIT)
         return GDB_NOTHING;
-    r->state = OUTSIDE;
+    r->state = BETWEEN;
     r->data[r->n] = 0;
     return r->given == r->sum && !r->too_long && !r->escaped ? GDB_PACKET : GDB_BAD;
 }
 
 enum gdb_event gdb_read(struct gdb_reader *r, char c)
 {
-    if (r->state == OUTSIDE || (r->state == INSIDE && c == '$'))
+    if (r->state == BETWEEN || (r->state == INSIDE && c == '$'))
         return between(r, c);
     if (r->state != INSIDE)
         return end(r, c);

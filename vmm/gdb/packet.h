@@ -22,12 +22,17 @@ enum gdb_event {
 };
 
 struct gdb_reader {
-    u8 state;
+    u8 state; /* 0: between packets */
     bool escaped, too_long;
     u8 sum, given;
     u32 n;
     char data[GDB_PACKET_MAX + 1]; /* ends with NUL, and may have some before */
 };
+
+static inline bool gdb_between_packets(const struct gdb_reader *r)
+{
+    return !r->state;
+}
 
 /* The next character of the line. */
 enum gdb_event gdb_read(struct gdb_reader *r, char c);

@@ -23,7 +23,8 @@ struct gdb {
     struct gdb_reader reader;
     struct gdb_writer w; /* the newest packet, until the next one */
     bool extended, multiprocess, has_left;
-    u8 levels; /* bit n: attached at level n; 0: nothing is attached */
+    bool has_line; /* of one that is shared */
+    u8 levels;     /* bit n: attached at level n; 0: nothing is attached */
     u32 vm;
     u64 born;      /* start_tsc of that VM */
     bool running;  /* GDB waits for a stop */
