@@ -78,8 +78,10 @@ def debug(options, rest, own):
             start = ["-ex", "set remotetimeout 10", "-ex", f"target extended-remote 127.0.0.1:{port}"]
             if options.attach != NONE:
                 start += ["-ex", f"attach {options.attach}"]
+            if options.symbols:  # after attaching: a large file takes its time, and the guest would run on
+                start += ["-ex", f"symbol-file {os.path.abspath(options.symbols)}"]
             signal.signal(signal.SIGINT, lambda *_: None)
-            return subprocess.run(["gdb", "-q", *start, *own, *([options.symbols] if options.symbols else [])], check=False).returncode
+            return subprocess.run(["gdb", "-q", *start, *own], check=False).returncode
         finally:
             if machine.poll() is None:
                 machine.send_signal(signal.SIGTERM)
