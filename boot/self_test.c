@@ -20,7 +20,7 @@
 #define LEAF_FREQUENCY        0x16
 #define ANSWER_US             100000
 #define STEP_US               20 /* TSCs this close are in step */
-#define NEAR                  100
+#define NEAR                  20 /* timers agree within a 20th, as for calibrate_tsc() */
 
 static const struct boot_info *boot;
 static const struct config_vm *any_vm;

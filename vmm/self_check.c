@@ -93,21 +93,10 @@ static bool ept_change(void)
     return ok;
 }
 
-static bool invvpid_works(u64 type)
-{
-    struct {
-        u64 vpid, linear;
-    } d = {1, 0};
-    bool failed;
-
-    asm volatile("invvpid %1, %2" : "=@ccbe"(failed) : "m"(d), "r"(type) : "memory");
-    return !failed;
-}
-
 static bool invalidates_vpids(void)
 {
     for (u32 type = 0; type < 4; type++) {
-        if (!(vmx_caps.ept_vpid & VPID_CAP_INVVPID_ADDRESS << type) || invvpid_works(type))
+        if (!(vmx_caps.ept_vpid & VPID_CAP_INVVPID_ADDRESS << type) || invvpid(type, 1))
             continue;
         format(detail, sizeof(detail), "INVVPID of type %u fails", type);
         return false;

@@ -97,6 +97,17 @@ static inline void invvpid_address(u16 vpid, u64 address)
     asm volatile("invvpid %0, %1" : : "m"(d), "r"(0ull) : "cc", "memory");
 }
 
+/* Of that type, for what it takes of a VPID and address 0. False: it fails. */
+static inline bool invvpid(u64 type, u16 vpid)
+{
+    struct {
+        u64 vpid, linear;
+    } d = {vpid, 0};
+    bool failed;
+    asm volatile("invvpid %1, %2" : "=@ccbe"(failed) : "m"(d), "r"(type) : "memory");
+    return !failed;
+}
+
 static inline void invvpid_all(void)
 {
     struct {

@@ -191,6 +191,23 @@ static void disagreement(void **state)
     assert_int_equal(nr_warnings, 0);
 }
 
+static void each_by_itself(void **state)
+{
+    struct calibrate_sources s = {.pm_timer = 0x608, .pit = true};
+    const char *name;
+
+    (void)state;
+    start(1000000000);
+    assert_int_equal(calibrate_against(&s, 0, &name), 0); /* no HPET */
+    assert_string_equal(name, "HPET");
+    for (u32 n = 1; n < 3; n++) {
+        result = (struct calibration){calibrate_against(&s, n, &name), name};
+        near_to(1000000000, n == 1 ? "ACPI PM timer" : "PIT");
+    }
+    assert_int_equal(calibrate_against(&s, 3, &name), 0);
+    assert_null(name);
+}
+
 static void medians(void **state)
 {
     (void)state;
@@ -205,8 +222,9 @@ static void medians(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(pm_timer),     cmocka_unit_test(pit),     cmocka_unit_test(broken_timers),
-        cmocka_unit_test(disagreement), cmocka_unit_test(medians),
+        cmocka_unit_test(pm_timer),       cmocka_unit_test(pit),
+        cmocka_unit_test(broken_timers),  cmocka_unit_test(disagreement),
+        cmocka_unit_test(each_by_itself), cmocka_unit_test(medians),
     };
 
     return cmocka_run_group_tests_name("calibrate", tests, NULL, NULL);

@@ -263,6 +263,11 @@ static void test_names(void **state)
     assert_null(vmx_control_bit_name(VMX_WORD_PROC2, 29));
     assert_null(vmx_control_bit_name(VMX_WORD_PROC3, 63));
     assert_null(vmx_control_bit_name(VMX_NR_WORDS, 0));
+    assert_string_equal(vmx_capability_name(VMX_WORD_PIN, 0), "external-interrupt exiting");
+    assert_string_equal(vmx_capability_name(VMX_CAP_EPT_VPID, 26), "all-context INVEPT");
+    assert_string_equal(vmx_capability_name(VMX_CAP_VMFUNC, 0), "EPTP switching");
+    assert_null(vmx_capability_name(VMX_CAP_EPT_VPID, 63));
+    assert_null(vmx_capability_name(VMX_NR_PLACES, 0));
     assert_string_equal(vmx_exception_name(14), "#PF");
     assert_string_equal(vmx_exception_name(15), "vector");
     assert_string_equal(vmx_exception_name(255), "vector");

@@ -275,6 +275,28 @@ static void test_halves(void **state)
     assert_true(vmx_has(&f, VF_VIRTUALIZE_APIC_ACCESSES));
 }
 
+/* What is set, what is set later, and not what is only known to be there, or of no use here. */
+static void test_used(void **state)
+{
+    static struct lines l;
+    struct vmx_features f;
+    struct vmx_caps c;
+
+    (void)state;
+    good_caps(&c);
+    c.ept_vpid &= ~VPID_CAP_INVVPID_SINGLE;
+    assert_true(negotiate(&c, &f, &l));
+    assert_int_equal(vmx_used(&f, VMX_WORD_PIN),
+                     (f.word[VMX_WORD_PIN] | PIN_POSTED_INTERRUPTS) & ~(u64)PIN_DEFAULT1);
+    assert_true(vmx_used(&f, VMX_WORD_PROC) & PROC_NMI_WINDOW_EXITING);
+    assert_false(vmx_used(&f, VMX_WORD_PROC2) & (PROC2_ENABLE_PML | PROC2_ENABLE_VPID));
+    assert_int_equal(vmx_used(&f, VMX_CAP_EPT_VPID) & (EPT_CAP_2M | EPT_CAP_EXECUTE_ONLY | VPID_CAP_INVVPID),
+                     EPT_CAP_2M);
+    assert_int_equal(vmx_used(&f, VMX_CAP_MISC), 0);
+    assert_int_equal(vmx_available(&c, VMX_CAP_MISC), c.misc);
+    assert_int_equal(vmx_available(&c, VMX_WORD_PROC3), c.proc3);
+}
+
 static void test_capability_bits(void **state)
 {
     static const struct {
@@ -359,6 +381,7 @@ int main(void)
         cmocka_unit_test(test_plain_msr_is_named),
         cmocka_unit_test(test_wanted),
         cmocka_unit_test(test_halves),
+        cmocka_unit_test(test_used),
         cmocka_unit_test(test_capability_bits),
         cmocka_unit_test(test_must_be_1),
         cmocka_unit_test(test_feature_control),
