@@ -118,11 +118,15 @@ void console_from_firmware(void)
 
     if (asked_for || !machine.have_acpi || acpi_parse_spcr(&machine.acpi, &s) || !s.base.address)
         return;
-    if (port_of_spcr(&s, &at))
+    if (port_of_spcr(&s, &at)) {
+        /* It may leave out what everybody knows. */
+        if (at.irq == SERIAL_NO_IRQ && same(&current->at, &at))
+            at.irq = current->at.irq;
         use(&at, "ACPI SPCR");
-    else
+    } else {
         log_info("ACPI SPCR: a serial port that is no 16550 (type %u, at 0x%lx) is not used", s.interface,
                  s.base.address);
+    }
 }
 
 void console_from_config(const struct config *config)

@@ -2,8 +2,14 @@
 """Machines that differ: numbers of APICs, threads, what firmware leaves behind, serial ports. Nidus itself runs in VMs of Nidus
 for what the emulator's own machine cannot be."""
 
+import struct
+import subprocess
+import time
+
 import pytest
 
+from nidus_lab import image, packages
+from nidus_lab.conf_files import Staged
 from sections import vm
 
 INNER = "[vm one]\nkernel = hello.elf\nmemory = 4M\nvcpus = 2\nnested = on\n"
@@ -68,3 +74,60 @@ def test_console_of_the_command_line_comes_first(boot):
     result.find("warning: console: the machine has memory there at address 0x200000; staying where the log began$")
     result = boot(vm("one"), cmdline="console=com4")
     result.find("warning: command line: console: no UART answers at port 0x2e8; staying where the log began$")
+
+
+@pytest.fixture
+def qemu(images, tmp_path):
+    """qemu(command line of Nidus, options): QEMU without KVM, and without a serial port but for those of the options."""
+    packages.ensure("qemu")
+    started = []
+
+    def start(cmdline, *options):
+        disk = image.make("bios", str(images.elf), Staged(b"", {}), str(tmp_path), cmdline)
+        process = subprocess.Popen(["qemu-system-x86_64", "-accel", "tcg", "-cpu", "max", "-m", "256", "-display", "none", "-vga", "std",
+                                    "-nodefaults", "-no-reboot", "-cdrom", disk, *map(str, options)],
+                                   stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_without_a_serial_port_messages_are_on_the_screen(qemu, tmp_path):
+    screen = tmp_path / "screen"
+    process = qemu("self-test", "-monitor", "stdio")
+    for _ in range(60):
+        time.sleep(1)
+        process.stdin.write(f"pmemsave 0xb8000 4000 \"{screen}\"\n")
+        process.stdin.flush()
+        shown = screen.read_bytes()[::2].decode("ascii", "replace") if screen.exists() else ""
+        if "nidus: end: status 3 (self-test: FAILED)" in shown:
+            break
+    assert "nidus: error: this CPU has no VT-x" in shown
+    assert "nidus: console: no serial port; screen 80x25x16" in shown
+    assert "nidus: end: status 3 (self-test: FAILED)" in shown
+
+
+def test_the_serial_port_that_firmware_names(qemu, tmp_path):
+    """ACPI's SPCR: a port that no PC has, at a speed, with an interrupt."""
+    table, console = tmp_path / "spcr", tmp_path / "console"
+    gas = struct.pack("<BBBBQ", 1, 8, 0, 1, 0x220)
+    table.write_bytes((b"\0\0\0\0" + gas + struct.pack("<BBIB", 3, 5, 5, 6)).ljust(44, b"\0"))
+    process = qemu("self-test power-off", "-acpitable", f"sig=SPCR,data={table}", "-chardev", f"file,id=far,path={console}",
+                   "-device", "isa-serial,iobase=0x220,irq=5,chardev=far")
+    process.wait(60)
+    lines = console.read_text().replace("\r", "").split("\n")
+    assert lines[0] == "nidus: Nidus, loaded by " + lines[0].split(" by ")[1]
+    assert any(line.startswith("nidus: console: serial port at port 0x220, 57600 baud, interrupt 5;") for line in lines)
+    assert "nidus: end: status 3 (self-test: FAILED)" in lines
+
+
+def test_a_card_by_its_port(qemu, tmp_path):
+    console = tmp_path / "console"
+    process = qemu("console=port:0x3e0,9600", "-chardev", f"file,id=far,path={console}", "-device", "isa-serial,iobase=0x3e0,irq=5,chardev=far")
+    process.wait(60)
+    assert "nidus: error: this CPU has no VT-x" in console.read_text()
+    assert "nidus: end: status 3 (Nidus failed)" in console.read_text()

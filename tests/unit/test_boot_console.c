@@ -145,6 +145,11 @@ static void who_has_more_to_say(void **state)
     config("com1");
     check(0x2f8, 3);
 
+    setup(NULL); /* com1, without its interrupt */
+    console_begin();
+    firmware(0, (struct acpi_gas){ACPI_SPACE_IO, 8, 0, 1, 0x3f8}, 0, 115200);
+    check(0x3f8, 4);
+
     setup(NULL); /* none at all: messages are on the screen */
     console_begin();
     console_from_cmdline("console=none");
