@@ -8,7 +8,7 @@ import re
 
 import pytest
 
-from nidus_lab import debian, under_qemu
+from nidus_lab import debian, kvm, under_qemu
 from nidus_lab.under_qemu import Step
 from sections import vm
 
@@ -94,6 +94,39 @@ def test_guests_and_theirs(steps):
     check_ended(said["no VT-x"], 3)
 
 
+@pytest.mark.long(3)
+def test_other_guests(steps):
+    said = steps(Step("pv", conf("pv"), Q35 + "host", KVM), Step("apic", conf("apic"), Q35 + "host", KVM, 60),
+                 Step("bench", conf("bench"), Q35 + "host", KVM), Step("l1", conf("l1", f"tests {L1}", nested="on"), Q35 + "host", KVM, 60),
+                 timeout=900)
+    for name in "pv", "apic", "l1":
+        check_tests(said[name], name, 30)
+    check_ended(said["bench"])
+    assert "bench: end" in said["bench"]
+
+
+@pytest.mark.long(4)
+def test_two_cpus(steps):
+    """Each on an emulated CPU of its own: one that executes with RFLAGS.IF = 0 is not left for an interrupt of Linux's."""
+    said = steps(Step("smp", conf("smp", "cpus=2 rounds=200", vcpus=2), Q35 + "host -smp 2", KVM, 60),
+                 Step("pv", conf("pv", vcpus=2), Q35 + "host -smp 2", KVM, 60), cpus=3, timeout=900)
+    check_ended(said["smp"])
+    assert "nidus: CPUs: 2, x2APIC" in said["smp"] and "smp: 2 CPUs, ok" in said["smp"]
+    check_tests(said["pv"], "pv", 30)
+
+
+@pytest.mark.long(4)
+def test_linux_with_kvm(steps, tmp_path):
+    """Debian's Linux in a VM of Nidus, and a guest of that Linux's KVM."""
+    files = kvm.make(str(tmp_path))
+    linux = (f"[vm linux]\nkernel = {files['vmlinuz']}\ninitrd = {files['kvm.cpio']}\nmemory = 256M\nnested = on\napic = emulated\n"
+             "cmdline = console=ttyS0 quiet panic=-1 mitigations=off vcpus=1\n")
+    lines = steps(Step("linux", linux, Q35 + "host", KVM, 120), timeout=1200)["linux"]
+    check_ended(lines)
+    assert "Hello from L2" in lines and "L2: all vCPUs: ok" in lines
+    assert any(line.startswith("L1: l2 ended with 0, ") for line in lines)
+
+
 # What KVM can do without, by parameters of kvm_intel; Nidus does too.
 PARAMETERS = ("vpid=0", "preemption_timer=0", "enable_shadow_vmcs=0", "flexpriority=0", "eptad=0", "pml=0", "vnmi=0",
               "vpid=0 preemption_timer=0 enable_shadow_vmcs=0 flexpriority=0 eptad=0 vnmi=0")
@@ -113,7 +146,7 @@ def test_without_by_kvm(steps, parameters):
 # What QEMU can leave out of -cpu host, by its names, and Nidus does without.
 SPARED = ("activity-hlt", "activity-wait-sipi", "apicv-register", "apicv-vid", "apicv-x2apic", "apicv-xapic", "desc-exit",
           "entry-load-pat", "exit-load-pat", "exit-save-pat", "entry-noload-debugctl", "exit-nosave-debugctl", "ept-1gb", "ept-2mb",
-          "ept-execonly", "eptad", "eptp-switching", "flexpriority", "ins-outs", "invept-all-context", "invept-single-context",
+          "ept-execonly", "eptad", "eptp-switching", "flexpriority", "ins-outs", "invept-single-context",
           "invept-single-context-noglobals", "invlpg-exit", "invpcid-exit", "invvpid", "invvpid-all-context", "invvpid-single-addr",
           "io-exit", "movdr-exit", "mtf", "pause-exit", "pml", "preemption-timer", "exit-save-preemption-timer", "rdtsc-exit",
           "rdtscp-exit", "shadow-vmcs", "tsc-offset", "vmfunc", "vmwrite-vmexit-fields", "vpid", "wbinvd-exit", "xsaves")
@@ -153,6 +186,7 @@ NEEDED = {
     "cr3-store-noexit": f"cannot leave CR3-store exiting off: {PROC}[16]",
     "ept": f"needs enable EPT: {PROC2}[33]", "unrestricted-guest": f"needs unrestricted guest: {PROC2}[39]",
     "page-walk-4": f"needs EPT page-walk length of 4: {EPT}[6]", "invept": f"needs INVEPT: {EPT}[20]",
+    "invept-all-context": f"needs all-context INVEPT: {EPT}[26]",
     "exit-ack-intr": f"needs acknowledge interrupt on exit: {EXIT}[47]", "exit-save-efer": f"needs save IA32_EFER on exit: {EXIT}[52]",
     "exit-load-efer": f"needs load IA32_EFER on exit: {EXIT}[53]", "entry-load-efer": f"needs load IA32_EFER on entry: {ENTRY}[47]",
     "entry-ia32e-mode": f"needs IA-32e mode guest: {ENTRY}[41]",

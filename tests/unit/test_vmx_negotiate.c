@@ -130,6 +130,7 @@ static void test_required_ept(void **state)
         {EPT_CAP_WALK_4, "needs EPT page-walk length of 4: IA32_VMX_EPT_VPID_CAP[6]"},
         {EPT_CAP_WB, "needs write-back EPT paging structures: IA32_VMX_EPT_VPID_CAP[14]"},
         {EPT_CAP_INVEPT, "needs INVEPT: IA32_VMX_EPT_VPID_CAP[20]"},
+        {EPT_CAP_INVEPT_ALL, "needs all-context INVEPT: IA32_VMX_EPT_VPID_CAP[26]"},
     };
     static struct lines l;
     struct vmx_features f;
@@ -310,7 +311,6 @@ static void test_capability_bits(void **state)
         {EPT_CAP_EXECUTE_ONLY, VF_EPT_EXECUTE_ONLY, false},
         {EPT_CAP_ADVANCED_EXIT_INFO, VF_EPT_ADVANCED_EXIT_INFO, false},
         {EPT_CAP_INVEPT_SINGLE, VF_INVEPT_SINGLE, false},
-        {EPT_CAP_INVEPT_ALL, VF_INVEPT_ALL, false},
         {VPID_CAP_INVVPID_ADDRESS, VF_INVVPID_ADDRESS, false},
         {VPID_CAP_INVVPID_KEEP_GLOBAL, VF_INVVPID_KEEP_GLOBAL, false},
         {VMX_MISC_ACTIVITY_HLT, VF_HLT_ACTIVITY, true},
