@@ -10,87 +10,6 @@
 #define HALT_POLL_MAX 10000
 #define APIC_ALL      0xff /* is not an id: it addresses all */
 
-/* Decimal, or hexadecimal after 0x. */
-static bool take_address(const char **at, u64 *value)
-{
-    const char *s = *at, *first;
-
-    if (s[0] != '0' || s[1] != 'x')
-        return text_take_number(at, value);
-    *value = 0;
-    for (first = s += 2; *s; s++) {
-        char c = *s | 0x20; /* small letters; digits have the bit */
-        u32 digit = c >= '0' && c <= '9' ? (u32)(c - '0') : c >= 'a' && c <= 'f' ? (u32)(c - 'a') + 10 : 16;
-
-        if (digit > 15)
-            break;
-        if (*value >> 60)
-            return false;
-        *value = *value << 4 | digit;
-    }
-    *at = s;
-    return s > first;
-}
-
-#define PORTS_END 0x10000
-#define ADDRESSES BIT(52)
-
-static bool take_place(const char *text, struct serial_port *port)
-{
-    static const struct {
-        const char *prefix;
-        u8 kind, shift;
-    } kinds[] = {{"port:", SERIAL_PORT, 0}, {"mmio:", SERIAL_MMIO, 0}, {"mmio32:", SERIAL_MMIO, 2}};
-    static const u16 com[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
-
-    if (!strncmp(text, "com", 3) && text[3] >= '1' && text[3] <= '4' && !text[4]) {
-        u32 n = (u32)(text[3] - '1');
-
-        port->kind = SERIAL_PORT;
-        port->base = com[n];
-        port->irq = n & 1 ? 3 : 4;
-        return true;
-    }
-    for (u32 i = 0; i < ARRAY_SIZE(kinds); i++) {
-        size_t n = strlen(kinds[i].prefix);
-
-        if (strncmp(text, kinds[i].prefix, n))
-            continue;
-        port->kind = kinds[i].kind;
-        port->shift = kinds[i].shift;
-        port->wide = port->shift;
-        text += n;
-        return take_address(&text, &port->base) && !*text && port->base &&
-               IS_ALIGNED(port->base, 1u << port->shift) &&
-               port->base <= (port->kind == SERIAL_PORT ? PORTS_END : ADDRESSES) - serial_port_size(port);
-    }
-    port->kind = SERIAL_NONE;
-    return !strcmp(text, "none");
-}
-
-bool config_serial_port(char *text, struct serial_port *port)
-{
-    char *speed = text_split(text, ','), *line = speed ? text_split(speed, ',') : NULL;
-    const char *at = speed;
-    u64 n;
-
-    *port = (struct serial_port){.baud = SERIAL_DEFAULT_BAUD, .irq = SERIAL_NO_IRQ};
-    if (!take_place(text, port) || (speed && port->kind == SERIAL_NONE))
-        return false;
-    if (speed) {
-        if (!text_take_number(&at, &n) || *at || n > SERIAL_DEFAULT_BAUD || (n && SERIAL_DEFAULT_BAUD % n))
-            return false;
-        port->baud = (u32)n;
-    }
-    if (line) {
-        at = line + 3;
-        if (strncmp(line, "irq", 3) || !text_take_number(&at, &n) || *at || n > CONFIG_IRQ_MAX)
-            return false;
-        port->irq = (s16)n;
-    }
-    return true;
-}
-
 static void set_serial(struct parser *p, const char *name, const char *value, struct serial_port *to)
 {
     char copy[64];
@@ -385,86 +304,6 @@ static void set_channel(struct parser *p, char *value)
     add_name(p, value, "channel", "channels", p->vm->channels, &p->vm->nr_channels, CONFIG_MAX_CHANNELS);
 }
 
-/* A, or A-B. */
-static bool take_range(const char *value, struct config_range *r)
-{
-    const char *at = value;
-
-    if (!text_take_address(&at, &r->first))
-        return false;
-    r->last = r->first;
-    if (*at == '-') {
-        at++;
-        if (!text_take_address(&at, &r->last))
-            return false;
-    }
-    return !*at && r->first <= r->last;
-}
-
-/* Whoever has a part of r already, this VM or another one; null: nobody. */
-static const struct config_range *find_given(const struct config *c, enum config_given kind,
-                                             const struct config_range *r)
-{
-    for (u32 i = 0; i < c->nr_vms; i++) {
-        const struct config_vm *vm = &c->vms[i];
-
-        for (u32 j = 0; j < vm->nr_given[kind]; j++) {
-            const struct config_range *other = &vm->given[kind][j];
-
-            if (r->first <= other->last && other->first <= r->last)
-                return other;
-        }
-    }
-    return NULL;
-}
-
-static const struct {
-    u64 max, align;
-    const char *what;
-} given_kinds[] = {
-    [GIVEN_IRQ] = {CONFIG_IRQ_MAX, 1, "an interrupt line; use 0 to 23"},
-    [GIVEN_PORT] = {0xffff, 1, "a range of ports, as in 0x2f8-0x2ff"},
-    [GIVEN_MMIO] = {BIT(48) - 1, PAGE_SIZE, "a range of whole pages, as in 0xfe000000-0xfe000fff"},
-};
-
-static void add_given(struct parser *p, enum config_given kind, const char *value)
-{
-    struct config_vm *vm = p->vm;
-    struct config_range r = {.line = p->line};
-    u64 align = given_kinds[kind].align;
-    const struct config_range *other;
-
-    if (!take_range(value, &r) || r.last > given_kinds[kind].max || !IS_ALIGNED(r.first, align) ||
-        !IS_ALIGNED(r.last + 1, align) || (kind == GIVEN_IRQ && r.first != r.last)) {
-        config_problem(p, p->line, "'%.60s' is not %s", value, given_kinds[kind].what);
-        return;
-    }
-    other = find_given(p->config, kind, &r);
-    if (other)
-        config_problem(p, p->line, "'%.60s', or a part of it, is given away in line %u already; remove one",
-                       value, other->line);
-    else if (vm->nr_given[kind] == CONFIG_MAX_GIVEN)
-        config_problem(p, p->line, "'%.60s' is one too many in [vm %s]; use at most %d", value, vm->name,
-                       CONFIG_MAX_GIVEN);
-    else
-        vm->given[kind][vm->nr_given[kind]++] = r;
-}
-
-static void set_irq(struct parser *p, char *value)
-{
-    add_given(p, GIVEN_IRQ, value);
-}
-
-static void set_port(struct parser *p, char *value)
-{
-    add_given(p, GIVEN_PORT, value);
-}
-
-static void set_mmio(struct parser *p, char *value)
-{
-    add_given(p, GIVEN_MMIO, value);
-}
-
 static void add_hidden(struct parser *p, const char *name)
 {
     struct config_vm *vm = p->vm;
@@ -556,9 +395,9 @@ const struct config_option config_options[NR_OPTIONS] = {
     [OPTION_CHANNEL] = {"channel", SECTION_VM, set_channel, REPEATABLE},
     [OPTION_RNG] = {"rng", SECTION_VM, set_rng, 0},
     [OPTION_VCONSOLE] = {"vconsole", SECTION_VM, set_vconsole, 0},
-    [OPTION_IRQ] = {"irq", SECTION_VM, set_irq, REPEATABLE},
-    [OPTION_PORT] = {"port", SECTION_VM, set_port, REPEATABLE},
-    [OPTION_MMIO] = {"mmio", SECTION_VM, set_mmio, REPEATABLE},
+    [OPTION_IRQ] = {"irq", SECTION_VM, config_set_irq, REPEATABLE},
+    [OPTION_PORT] = {"port", SECTION_VM, config_set_port, REPEATABLE},
+    [OPTION_MMIO] = {"mmio", SECTION_VM, config_set_mmio, REPEATABLE},
 };
 
 const char *const config_known_options[] = {

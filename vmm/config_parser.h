@@ -71,6 +71,10 @@ extern const char *const config_known_options[];
 void config_problem(struct parser *p, u32 line, const char *fmt, ...) __printf(3, 4);
 #define config_problem(p, line, ...) config_problem(p, line, PACK __VA_ARGS__)
 bool config_is_name(const char *s);
+/* config_given.c: options of a VM. */
+void config_set_irq(struct parser *p, char *value);
+void config_set_port(struct parser *p, char *value);
+void config_set_mmio(struct parser *p, char *value);
 /* What only the whole of a VM's section can tell; no line of it was lost. */
 void config_check_vm(struct parser *p, struct config_vm *vm);
 

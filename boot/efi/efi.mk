@@ -8,7 +8,7 @@ efi_lds := $(firstword $(wildcard $(efi_libdir)elf_x86_64_efi.lds /usr/lib/elf_x
 efi_cflags := -std=gnu11 -O2 -Wall -Wextra -Werror -I. -isystem /usr/include/efi -isystem /usr/include/efi/x86_64 \
 	-MMD -MP -DGNU_EFI_USE_MS_ABI -fpic -fshort-wchar -ffreestanding -fno-stack-protector -mno-red-zone \
 	-mgeneral-regs-only -fno-strict-aliasing -fcf-protection=none -fno-asynchronous-unwind-tables
-efi_sources := $(wildcard boot/efi/*.[cS]) boot/boot_info.c vmm/config.c vmm/config_options.c lib/format.c lib/string.c lib/str_copy.c lib/text.c
+efi_sources := $(wildcard boot/efi/*.[cS]) boot/boot_info.c vmm/config.c vmm/config_options.c vmm/config_serial.c vmm/config_given.c lib/format.c lib/string.c lib/str_copy.c lib/text.c
 efi_objects := $(addprefix $(BUILD)/efi/,$(addsuffix .o,$(efi_sources)))
 
 $(BUILD)/efi/%.c.o: %.c Makefile boot/efi/efi.mk

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* links: boot/cmdline.c vmm/config.c vmm/config_options.c lib/format.c lib/str_copy.c lib/text.c */
+/* links: vmm/config.c vmm/config_options.c vmm/config_serial.c vmm/config_given.c */
+/* links: boot/cmdline.c lib/format.c lib/str_copy.c lib/text.c */
 /* Which serial port becomes the console, of those that a machine has and those that it is told of. */
 #include <setjmp.h>
 #include <stdarg.h>

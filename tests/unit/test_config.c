@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
-/* links: vmm/config.c vmm/config_options.c lib/text.c lib/format.c lib/str_copy.c */
+/* links: vmm/config.c vmm/config_options.c vmm/config_serial.c vmm/config_given.c */
+/* links: lib/text.c lib/format.c lib/str_copy.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
