@@ -54,7 +54,8 @@ static void __noreturn end(u32 status)
                                           PACK "the configuration has errors", PACK "Nidus failed"};
 
     say_end(status, meaning[status]);
-    machine_power_off();
+    if (!cmdline_has(boot->cmdline, "stay"))
+        machine_power_off();
     log_info("this machine does not switch itself off: it can be switched off now");
     halt();
 }

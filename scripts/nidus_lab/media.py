@@ -161,7 +161,7 @@ def usb(content, out, size=None):
 def ipxe_script(folder):
     """For iPXE, which gives files that it has fetched to the UEFI application as a volume; by whatever it got this script."""
     files = "".join("initrd --name " + name[len(FOLDER) + 1:].replace("/", "\\") + f" {name}\n" for name in folder)
-    return (f"#!ipxe\niseq ${{platform}} efi || chain {BOOT_FILES['bios']}\nkernel {BOOT_FILES['uefi-app']}\n{files}boot\n")
+    return (f"#!ipxe\niseq ${{platform}} efi || chain {BOOT_FILES['bios']}\nkernel {BOOT_FILES['uefi-app']} stay\n{files}boot\n")
 
 
 def place(option, protocol, text):

@@ -74,6 +74,7 @@ def choose(image, path, entry):
 def test_media_in_the_lab(make, boot_medium, kind, name, firmware):
     result = boot_medium(make(kind, CONF, name), firmware)
     check_conf(result)
+    result.find("this machine does not switch itself off")
     result.find(r"Nidus, loaded by GRUB \S+, UEFI$" if firmware == "uefi" else r"Nidus, loaded by GRUB \S+$")
 
 
@@ -100,12 +101,20 @@ def test_another_configuration_is_an_entry_of_the_menu(make, boot_medium, tmp_pa
     result.find("other: hello.elf")
 
 
+def test_the_self_test_of_a_stick(make, boot_medium, tmp_path):
+    image = make("usb")
+    choose(image, tmp_path / "text", 1)
+    result = boot_medium(image, "bios")
+    assert result.nidus()[-1] == "end: status 0 (self-test: passed)"
+
+
 def test_the_uefi_application_of_a_stick(make, boot_medium, tmp_path):
     image = make("usb", CONF)
     choose(image, tmp_path / "text", 1)
     result = boot_medium(image, "uefi")
     check_conf(result)
     result.find("Nidus, loaded by UEFI application, UEFI$")
+    result.find("this machine does not switch itself off")
 
 
 @pytest.mark.parametrize("firmware", ["bios", "uefi"])
