@@ -167,10 +167,10 @@ def serve():
 
 
 def qemu(*argv):
-    """QEMU's console, until Nidus's end or a minute."""
+    """QEMU's console, until Nidus's end or two minutes."""
     with subprocess.Popen(["qemu-system-x86_64", "-machine", "q35,accel=tcg", "-cpu", "max", "-m", "512", "-display", "none", "-nodefaults",
                            "-no-reboot", "-serial", "stdio", *argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
-        timer = threading.Timer(60, process.kill)
+        timer = threading.Timer(120, process.kill)
         timer.start()
         text = b""
         for line in process.stdout:
