@@ -72,6 +72,8 @@ static const char *uart_taken(u8 kind, u64 first, u64 last)
 
 static const char *irq_taken(u32 irq)
 {
+    if (machine.has_keyboard && irq == KEYBOARD_IRQ)
+        return needed;
     if (machine.console && (s32)irq == machine.console->at.irq)
         return console_has_it;
     if (machine.gdb && (s32)irq == machine.gdb->at.irq)

@@ -9,6 +9,7 @@
 #include "arch/x86/trap.h"
 #include "drivers/calibrate.h"
 #include "drivers/fbcon.h"
+#include "drivers/keyboard.h"
 #include "drivers/power.h"
 #include "drivers/vga_text.h"
 #include "lib/log.h"
@@ -112,6 +113,8 @@ static void mask_pics(void)
     outb(0xa1, 0xff);
 }
 
+static struct keyboard keyboard;
+
 static void take_keys(void)
 {
     char data[INPUT_MAX];
@@ -119,6 +122,8 @@ static void take_keys(void)
     int c;
 
     while (n < sizeof(data) && (c = uart16550_read(machine.console)) >= 0)
+        data[n++] = (char)c;
+    while (machine.has_keyboard && n < sizeof(data) && (c = keyboard_read(&keyboard)) >= 0)
         data[n++] = (char)c;
     if (n)
         vmm_console_input(data, n);
@@ -130,20 +135,27 @@ static void console_interrupt(u8 vector)
     take_keys();
 }
 
-static void route_console(void)
+/* False: keys have to be looked for. */
+static bool route_keys(s32 irq)
 {
-    const struct serial_port *at = &machine.console->at;
-    u8 vector = (u8)(VECTOR_DEVICES + at->irq);
+    u8 vector = (u8)(VECTOR_DEVICES + irq);
     bool level;
 
-    if (at->kind <= SERIAL_NONE)
-        return;
-    if (at->irq == SERIAL_NO_IRQ || machine_route((u32)at->irq, vector, this_cpu()->apic_id, &level)) {
-        vmm_look_at_keys = take_keys;
-        return;
+    if (irq != SERIAL_NO_IRQ && machine_route((u32)irq, vector, this_cpu()->apic_id, &level) == OK) {
+        irq_set_handler(vector, console_interrupt);
+        return true;
     }
-    irq_set_handler(vector, console_interrupt);
-    uart16550_enable_rx_interrupt(machine.console);
+    vmm_look_at_keys = take_keys;
+    return false;
+}
+
+static void route_console(void)
+{
+    machine.has_keyboard = keyboard_init(&keyboard);
+    if (machine.has_keyboard)
+        route_keys(KEYBOARD_IRQ);
+    if (machine.console->at.kind > SERIAL_NONE && route_keys(machine.console->at.irq))
+        uart16550_enable_rx_interrupt(machine.console);
 }
 
 void machine_init_interrupts(struct uart16550 *uart)

@@ -8,12 +8,14 @@
 #include "drivers/ioapic.h"
 #include "drivers/uart16550.h"
 
+#define KEYBOARD_IRQ 1 /* ISA */
+
 struct machine {
     const struct boot_info *boot;
     struct acpi acpi;
     struct acpi_madt madt;
     struct acpi_fadt fadt;
-    bool have_acpi, have_madt, have_fadt;
+    bool have_acpi, have_madt, have_fadt, has_keyboard;
     struct ioapic ioapics[ACPI_MAX_IOAPICS]; /* without regs: does not answer */
     struct uart16550 *console;               /* null until there are interrupts */
     struct uart16550 *gdb;                   /* null: GDB has no port */
