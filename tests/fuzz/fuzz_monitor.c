@@ -320,6 +320,12 @@ void pic_look(const struct pic *pic, u32 chip, struct pic_view *out)
     *out = (struct pic_view){0};
 }
 
+u32 lapic_ppr(const struct lapic *l)
+{
+    (void)l;
+    return 8;
+}
+
 u32 lapic_timer_current(struct lapic *l)
 {
     (void)l;

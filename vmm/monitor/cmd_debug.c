@@ -132,6 +132,7 @@ bool mon_break_at(struct monitor *m, u32 argc, char **argv)
     static const char *const kinds[] = {"at", "write", "access"};
     static const u8 kind_of[] = {DEBUG_HARDWARE, DEBUG_WATCH_WRITE, DEBUG_WATCH_ACCESS};
     int kind = text_choose(argv[1], kinds, ARRAY_SIZE(kinds));
+    struct inspect_regs *now = mon_scratch(m);
     struct debug_point p = {.size = 1};
     struct mon_view view;
     u64 size = 8;
@@ -148,7 +149,9 @@ bool mon_break_at(struct monitor *m, u32 argc, char **argv)
     if (!mon_address(m, &view, argv[2], &p.address) || (argc > 3 && !mon_number(m, argv[3], &size)))
         return true;
     p.kind = kind_of[kind];
-    p.level = view.level ? (u8)view.level : 1;
+    if (!mon_regs(m, &view, now))
+        return true;
+    p.level = (u8)now->level;
     if (kind)
         p.size = (u32)MIN(size, 64u);
     r = debug_insert(mon_task(m), view.vm, view.vcpu, DEBUG_BY_MONITOR, &p);

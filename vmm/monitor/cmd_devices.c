@@ -53,6 +53,7 @@ static void get_own_apic(struct vcpu *v, struct apic_call *c)
     memcpy(&c->pid, &l->pid, sizeof(c->pid));
     memcpy(c->level_pir, l->level_pir, sizeof(c->level_pir));
     memcpy(c->regs, l->regs, sizeof(c->regs));
+    c->regs[4 * REG_PPR] = lapic_ppr(l); /* which the register itself need not be */
     spin_unlock(&v->vm->dev_lock);
 }
 
