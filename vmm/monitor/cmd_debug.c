@@ -5,6 +5,7 @@
 #include "vmm/debug.h"
 #include "vmm/inspect.h"
 #include "vmm/monitor/tables.h"
+#include "vmm/task.h"
 #include "vmm/vmm.h"
 
 static void failed(struct monitor *m, u32 vm, int r)
@@ -47,12 +48,13 @@ static void get_requests(struct vm *vm, void *arg)
 static bool wait_for_stop(struct monitor *m, const struct mon_view *view, struct progress *p)
 {
     do {
-        if (!mon_pause(m, 1000)) {
+        if (mon_stopped(m)) {
             debug_cancel_step(mon_task(m), view->vm, view->vcpu);
             p->release = false;
             control_vm(mon_task(m), view->vm, hold_or_release, p);
             return false;
         }
+        task_give_way(mon_task(m));
         if (control_vm(mon_task(m), view->vm, get_requests, p))
             return false;
     } while (!(p->requests & REQ_STOPPED));
@@ -210,7 +212,7 @@ bool mon_remove_point(struct monitor *m, u32 n)
 const struct command monitor_debug[] = {
     {"step", PACK "[VCPU] [l1 | l2] [COUNT]",
      PACK "One instruction, or COUNT, of the level that is named, or of any; interrupts wait meanwhile.\n"
-          "  Shows where it is then, and the code there. A key ends the wait for one that is halted.",
+          "  Shows where it is then, and the code there. Ctrl-C ends the wait for one that is halted.",
      step, "l1 l2 @vcpu"},
     {0},
 };
