@@ -41,7 +41,7 @@ static void print_registers(struct vcpu *v)
 }
 
 /* Lenient where only the CPU knows: a row that fails is then a sure reason. */
-static void explain(struct entry_verdict *why)
+void fail_explain(const struct vmcs_image *vmcs, struct entry_verdict *why)
 {
     struct cpuid_regs widths = cpuid(0x80000008, 0);
     struct entry_env env = {
@@ -60,7 +60,7 @@ static void explain(struct entry_verdict *why)
         .lbr_valid = ~0ull,
     };
 
-    entry_check(&image, &env, why);
+    entry_check(vmcs, &env, why);
 }
 
 static void dump(struct vcpu *v, const struct entry_verdict *why)
@@ -84,7 +84,7 @@ static void entry_failed(struct vcpu *v, const char *what)
     struct entry_verdict why;
     char text[160];
 
-    explain(&why);
+    fail_explain(&image, &why);
     entry_verdict_text(text, sizeof(text), &why, &image);
     log_error("%s.%u: %s", v->vm->config->name, v->id, what);
     dump(v, &why);
@@ -111,7 +111,7 @@ void fail_report_entry(struct vcpu *v)
         return;
     spin_lock(&lock);
     read_image();
-    explain(&why);
+    fail_explain(&image, &why);
     entry_verdict_text(text, sizeof(text), &why, &image);
     log_error("%s.%u: the CPU refuses vmcs02: %s", v->vm->config->name, v->id,
               why.row ? text : "none of the checks that Nidus knows fails");

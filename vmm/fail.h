@@ -14,6 +14,8 @@ void fail_vm_entry_instruction(struct vcpu *v, u64 flags);
 void fail_vm_entry(struct vcpu *v);
 /* The same of vmcs02: one line, and nothing stops. */
 void fail_report_entry(struct vcpu *v);
+/* Which row of VM entry's checks the CPU has found broken in vmcs, as far as Nidus can tell. */
+void fail_explain(const struct vmcs_image *vmcs, struct entry_verdict *why);
 /* Nidus cannot do what would come next in the guest's place. An L2 shuts down, and its hypervisor sees that;
  * else the VM stops. */
 void fail_guest(struct vcpu *v, const char *fmt, ...) __printf(2, 3);

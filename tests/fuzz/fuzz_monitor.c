@@ -13,6 +13,7 @@
 #include "lib/log.h"
 #include "vmm/console.h"
 #include "vmm/debug.h"
+#include "vmm/fail.h"
 #include "vmm/dev/ioapic.h"
 #include "vmm/dev/lapic_state.h"
 #include "vmm/dev/pic.h"
@@ -322,6 +323,19 @@ void pic_look(const struct pic *pic, u32 chip, struct pic_view *out)
     (void)pic;
     (void)chip;
     *out = (struct pic_view){0};
+}
+
+void fail_explain(const struct vmcs_image *vmcs, struct entry_verdict *why)
+{
+    *why = (struct entry_verdict){.row = "a row", .bits = VMCS(vmcs, GUEST_RIP), .has_bits = true};
+}
+
+enum entry_stage entry_check(const struct vmcs_image *vmcs, const struct entry_env *env,
+                             struct entry_verdict *why)
+{
+    must(env->caps);
+    fail_explain(vmcs, why);
+    return ENTRY_OK;
 }
 
 u32 lapic_ppr(const struct lapic *l)

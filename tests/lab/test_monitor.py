@@ -163,7 +163,7 @@ def test_refused_entry(monitor):
     m = monitor(KEEP + vm("one", memory="16M"), "one: kept as it is", cmdline="crash=entry")
     m.finds("vms", r"stopped, crashed: refused VM entry; L1 at")
     m.finds("regs rflags", "\nrflags 0{16}\n")
-    m.finds("vmcs 01", r"\nEXIT_REASON 80000021: .*at VM entry")
+    m.finds("vmcs 01", r"\nEXIT_REASON 80000021: .*at VM entry", r"\nVM entry's checks:[^#]*GUEST_RFLAGS 0x0")
     m.finds("mem rip 16", rf"\n{HEX}  [0-9a-f]{{2}} ")
     m.ask("kill one")
     m.end(0)
@@ -193,7 +193,7 @@ def test_nested(monitor, level):
     if runs:
         m.finds("ept 02 rip", r", WB -> 4 KiB page")
         check_stops(m, "L2")
-    m.finds("vmcs 12", r"\nSECONDARY_CONTROLS 00000002: enable EPT", r"GUEST_CR3 ", r"HOST_RIP")
+    m.finds("vmcs 12", r"\nall checks of VM entry pass", r"\nSECONDARY_CONTROLS 00000002: enable EPT", r"GUEST_CR3 ", r"HOST_RIP")
     m.finds("vmcs 02", r"EPT_POINTER ", "unrestricted guest")
     m.finds("vmcs 01", "VMCS host-state area:")
     m.finds("apic l2", "L1 gives its L2 no virtual APIC")

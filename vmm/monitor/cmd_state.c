@@ -3,6 +3,7 @@
 #include "arch/x86/vmx.h"
 #include "lib/string.h"
 #include "lib/text.h"
+#include "vmm/fail.h"
 #include "vmm/inspect.h"
 #include "vmm/monitor/tables.h"
 #include "vmm/msr_table.h"
@@ -183,9 +184,30 @@ static void msr(struct monitor *m, u32 argc, char **argv)
 struct vmcs_call {
     enum inspect_vmcs which;
     int r;
+    bool checked;
+    struct entry_verdict why;
     struct vmx_caps caps;
     struct vmcs_image image;
 };
+
+/* What VM entry says of it: the newest, if it has failed, or L1's next one. */
+static void check(struct vcpu *v, struct vmcs_call *c)
+{
+    if (c->which != INSPECT_VMCS12) {
+        c->checked = VMCS(&c->image, EXIT_REASON) & EXIT_REASON_ENTRY_FAILURE;
+        if (c->checked)
+            fail_explain(&c->image, &c->why);
+        return;
+    }
+    c->checked = v->nested->cpu.caps;
+    if (c->checked) {
+        struct entry_env env = v->nested->cpu;
+
+        env.read = NULL; /* in L1's memory there may be something else by then */
+        env.msr_refused = NULL;
+        entry_check(&c->image, &env, &c->why);
+    }
+}
 
 static void get_vmcs(struct vcpu *v, void *arg)
 {
@@ -193,6 +215,8 @@ static void get_vmcs(struct vcpu *v, void *arg)
 
     c->r = inspect_vmcs(v, c->which, &c->image);
     c->caps = c->which == INSPECT_VMCS12 ? v->vm->nested_caps : vmx_caps;
+    if (!c->r)
+        check(v, c);
 }
 
 static void print_line(void *ctx, const char *text)
@@ -227,7 +251,7 @@ static void vmcs(struct monitor *m, u32 argc, char **argv)
     if (c->r)
         mon_print(m, "there is no L2: no VMCS of L1's is current\n");
     else
-        vmcs_dump(&c->image, &c->caps, NULL, print_line, m);
+        vmcs_dump(&c->image, &c->caps, c->checked ? &c->why : NULL, print_line, m);
 }
 
 const struct command monitor_state[] = {
@@ -241,7 +265,7 @@ const struct command monitor_state[] = {
     {"vmcs", PACK "[VCPU] 01 | 12 | 02",
      PACK
      "The fields of a VMCS that this CPU has, by name, controls spelled out. 01: L1's; 12: the one that L1 has made "
-     "for L2; 02: the one that L2 runs with.",
+     "for L2, with what VM entry's checks say of it; 02: the one that L2 runs with.",
      vmcs, "01 12 02 @vcpu"},
     {0},
 };
