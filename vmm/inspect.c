@@ -135,7 +135,7 @@ int inspect_regs(struct vcpu *v, u32 level, struct inspect_regs *out)
     r[IR_EFER] = efer_of(&s);
     close_source(&s);
     r[IR_CR8] = lapic_tpr(v->lapic) >> 4;
-    r[IR_XCR0] = v->xcr0;
+    r[IR_XCR0] = v->cpuid->xcr0_allowed ? v->xcr0 : 0;
     r[IR_DR0] = read_dr0();
     r[IR_DR0 + 1] = read_dr1();
     r[IR_DR0 + 2] = read_dr2();

@@ -26,7 +26,7 @@ enum inspect_reg {
     IR_CR4,
     IR_CR8,
     IR_EFER,
-    IR_XCR0,
+    IR_XCR0, /* 0: there is none */
     IR_DR0,
     IR_DR6 = IR_DR0 + 4,
     IR_DR7,

@@ -196,6 +196,9 @@ static void test_each_register(void **state)
     assert_int_equal(r.r[IR_CR0], CR0_PG | CR0_TS); /* as the guest reads it */
     assert_int_equal(r.r[IR_CR4], CR4_PAE);
     assert_int_equal(r.r[IR_CR8], 5);
+    assert_int_equal(r.r[IR_XCR0], 0);
+    vm.cpuid.xcr0_allowed = 7;
+    assert_int_equal(inspect_regs(&vcpu, 1, &r), OK);
     assert_int_equal(r.r[IR_XCR0], 7);
     assert_int_equal(r.r[IR_DR0 + 3], 0xd3);
     assert_int_equal(r.r[IR_DR6], 0xd6);

@@ -106,7 +106,7 @@ static void print_all(struct monitor *m, const struct inspect_regs *regs)
     mon_print(m, "gdtr      base %016lx limit %08x\n", r[IR_GDTR_BASE], (u32)r[IR_GDTR_LIMIT]);
     mon_print(m, "idtr      base %016lx limit %08x\n", r[IR_IDTR_BASE], (u32)r[IR_IDTR_LIMIT]);
     for (u32 i = IR_CR0; i < IR_SELECTOR; i++)
-        if (i != IR_CR2 || regs->live)
+        if ((i != IR_CR2 || regs->live) && (i != IR_XCR0 || r[i]))
             print_reg(m, r, i);
 }
 
