@@ -79,6 +79,7 @@ static void leave_console(void)
     if (console_write)
         machine.console->sink.write = console_write;
     console_write = NULL;
+    uart16550_write(machine.console, "\r\n", 2); /* a packet is no line */
     log_info("console: it is GDB's no longer");
 }
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Debian's GDB debugs guests by way of the second serial port: at L1, in L2, and with noise on the line."""
 
+import os
 import random
 import re
 import shutil
@@ -11,6 +12,7 @@ import threading
 import time
 
 import pytest
+from pexpect import fdpexpect
 
 from conftest import RUN
 from sections import vm
@@ -214,3 +216,30 @@ def test_one_of_two_vms_and_noise(start):
         counts = [int(n) for n in re.findall(rf"^{name}\| hello: count (\d+)$", machine.text(), re.MULTILINE)]
         assert counts == list(range(1, len(counts) + 1))
     assert len(re.findall(r"^one\| hello: count", machine.text(), re.MULTILINE)) > counted + 10  # the other has stood meanwhile
+
+
+def test_on_the_console(images, tmp_path):
+    """Ctrl-] g gives GDB the line, until it detaches; here a test types what it would send."""
+    conf = tmp_path / "test.conf"
+    conf.write_text("[nidus]\ngdb = console\n" + vm("one", cmdline="count=100000 work=300000", memory="16M"))
+    shutil.copyfile(images.guest("hello"), tmp_path / "hello.elf")
+    keys, terminal = os.openpty()
+    process = subprocess.Popen([RUN, conf, "--image", images.elf, "--emulator", "bochs", "--timeout", "60"], stdin=terminal, stdout=terminal, stderr=terminal)
+    os.close(terminal)
+    child = fdpexpect.fdspawn(keys, timeout=60)
+    child.expect(r"\nnidus: GDB can have the console: Ctrl-\] g\r")
+    child.expect("\nhello: count 3\r")
+    child.send("\x1dg")
+    time.sleep(1)
+    child.send("$?#3f")
+    child.expect_exact("+$T05thread:1;")
+    assert b"count" not in child.before.splitlines()[-1]
+    child.send("+$m100000,4#ee")
+    child.expect(r"\+\$[0-9a-f]{8}#")
+    child.send("+$D#44")
+    child.expect_exact("+$OK#9a")
+    child.expect(r"\nnidus: console: it is GDB's no longer\r")
+    child.expect(r"\nhello: count \d+\r")
+    child.send("\x01x")
+    child.expect("stopped by the keyboard")
+    assert process.wait(20) == 130
