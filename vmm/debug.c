@@ -54,7 +54,9 @@ static int arm_all(struct task *t, u32 vm)
 
 static struct point *other_at(const struct vcpu *v, const struct point *p)
 {
-    for_each_point(o) if (o != p && debug_is_of(o, v->vm) && o->written && o->at == p->at) return o;
+    for_each_point (o)
+        if (o != p && debug_is_of(o, v->vm) && o->written && o->at == p->at)
+            return o;
     return NULL;
 }
 
@@ -75,6 +77,7 @@ static void write_int3(struct vcpu *v, void *arg)
         c->r = ERR_FAULT;
     if (c->r)
         return;
+    spin_lock(&debug_lock);
     p->at = w.to1;
     other = other_at(v, p);
     if (other)
@@ -82,6 +85,7 @@ static void write_int3(struct vcpu *v, void *arg)
     else if (guest_read(v->vm, p->at, &p->original, 1) || guest_write(v->vm, p->at, &int3, 1))
         c->r = ERR_RANGE;
     p->written = !c->r;
+    spin_unlock(&debug_lock);
 }
 
 /* If the guest has other things there by now, they are its own. */
@@ -90,19 +94,21 @@ static void take_int3(struct vcpu *v, void *arg)
     struct point *p = arg;
     u8 now;
 
-    if (!debug_is_of(p, v->vm) || !p->written)
-        return;
-    p->written = false;
-    if (!other_at(v, p) && !guest_read(v->vm, p->at, &now, 1) && now == INT3)
-        guest_write(v->vm, p->at, &p->original, 1);
+    spin_lock(&debug_lock);
+    if (debug_is_of(p, v->vm) && p->written) {
+        p->written = false;
+        if (!other_at(v, p) && !guest_read(v->vm, p->at, &now, 1) && now == INT3)
+            guest_write(v->vm, p->at, &p->original, 1);
+    }
+    spin_unlock(&debug_lock);
 }
 
 void debug_hide(struct vcpu *v, u8 level, u64 address, u8 *buf, u32 n, bool write)
 {
     const u8 int3 = INT3;
 
-    for_each_point(p)
-    {
+    spin_lock(&debug_lock);
+    for_each_point (p) {
         u64 i = p->p.address - address;
 
         if (!debug_is_of(p, v->vm) || !p->written || p->p.level != level || i >= n)
@@ -114,6 +120,7 @@ void debug_hide(struct vcpu *v, u8 level, u64 address, u8 *buf, u32 n, bool writ
             buf[i] = p->original;
         }
     }
+    spin_unlock(&debug_lock);
 }
 
 /* --- points --- */
@@ -139,8 +146,10 @@ static int free_slot(const struct point *mine)
 {
     u32 taken = 0;
 
-    for_each_point(p) if (p->used && p->vm == mine->vm && p->born == mine->born &&
-                          p->p.level == mine->p.level && p->p.kind != DEBUG_SOFTWARE) taken |= 1u << p->slot;
+    for_each_point (p)
+        if (p->used && p->vm == mine->vm && p->born == mine->born && p->p.level == mine->p.level &&
+            p->p.kind != DEBUG_SOFTWARE)
+            taken |= 1u << p->slot;
     for (int i = DEBUG_SLOTS - 1; i >= 0; i--)
         if (!(taken >> i & 1))
             return i;
@@ -150,14 +159,17 @@ static int free_slot(const struct point *mine)
 /* One that its VM has left behind is free. */
 static struct point *free_point(u32 vm, u64 born)
 {
-    for_each_point(p) if (!p->used || (p->vm == vm && p->born != born)) return p;
+    for_each_point (p)
+        if (!p->used || (p->vm == vm && p->born != born))
+            return p;
     return NULL;
 }
 
 static struct point *find(u32 vm, u64 born, enum debug_owner owner, const struct debug_point *d)
 {
-    for_each_point(p) if (p->used && p->vm == vm && p->born == born && p->owner == owner &&
-                          is_same(p, d)) return p;
+    for_each_point (p)
+        if (p->used && p->vm == vm && p->born == born && p->owner == owner && is_same(p, d))
+            return p;
     return NULL;
 }
 
@@ -284,8 +296,7 @@ int debug_remove(struct task *t, u32 vm, u32 vcpu, enum debug_owner owner, const
 
 bool debug_get(u32 vm, enum debug_owner owner, u32 n, struct debug_point *out)
 {
-    for_each_point(p)
-    {
+    for_each_point (p) {
         if (!p->used || p->vm != vm || p->owner != owner || n--)
             continue;
         *out = p->p;
@@ -296,8 +307,7 @@ bool debug_get(u32 vm, enum debug_owner owner, u32 n, struct debug_point *out)
 
 void debug_remove_all(struct task *t, u32 vm, enum debug_owner owner, u8 level)
 {
-    for_each_point(p)
-    {
+    for_each_point (p) {
         if (!p->used || p->vm != vm || p->owner != owner || (level && p->p.level != level))
             continue;
         if (p->written)

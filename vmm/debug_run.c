@@ -97,7 +97,9 @@ static u64 go_past(struct vcpu *v)
         vmwrite(GUEST_RFLAGS, vmread(GUEST_RFLAGS) | RFLAGS_RF);
         return 0;
     }
+    spin_lock(&debug_lock);
     d->lifted = p->written && !guest_write(v->vm, p->at, &p->original, 1);
+    spin_unlock(&debug_lock);
     return d->lifted && vmx_has(&vmx_features, VF_MONITOR_TRAP_FLAG) ? PROC_MONITOR_TRAP_FLAG : 0;
 }
 
@@ -167,9 +169,19 @@ void debug_before_entry(struct vcpu *v)
 
 /* --- after the exit --- */
 
-static void undo(struct vcpu *v)
+/* Unless it was taken out meanwhile. */
+static void put_back(struct vcpu *v, const struct point *p)
 {
     const u8 int3 = INT3;
+
+    spin_lock(&debug_lock);
+    if (debug_is_of(p, v->vm) && p->written)
+        guest_write(v->vm, p->at, &int3, 1);
+    spin_unlock(&debug_lock);
+}
+
+static void undo(struct vcpu *v)
+{
     struct vcpu_debug *d = &v->debug;
 
     v->on_exit = d->on_exit;
@@ -180,8 +192,8 @@ static void undo(struct vcpu *v)
         set_dr(d->dr);
         vmwrite(GUEST_DR7, d->dr7);
     }
-    if (d->lifted && debug_points[d->past - 1].written)
-        guest_write(v->vm, debug_points[d->past - 1].at, &int3, 1);
+    if (d->lifted)
+        put_back(v, &debug_points[d->past - 1]);
     d->lifted = false;
     d->entered = false;
 }
@@ -207,14 +219,18 @@ static u64 linear_rip(void)
     return vmread(GUEST_CS_ACCESS_RIGHTS) & SEG_AR_L ? rip : (u32)(vmread(GUEST_CS_BASE) + rip);
 }
 
-/* One of that level, rather than one of the other level that is in the same memory. -1: what the guest has
- * met is its own. */
+enum { OWN_INT3 = -1, NO_INT3 = -2 };
+
+/* One of that level, rather than one of the other level that is in the same memory. Or what the guest has met
+ * is its own, or a breakpoint that was taken out just now. */
 static int find_int3(struct vcpu *v, u8 level, u64 address)
 {
     struct inspect_walk w;
     bool known = !inspect_page_walk(v, level, address, &w) && !w.r && !w.r1;
-    int found = -1;
+    int found = OWN_INT3;
+    u8 now = INT3;
 
+    spin_lock(&debug_lock);
     for (int i = 0; i < DEBUG_MAX_POINTS; i++) {
         const struct point *p = &debug_points[i];
 
@@ -223,6 +239,10 @@ static int find_int3(struct vcpu *v, u8 level, u64 address)
             (found < 0 || p->p.level == level))
             found = i;
     }
+    if (found < 0 && known && vmread(EXIT_INSTRUCTION_LENGTH) == 1 && !guest_read(v->vm, w.to1, &now, 1) &&
+        now != INT3)
+        found = NO_INT3;
+    spin_unlock(&debug_lock);
     return found;
 }
 
@@ -260,7 +280,7 @@ static bool took_int3(struct vcpu *v, u8 level)
         stop_at(v, (u32)i, address);
     else if (i >= 0)
         remember(v, (u32)i);
-    if (i >= 0)
+    if (i != OWN_INT3)
         return true;
     if (v->debug.exceptions & BIT(VEC_BP)) /* L1's */
         return false;

@@ -112,7 +112,7 @@ static void interrupt(struct gdb *g)
     if (!gdb_vm_runs(g)) {
         gdb_look(g);
     } else {
-        gdb_find_thread(g, &(struct gdb_thread){0, 0}, &g->level, &g->vcpu);
+        gdb_choose_running(g);
         gdb_begin(&g->w);
         gdb_report(g, GDB_INT, NULL);
         gdb_end(&g->w);

@@ -169,6 +169,23 @@ int gdb_find_thread(struct gdb *g, const struct gdb_thread *id, u8 *level, u32 *
     return OK;
 }
 
+static void find_running(struct vm *vm, void *arg)
+{
+    struct gdb *g = arg;
+    u8 level;
+
+    if (g->vcpu >= vm->nr_vcpus)
+        return;
+    level = in_l2(vm->vcpus[g->vcpu]) ? 2 : 1;
+    if (g->levels >> level & 1)
+        g->level = level;
+}
+
+void gdb_choose_running(struct gdb *g)
+{
+    control_vm(&g->task, g->vm, find_running, g);
+}
+
 void gdb_print_thread(struct gdb *g, u8 level, u32 vcpu)
 {
     if (g->multiprocess)

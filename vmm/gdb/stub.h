@@ -59,6 +59,8 @@ bool gdb_vm_runs(struct gdb *g);
 int gdb_first_process(void);
 /* Where id means any: one that there is. ERR_NOENT. */
 int gdb_find_thread(struct gdb *g, const struct gdb_thread *id, u8 *level, u32 *vcpu);
+/* The thread that packets are about is of the level that runs on that vCPU, if GDB is attached there. */
+void gdb_choose_running(struct gdb *g);
 void gdb_print_thread(struct gdb *g, u8 level, u32 vcpu);
 void gdb_print_threads(struct gdb *g);
 void gdb_print_name(struct gdb *g, u8 level, u32 vcpu);
