@@ -7,7 +7,7 @@ import re
 import subprocess
 import sys
 
-from pytest import approx
+import pytest
 
 from sections import vm
 from test_monitor import monitor  # noqa: F401  pylint: disable=unused-import
@@ -16,6 +16,10 @@ SCRIPT = pathlib.Path(__file__).resolve().parents[2] / "scripts/trace"
 
 
 # --- scripts/trace ---
+
+
+def approx(us):
+    return pytest.approx(us, abs=0.001)
 
 
 def convert(path, text):
@@ -34,7 +38,7 @@ def check_tracks(viewer):
     ends = {}
     for row in sorted((row for row in viewer["traceEvents"] if row["ph"] == "X"), key=lambda row: row["ts"]):
         track = row["pid"], row["tid"]
-        assert row["ts"] >= ends.get(track, 0) - 1e-3, row
+        assert row["ts"] >= ends.get(track, 0), row
         ends[track] = row["ts"] + row["dur"]
 
 
