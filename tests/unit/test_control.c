@@ -8,6 +8,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/fake_asm.h"
+#include "tests/unit/no_ports.h"
 #include "vmm/control.c"
 
 u64 tsc_hz = 1000000;
@@ -21,17 +22,6 @@ static void (*while_waiting)(void);
 static u64 fake_tsc(void)
 {
     return 0;
-}
-
-static u32 fake_in(u16 port, u32 size)
-{
-    (void)port, (void)size;
-    return 0;
-}
-
-static void fake_out(u16 port, u32 size, u32 value)
-{
-    (void)port, (void)size, (void)value;
 }
 
 bool vmm_runs(u32 index)

@@ -7,6 +7,7 @@
 #include <cmocka.h>
 
 #include "tests/unit/fake_asm.h"
+#include "tests/unit/no_ports.h"
 
 static inline void irq_take_pending(void) {}
 static inline void stac(void) {}
@@ -31,17 +32,6 @@ static struct {
 static u64 fake_tsc(void)
 {
     return now;
-}
-
-static u32 fake_in(u16 port, u32 size)
-{
-    (void)port, (void)size;
-    return 0;
-}
-
-static void fake_out(u16 port, u32 size, u32 value)
-{
-    (void)port, (void)size, (void)value;
 }
 
 enum pv_queue_end pv_queue_serve(struct pv_queue *q, struct vcpu *v, enum pv_by by)

@@ -7,18 +7,8 @@
 #include <cmocka.h>
 
 #include "tests/unit/fake_asm.h"
-#define ARCH_X86_CPU_H
-
-#define MAX_CPUS 2
-
-struct cpu {
-    u32 id, apic_id;
-    void *vmm;
-};
-
-extern struct cpu *cpus[MAX_CPUS];
-extern u32 nr_cpus;
-static struct cpu *this_cpu(void);
+#include "tests/unit/no_ports.h"
+#include "tests/unit/two_cpus.h"
 
 #include "lib/spinlock.h"
 #define sched_yield vmm_sched_yield /* the host has one too */
@@ -34,29 +24,12 @@ struct cpu *cpus[MAX_CPUS] = {&cpu, &second_cpu};
 u32 nr_cpus = 1;
 static struct vcpu a, b, other;
 static struct pi_desc pid[3];
-static struct cpu *here;
 static u64 now;
 static u32 kicked; /* the APIC that was last sent VECTOR_KICK; ~0: none */
-
-static struct cpu *this_cpu(void)
-{
-    return here;
-}
 
 static u64 fake_tsc(void)
 {
     return now;
-}
-
-static u32 fake_in(u16 port, u32 size)
-{
-    (void)port, (void)size;
-    return 0;
-}
-
-static void fake_out(u16 port, u32 size, u32 value)
-{
-    (void)port, (void)size, (void)value;
 }
 
 void apic_send_ipi(u32 apic_id, u8 vector)

@@ -8,18 +8,8 @@
 #include <cmocka.h>
 
 #include "tests/unit/fake_asm.h"
-#define ARCH_X86_CPU_H
-
-#define MAX_CPUS 2
-
-struct cpu {
-    u32 id, apic_id;
-    void *vmm;
-};
-
-extern struct cpu *cpus[MAX_CPUS];
-extern u32 nr_cpus;
-static struct cpu *this_cpu(void);
+#include "tests/unit/no_ports.h"
+#include "tests/unit/two_cpus.h"
 
 #include "vmm/task.c"
 
@@ -31,32 +21,15 @@ u32 nr_cpus = 2;
 static struct vmm_cpu state[2];
 static struct cpu cpu[2] = {{.vmm = &state[0]}, {.id = 1, .apic_id = 8, .vmm = &state[1]}};
 struct cpu *cpus[MAX_CPUS] = {&cpu[0], &cpu[1]};
-static struct cpu *here;
 static u64 now;
 static u32 told; /* the APIC that was last sent VECTOR_TASK; ~0: none */
 static bool no_memory;
 static struct vcpu vcpu;
 static struct nested nested;
 
-static struct cpu *this_cpu(void)
-{
-    return here;
-}
-
 static u64 fake_tsc(void)
 {
     return now;
-}
-
-static u32 fake_in(u16 port, u32 size)
-{
-    (void)port, (void)size;
-    return 0;
-}
-
-static void fake_out(u16 port, u32 size, u32 value)
-{
-    (void)port, (void)size, (void)value;
 }
 
 void apic_send_ipi(u32 apic_id, u8 vector)
