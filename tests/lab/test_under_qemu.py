@@ -21,7 +21,7 @@ GONE = "nidus: end: status 3 (Nidus failed)"
 # KVM and not a CPU: a WRMSR of a guest's guest to IA32_SYSENTER_ESP is made canonical instead of refused.
 SMOKE = "skip=msr-bad"
 # Without VMCS shadowing an exit costs so much that interrupts of each millisecond leave no time for anything else here.
-SLOW = SMOKE + ",interrupt-,time-"
+SLOW = SMOKE + ",interrupt-,time-,xapic-timer,x2apic-timer"
 # Their timers tick more often than ticks can be taken here.
 PV = "skip=many-"
 # KVM forgets an INT1 that it injects, if its delivery meets an EPT violation that is KVM's own affair. And what Bochs says of events then
