@@ -36,7 +36,7 @@ def base(work):
 
 def make_cd(out, nidus, conf):
     with tempfile.TemporaryDirectory() as work:
-        shutil.move(image.grub_iso("bios", nidus, conf_files.stage(conf), work, ""), out)
+        shutil.move(image.make("bios", nidus, conf_files.stage(conf), work, ""), out)
 
 
 def make(work, shared, nidus, steps):
