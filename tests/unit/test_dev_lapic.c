@@ -408,6 +408,12 @@ static void test_x2_faults(void **state)
         assert_int_equal(msr_set(unwritable[i], 0), ERR_INVAL);
     for (u32 i = 0; i < ARRAY_SIZE(reserved); i++)
         assert_int_equal(msr_set(reserved[i].offset, reserved[i].value), ERR_INVAL);
+    /* Not reserved, but read-only: they do nothing. */
+    assert_int_equal(msr_set(LINT0, 0x15700), OK);
+    assert_int_equal(lapic_msr_read(&vm->vcpu[0], X2(LINT0), &value), OK);
+    assert_int_equal(value, 0x10700);
+    assert_int_equal(msr_set(LVT_ERR, 0x11041), OK);
+    assert_int_equal(msr_set(LVT_ERR, BIT(14)), ERR_INVAL);
 }
 
 /* The first id that xAPIC mode does not have, and the last one that it has. */

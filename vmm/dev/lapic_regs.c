@@ -258,6 +258,15 @@ int lapic_msr_read(struct vcpu *vcpu, u32 msr, u64 *value)
     return OK;
 }
 
+/* Delivery status and remote IRR: not reserved, so that a write of them does nothing. Linux makes one when it
+ * powers off. */
+static u64 read_only(u32 reg)
+{
+    if (reg < REG_LVT || reg >= REG_LVT + LVT_COUNT)
+        return 0;
+    return reg == REG_LVT + LVT_LINT0 || reg == REG_LVT + LVT_LINT1 ? BIT(12) | BIT(14) : BIT(12);
+}
+
 HOT int lapic_msr_write(struct vcpu *vcpu, u32 msr, u64 value)
 {
     struct lapic *l = vcpu_lapic(vcpu);
@@ -267,8 +276,11 @@ HOT int lapic_msr_write(struct vcpu *vcpu, u32 msr, u64 value)
     if (!msr_is(l, msr, MW))
         return ERR_INVAL;
     writable = regs[reg].writable | (reg == REG_ICR ? BITS(63, 32) : 0);
-    if (value & ~writable)
-        return ERR_INVAL;
+    if (unlikely(value & ~writable)) {
+        if (value & ~(writable | read_only(reg)))
+            return ERR_INVAL;
+        value &= writable;
+    }
     if (reg == REG_SELF_IPI) {
         send_to_self(l, (u32)value);
         return OK;
