@@ -12,7 +12,7 @@ import time
 from nidus_lab import common, packages
 from nidus_lab.common import BUILD, EXIT_FAILED, EXIT_USAGE, TOP, LabError, say
 
-READY = re.compile(rb"^nidus: GDB can attach.*?^nidus: [\w-]+: [^\n]* vCPUs,", re.MULTILINE | re.DOTALL)
+READY = re.compile(rb"^nidus: GDB can attach.*?^nidus: [\w-]+: [^\n]* vCPUs?,", re.MULTILINE | re.DOTALL)
 NOT_READY = re.compile(rb"^nidus: (error: gdb:[^\r\n]*|end: [^\r\n]*|panic[^\r\n]*)", re.MULTILINE)
 NONE = "none"
 
@@ -46,8 +46,7 @@ def wait_until_ready(machine, path, after):
     """Until Nidus listens, and has started what is to be debugged."""
     pattern = re.compile(re.escape(after.encode())) if after else READY
     while True:
-        if machine.poll() is not None:
-            raise LabError(f"the machine has ended before GDB could attach; its console is in {path}", EXIT_FAILED)
+        over = machine.poll() is not None
         try:
             with open(path, "rb") as file:
                 text = file.read().replace(b"\r", b"")
@@ -56,6 +55,8 @@ def wait_until_ready(machine, path, after):
         wrong = NOT_READY.search(text)
         if wrong:
             raise LabError(f"Nidus says: {wrong[1].decode('utf-8', 'replace')}", EXIT_FAILED)
+        if over:
+            raise LabError(f"the machine has ended before GDB could attach; its console is in {path}", EXIT_FAILED)
         if READY.search(text) and pattern.search(text):
             return
         time.sleep(0.1)
@@ -87,8 +88,13 @@ def debug(options, rest, own):
                 machine.send_signal(signal.SIGTERM)
 
 
+def interrupted(*_):
+    raise KeyboardInterrupt
+
+
 def main(argv):
     common.PROGRAM = "gdb"
+    signal.signal(signal.SIGTERM, interrupted)
     own = []
     if "--" in argv:
         own = argv[argv.index("--") + 1:]
