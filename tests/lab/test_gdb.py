@@ -14,7 +14,7 @@ import time
 import pytest
 from pexpect import fdpexpect
 
-from conftest import RUN
+from conftest import RUN, TOP
 from sections import vm
 
 TIMEOUT = 100
@@ -243,3 +243,17 @@ def test_on_the_console(images, tmp_path):
     child.send("\x01x")
     child.expect("stopped by the keyboard")
     assert process.wait(20) == 130
+
+
+def test_scripts_gdb(images, tmp_path):
+    """As docs/gdb.md has it, from a configuration that does not know of GDB to a breakpoint in an L2."""
+    conf, commands = tmp_path / "test.conf", tmp_path / "commands.gdb"
+    conf.write_text(vm("one", "l1", cmdline="debugged", memory="64M", nested="on"))
+    shutil.copyfile(images.guest("l1"), tmp_path / "l1.elf")
+    commands.write_text("break l2_add\ncontinue\n")
+    done = subprocess.run([TOP / "scripts/gdb", conf, "--symbols", images.guest("l1").with_suffix(".debug"), "--attach", "12", "--after", "to be debugged",
+                           "--serial", tmp_path / "console.txt", "--image", images.elf, "--emulator", "bochs", "--memory", "512", "--timeout", "60",
+                           "--", "-batch", "-x", commands], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT, check=False)
+    print(done.stdout, done.stderr)
+    assert done.returncode == 0
+    in_order(done.stdout, r"^Breakpoint 1, l2_add \(total=\d+, round=\d+\)")
