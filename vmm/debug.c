@@ -80,7 +80,9 @@ static void write_int3(struct vcpu *v, void *arg)
     spin_lock(&debug_lock);
     p->at = w.to1;
     other = other_at(v, p);
-    if (other)
+    if (!debug_is_of(p, v->vm)) /* the VM is another by now */
+        c->r = ERR_NOENT;
+    else if (other)
         p->original = other->original;
     else if (guest_read(v->vm, p->at, &p->original, 1) || guest_write(v->vm, p->at, &int3, 1))
         c->r = ERR_RANGE;
@@ -103,6 +105,14 @@ static void take_int3(struct vcpu *v, void *arg)
     spin_unlock(&debug_lock);
 }
 
+/* Another address space has other things at the same address. */
+static bool is_there(struct vcpu *v, const struct point *p)
+{
+    struct inspect_walk w;
+
+    return !inspect_page_walk(v, p->p.level, p->p.address, &w) && !w.r && !w.r1 && w.to1 == p->at;
+}
+
 void debug_hide(struct vcpu *v, u8 level, u64 address, u8 *buf, u32 n, bool write)
 {
     const u8 int3 = INT3;
@@ -111,7 +121,7 @@ void debug_hide(struct vcpu *v, u8 level, u64 address, u8 *buf, u32 n, bool writ
     for_each_point (p) {
         u64 i = p->p.address - address;
 
-        if (!debug_is_of(p, v->vm) || !p->written || p->p.level != level || i >= n)
+        if (!debug_is_of(p, v->vm) || !p->written || p->p.level != level || i >= n || !is_there(v, p))
             continue;
         if (write) {
             p->original = buf[i];
@@ -198,6 +208,15 @@ static void drop(struct point *p)
 {
     spin_lock(&debug_lock);
     p->used = false;
+    spin_unlock(&debug_lock);
+}
+
+void debug_vm_ends(const struct vm *vm)
+{
+    spin_lock(&debug_lock);
+    for_each_point (p)
+        if (debug_is_of(p, vm))
+            p->used = false;
     spin_unlock(&debug_lock);
 }
 

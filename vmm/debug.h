@@ -12,6 +12,9 @@
 
 struct task;
 struct vcpu;
+struct vm;
+
+#define DEBUG_MAX_POINTS 64
 
 enum debug_kind {
     DEBUG_SOFTWARE, /* INT3 in the guest's memory: in that page, whatever maps it */
@@ -59,6 +62,8 @@ struct vcpu_debug {
  */
 int debug_insert(struct task *t, u32 vm, u32 vcpu, enum debug_owner owner, const struct debug_point *p);
 int debug_remove(struct task *t, u32 vm, u32 vcpu, enum debug_owner owner, const struct debug_point *p);
+/* All vCPUs have left it: its points are gone. */
+void debug_vm_ends(const struct vm *vm);
 /* Of that level; 0: of both. */
 void debug_remove_all(struct task *t, u32 vm, enum debug_owner owner, u8 level);
 /*

@@ -7,9 +7,8 @@
 #include "vmm/debug.h"
 #include "vmm/vm.h"
 
-#define DEBUG_MAX_POINTS 64
-#define DEBUG_SLOTS      4
-#define INT3             0xcc
+#define DEBUG_SLOTS 4
+#define INT3        0xcc
 
 struct point {
     struct debug_point p; /* a watchpoint of part of what was asked for: what one debug register can watch */

@@ -132,19 +132,20 @@ static bool counts(const struct vcpu_debug *d, u8 level)
 }
 
 /* Interrupts wait: SDM, 'Interruptibility State', until the next instruction is done. Not where something has
- * to be delivered first. */
+ * to be delivered first, nor where a single step of the guest's own would have to be pending then. */
 void debug_begin_step(struct vcpu *v)
 {
     u64 blocking = vmread(GUEST_INTERRUPTIBILITY_STATE);
 
     v->debug.shadow = counts(&v->debug, level_of(v)) && v->activity == VCPU_ACTIVE && !v->events.due &&
-                      vmread(GUEST_RFLAGS) & RFLAGS_IF &&
+                      vmread(GUEST_RFLAGS) & RFLAGS_IF && !steps_singly() &&
                       !(blocking & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
     if (v->debug.shadow)
         vmwrite(GUEST_INTERRUPTIBILITY_STATE, blocking | INTERRUPTIBILITY_STI);
 }
 
 static bool exit_debugged(struct vcpu *v);
+static void undo(struct vcpu *v);
 
 void debug_before_entry(struct vcpu *v)
 {
@@ -152,6 +153,8 @@ void debug_before_entry(struct vcpu *v)
     u8 level = level_of(v);
     u64 primary;
 
+    if (d->entered) /* the CPU refused that entry, without an exit */
+        undo(v);
     if (!goes_on_being_debugged(v))
         return;
     d->exceptions = vmread(EXCEPTION_BITMAP);
@@ -309,6 +312,9 @@ static bool took_debug_exception(struct vcpu *v, u8 level)
         stop(v, STOP_WATCH, p->p.address, p->p.kind == DEBUG_WATCH_WRITE ? 1 : 3);
         return true;
     }
+    /* Whoever asked for it has taken it back; the rest is the guest's. */
+    if (ours && q & ~ours & (DR_MATCHES | PENDING_DEBUG_BS))
+        events_raise_debug(&v->events, q & ~ours);
     return ours;
 }
 

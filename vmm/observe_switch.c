@@ -71,8 +71,9 @@ static int turn_all(struct task *t, bool anew)
     struct turn turn = {.anew = anew};
 
     for (u32 vm = 0; vm < CONFIG_MAX_VMS; vm++) {
-        for (u32 i = 0; control_call(t, vm, i, turn_over, &turn) == OK; i++)
-            ;
+        /* Of a VM that is ending the first may be gone, and others not. */
+        for (u32 i = 0; i < CONFIG_MAX_VCPUS; i++)
+            control_call(t, vm, i, turn_over, &turn);
     }
     return turn.result;
 }

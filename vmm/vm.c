@@ -202,8 +202,8 @@ static void log_end(const struct vm *vm)
 
 static bool wants_restart(const struct vm *vm)
 {
-    if (vm->again)
-        return true;
+    if (vm->again || vm->crashed)
+        return vm->again;
     if (vm->how == VM_END_RESET)
         return vm->config->restart != RESTART_NEVER;
     return vm->how == VM_END_CRASH && vm->config->restart == RESTART_ON_CRASH;
@@ -220,6 +220,7 @@ void vm_vcpu_left(struct vm *vm)
         return;
     vmm_set_running(index, NULL);
     spin_lock(&vm->held);
+    debug_vm_ends(vm);
     if (log_get_level() >= LOG_DEBUG)
         audit_vm(vm);
     vm_console_idle(vm, NULL);

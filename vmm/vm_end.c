@@ -50,5 +50,5 @@ void(vm_crash)(struct vcpu *v, const char *fmt, ...)
 void vm_stop(struct vm *vm, bool again, const char *why)
 {
     vm->again = again;
-    vm_request_end(vm, again ? VM_END_RESET : VM_END_POWEROFF, why);
+    vm_request_end(vm, vm->crashed ? VM_END_CRASH : again ? VM_END_RESET : VM_END_POWEROFF, why);
 }

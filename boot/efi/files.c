@@ -31,6 +31,8 @@ static bool open(struct loader *l, const char *directory, const char *name, u64 
 }
 
 /* Reads the file that is open into memory as the next boot module. */
+#define FILE_MAX (GiB(1) << 10)
+
 static bool load_open(struct loader *l, const char *name, u64 size)
 {
     struct boot_info *info = l->app->info;
@@ -39,6 +41,8 @@ static bool load_open(struct loader *l, const char *name, u64 size)
 
     if (size == ~0ull)
         return fail(l->app, "%s is not a file", name);
+    if (size > FILE_MAX)
+        return fail(l->app, "%s has %lu GiB, it is said: that cannot be", name, size >> 30);
     memory = alloc(l->app, MAX(size, 1ull), PAGE_SIZE);
     if (!memory)
         return fail(l->app, "no memory for %s, %lu KiB: the machine needs more", name, size >> 10);

@@ -260,11 +260,16 @@ int lapic_msr_read(struct vcpu *vcpu, u32 msr, u64 *value)
 
 /* Delivery status and remote IRR: not reserved, so that a write of them does nothing. Linux makes one when it
  * powers off. */
-static u64 read_only(u32 reg)
+COLD static u64 read_only(u32 reg)
 {
     if (reg < REG_LVT || reg >= REG_LVT + LVT_COUNT)
         return 0;
     return reg == REG_LVT + LVT_LINT0 || reg == REG_LVT + LVT_LINT1 ? BIT(12) | BIT(14) : BIT(12);
+}
+
+COLD static int write_without(struct vcpu *vcpu, u32 msr, u64 value, u64 ignored)
+{
+    return value & ignored ? lapic_msr_write(vcpu, msr, value & ~ignored) : ERR_INVAL;
 }
 
 HOT int lapic_msr_write(struct vcpu *vcpu, u32 msr, u64 value)
@@ -276,11 +281,8 @@ HOT int lapic_msr_write(struct vcpu *vcpu, u32 msr, u64 value)
     if (!msr_is(l, msr, MW))
         return ERR_INVAL;
     writable = regs[reg].writable | (reg == REG_ICR ? BITS(63, 32) : 0);
-    if (unlikely(value & ~writable)) {
-        if (value & ~(writable | read_only(reg)))
-            return ERR_INVAL;
-        value &= writable;
-    }
+    if (unlikely(value & ~writable))
+        return write_without(vcpu, msr, value, read_only(reg));
     if (reg == REG_SELF_IPI) {
         send_to_self(l, (u32)value);
         return OK;

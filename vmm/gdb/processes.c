@@ -80,6 +80,13 @@ static void let_go(struct vm *vm, void *arg)
     vm_release_all(vm, REQ_STOPPED);
 }
 
+/* Behind it the vCPU has stopped, if it was about to. */
+static void nothing(struct vcpu *v, void *arg)
+{
+    (void)v;
+    (void)arg;
+}
+
 void gdb_detach(struct gdb *g, u32 process)
 {
     u32 level = process % 10;
@@ -94,6 +101,8 @@ void gdb_detach(struct gdb *g, u32 process)
         return;
     }
     gdb_stop_all(g); /* steps are not to go on */
+    for (u32 i = 0; i < CONFIG_MAX_VCPUS && vmm_runs(g->vm); i++)
+        control_call(&g->task, g->vm, i, nothing, NULL);
     control_vm(&g->task, g->vm, let_go, g);
     g->running = g->physical = false;
 }

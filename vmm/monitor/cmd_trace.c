@@ -4,6 +4,7 @@
 #include "arch/x86/vmx_names.h"
 #include "lib/string.h"
 #include "lib/text.h"
+#include "vmm/debug.h"
 #include "vmm/monitor/tables.h"
 #include "vmm/observe.h"
 #include "vmm/vmm.h"
@@ -339,7 +340,7 @@ static void stop_no_more(struct monitor *m, u32 argc, char **argv)
     }
     if (argc > 1 && n >= OBSERVE_BREAKS)
         mon_remove_point(m, (u32)(n - OBSERVE_BREAKS));
-    while (argc < 2 && mon_remove_point(m, 0))
+    for (n = 0; argc < 2 && n < DEBUG_MAX_POINTS && mon_remove_point(m, 0); n++)
         ;
 }
 
