@@ -45,7 +45,7 @@ def stage(conf, warn=True, gdb=False):
         with open(conf, "rb") as file:
             text = file.read()
     except OSError as error:
-        raise LabError(f"{conf}: {error.strerror}: name a configuration file, or none for the demo", EXIT_USAGE) from error
+        raise LabError(f"{conf}: {error.strerror}: name a configuration file that is there", EXIT_USAGE) from error
     text = with_gdb(text) if gdb else text
     base = os.path.dirname(os.path.abspath(conf))
     names, taken, files, lines = {}, set(), {}, []

@@ -45,6 +45,12 @@ def cpus(text):
     return text
 
 
+def tcp_port(text):
+    if not text.isdigit() or not 0 < int(text) < 65536:
+        raise argparse.ArgumentTypeError(f"{text} is not a TCP port: use 1 to 65535")
+    return int(text)
+
+
 def parser():
     p = argparse.ArgumentParser(
         prog="scripts/run", formatter_class=argparse.RawDescriptionHelpFormatter, epilog=STATUSES, allow_abbrev=False,
@@ -70,7 +76,7 @@ def parser():
                    help="Nidus's own command line, when GRUB loads it; see docs/running.md")
     p.add_argument("--grub", metavar="COMMANDS", default="",
                    help="what GRUB does before it loads Nidus, such as 'wrmsr 0x3a 1'; ';' between commands")
-    p.add_argument("--gdb", metavar="PORT", type=positive(int),
+    p.add_argument("--gdb", metavar="PORT", type=tcp_port,
                    help="GDB reaches the machine's com2 at this TCP port of 127.0.0.1; gdb = com2 is added to the configuration "
                    "if it has no gdb")
     p.add_argument("--image", metavar="FILE", help="boot this Nidus instead of building one")

@@ -97,12 +97,14 @@ void vcpu_stop(struct vcpu *of, const struct vcpu_stop *why)
     stops++;
 }
 
+static u64 moved; /* what its page tables give is elsewhere by that */
+
 int inspect_page_walk(struct vcpu *of, u32 level, gva_t gva, struct inspect_walk *out)
 {
     (void)of;
     if (level == 2 && !nested.vmx_on)
         return ERR_NOENT;
-    *out = (struct inspect_walk){.r = gva < OFFSET ? ERR_FAULT : OK, .to1 = gva - OFFSET};
+    *out = (struct inspect_walk){.r = gva < OFFSET ? ERR_FAULT : OK, .to1 = gva - OFFSET + moved};
     return OK;
 }
 
@@ -358,7 +360,9 @@ static void the_table_has_an_end(void **state)
     assert_int_equal(insert(DEBUG_SOFTWARE, 1, HERE + 0x100, 1), ERR_NOMEM);
     assert_true(debug_get(VM, DEBUG_BY_GDB, DEBUG_MAX_POINTS - 1, &p));
     assert_int_equal(p.address, HERE + DEBUG_MAX_POINTS - 1);
-    /* Another VM of that number. */
+    /* The VM ends, and its points with it; another has that number. */
+    debug_vm_ends(&vm);
+    assert_false(debug_get(VM, DEBUG_BY_GDB, 0, &p));
     vm.start_tsc++;
     assert_int_equal(insert(DEBUG_SOFTWARE, 1, HERE + 0x100, 1), OK);
     enter();
@@ -460,6 +464,11 @@ static void memory_shows_what_is_under_breakpoints(void **state)
     buf[1] = ram[HERE - OFFSET] = 0x42;
     debug_hide(v, 1, HERE - 1, buf, 4, true);
     assert_int_equal(ram[HERE - OFFSET], INT3);
+    /* Other page tables: other memory is at that address. */
+    buf[1] = 0x43;
+    moved = 1;
+    debug_hide(v, 1, HERE - 1, buf, 4, true);
+    moved = 0;
     take_out(DEBUG_SOFTWARE, 1, HERE, 1);
     assert_int_equal(ram[HERE - OFFSET], 0x42);
 }
@@ -520,6 +529,15 @@ static void debug_exceptions_are_told_apart(void **state)
     stopped(STOP_WATCH, 0xb000, 1);
     assert_int_equal(v->events.exception.vector, VEC_DB);
     assert_int_equal(v->events.exception.payload, BIT(0) | PENDING_DEBUG_BS);
+    /* And if the point was taken out while the guest ran, too. */
+    memset(&v->events, 0, sizeof(v->events));
+    stops = 0;
+    enter();
+    take_out(DEBUG_WATCH_WRITE, 1, 0xb000, 8);
+    debug_exception(BIT(2) | PENDING_DEBUG_BS);
+    assert_int_equal(stops, 0);
+    assert_int_equal(v->events.exception.vector, VEC_DB);
+    assert_int_equal(v->events.exception.payload, PENDING_DEBUG_BS);
 }
 
 static void what_one_register_cannot_watch(void **state)
@@ -665,6 +683,10 @@ static void only_where_interrupts_could_come(void **state)
 {
     (void)state;
     field[GUEST_RFLAGS] = RFLAGS_FIXED;
+    step(1, 0, 0);
+    assert_int_equal(field[GUEST_INTERRUPTIBILITY_STATE], 0);
+    /* It steps itself: VM entry would demand a pending BS in the shadow. */
+    field[GUEST_RFLAGS] = RFLAGS_FIXED | RFLAGS_IF | RFLAGS_TF;
     step(1, 0, 0);
     assert_int_equal(field[GUEST_INTERRUPTIBILITY_STATE], 0);
     field[GUEST_RFLAGS] = RFLAGS_FIXED | RFLAGS_IF;
