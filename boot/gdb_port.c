@@ -86,7 +86,7 @@ static void leave_console(void)
 /* Keys come by vmm_console_input(). */
 static void poll_nothing(void) {}
 
-static void start_on_console(void)
+static bool start_on_console(void)
 {
     static const struct gdb_port shared = {.send = send_to_console,
                                            .poll = poll_nothing,
@@ -94,29 +94,32 @@ static void start_on_console(void)
                                            .take = take_console,
                                            .leave = leave_console};
 
-    if (machine.console->at.kind <= SERIAL_NONE || gdb_start(&shared))
+    if (machine.console->at.kind <= SERIAL_NONE || gdb_start(&shared)) {
         log_error("gdb = console: there is no serial port, or no memory");
-    else
-        log_info("GDB can have the console: Ctrl-] g");
+        return false;
+    }
+    log_info("GDB can have the console: Ctrl-] g");
+    return true;
 }
 
-void gdb_port_start(const struct config *config)
+bool gdb_port_start(const struct config *config)
 {
     const struct serial_port *at = &config->gdb;
     const char *kind = at->kind == SERIAL_MMIO ? PACK "address" : PACK "port", *why;
 
     if (config->gdb_on_console)
-        start_on_console();
+        return start_on_console();
     if (at->kind <= SERIAL_NONE)
-        return;
+        return true;
     why = console_start_uart(&uart, at);
     if (!why && gdb_start(&port))
         why = "no memory";
     if (why) {
-        log_error("gdb: %s at %s 0x%lx; nobody can debug", why, kind, at->base);
-        return;
+        log_error("gdb: %s at %s 0x%lx; name another port, or gdb = console", why, kind, at->base);
+        return false;
     }
     machine.gdb = &uart;
     route();
     log_info("GDB can attach at %s 0x%lx, %u baud", kind, at->base, at->baud);
+    return true;
 }

@@ -5,7 +5,7 @@
 
 #include "vmm/config.h"
 
-/* Once the console's interrupt is routed, and before any VM starts. */
-void gdb_port_start(const struct config *config);
+/* Once the console's interrupt is routed, and before any VM starts. False: it cannot be, which is logged. */
+bool gdb_port_start(const struct config *config);
 
 #endif

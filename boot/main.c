@@ -224,7 +224,7 @@ static void main_on_stack(void)
              memory_own() >> 10, memory_modules() >> 10);
     if (testing)
         end_self_test();
-    gdb_port_start(&config);
+    problems += !gdb_port_start(&config);
     vmm_start(&config, problems, files, boot->nr_modules, cmos_utc());
     vmm_cpu_main();
 }

@@ -143,6 +143,7 @@ static void extended_sessions_attach(void **state)
     EXPECT("qfThreadInfo", "mpb.1,pb.2");
     EXPECT("qsThreadInfo", "l");
     EXPECT("qC", "QCpb.1");
+    EXPECT("qCRC:0,1", "");
     expect_start(ask("?"), "T05thread:pb.1;");
     EXPECT("D;16", "OK"); /* it is not attached */
     assert_true(held(0, 0));
@@ -210,6 +211,9 @@ static void a_vm_is_killed(void **state)
     (void)state;
     begin();
     ask("vAttach;b");
+    assert_int_equal(ask("vKill;15")[0], 'E'); /* another one */
+    assert_int_equal(ask("vKill;zz")[0], 'E');
+    assert_int_equal(killed, 0);
     EXPECT("vKill;b", "OK");
     assert_int_equal(killed, 1);
     EXPECT("?", "W00");

@@ -80,6 +80,13 @@ static void let_go(struct vm *vm, void *arg)
     vm_release_all(vm, REQ_STOPPED);
 }
 
+bool gdb_has(const struct gdb *g, u32 process)
+{
+    u32 level = process % 10;
+
+    return process == gdb_process(g->vm, level) && g->levels >> level & 1;
+}
+
 /* Behind it the vCPU has stopped, if it was about to. */
 static void nothing(struct vcpu *v, void *arg)
 {
@@ -92,7 +99,7 @@ void gdb_detach(struct gdb *g, u32 process)
     u32 level = process % 10;
     bool all = !process || process == GDB_ALL;
 
-    if (!g->levels || (!all && (process != gdb_process(g->vm, level) || !(g->levels >> level & 1))))
+    if (!g->levels || (!all && !gdb_has(g, process)))
         return;
     g->levels &= all ? 0 : (u8)~BIT(level);
     debug_remove_all(&g->task, g->vm, DEBUG_BY_GDB, all ? 0 : (u8)level);

@@ -95,7 +95,12 @@ static void do_detach(struct gdb *g, const char *at)
 
 static void do_kill(struct gdb *g, const char *at)
 {
-    (void)at;
+    u64 process;
+
+    if (*at && (!gdb_take_number(&at, &process) || *at || process >= GDB_ALL || !gdb_has(g, (u32)process))) {
+        gdb_reply_error(g, ERR_NOENT);
+        return;
+    }
     gdb_kill(g);
     g->has_left = true;
     gdb_reply_ok(g);
@@ -133,8 +138,7 @@ static void do_alive(struct gdb *g, const char *at)
 
 static void do_current(struct gdb *g, const char *at)
 {
-    (void)at;
-    if (!g->levels)
+    if (!g->levels || *at)
         return;
     gdb_print(&g->w, "QC");
     gdb_print_thread(g, g->level, g->vcpu);

@@ -50,6 +50,8 @@ static inline u32 gdb_process(u32 vm, u32 level)
 
 /* ERR_NOENT: no such VM, or no L2 there; ERR_BUSY: another VM is attached. */
 int gdb_attach(struct gdb *g, u32 process);
+/* Is it attached? */
+bool gdb_has(const struct gdb *g, u32 process);
 /* process: 0 or GDB_ALL: all. Breakpoints are gone, and the guest goes on. */
 void gdb_detach(struct gdb *g, u32 process);
 void gdb_kill(struct gdb *g);

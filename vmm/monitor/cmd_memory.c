@@ -3,6 +3,7 @@
 #include "lib/format.h"
 #include "lib/string.h"
 #include "lib/text.h"
+#include "vmm/debug.h"
 #include "vmm/inspect.h"
 #include "vmm/monitor/tables.h"
 #include "vmm/monitor/walk_text.h"
@@ -27,6 +28,12 @@ static void access_memory(struct vcpu *v, void *arg)
 
     c->done =
         inspect_memory(v, c->view.level, c->view.physical, c->address, c->data, c->n, c->write, &c->why);
+    if (!c->view.physical)
+        debug_hide(v,
+                   (u8)(c->view.level                   ? c->view.level
+                        : v->nested && v->nested->in_l2 ? 2
+                                                        : 1),
+                   c->address, c->data, c->done, c->write);
 }
 
 static const char *why_not(int r)
