@@ -201,13 +201,19 @@ static void undo(struct vcpu *v)
     d->entered = false;
 }
 
-void debug_end_step(struct vcpu *v)
+/* The instruction has not been executed; else the CPU has done it. */
+static void end_shadow(struct vcpu *v)
 {
-    /* The instruction has not been executed; else the CPU has done it. */
     if (v->debug.shadow && v->debug.stepping)
         vmwrite(GUEST_INTERRUPTIBILITY_STATE,
                 vmread(GUEST_INTERRUPTIBILITY_STATE) & ~(u64)INTERRUPTIBILITY_STI);
-    v->debug.stepping = v->debug.shadow = false;
+    v->debug.shadow = false;
+}
+
+void debug_end_step(struct vcpu *v)
+{
+    end_shadow(v);
+    v->debug.stepping = false;
 }
 
 static void stop(struct vcpu *v, u8 kind, u64 address, u64 more)
@@ -374,6 +380,9 @@ static bool exit_debugged(struct vcpu *v)
     u64 rip = vmread(GUEST_RIP);
 
     undo(v);
+    /* Not for L1 to see: behind MTF it would be the guest's own, since the instruction was executed. */
+    if (reason != EXIT_REASON_MONITOR_TRAP_FLAG)
+        end_shadow(v);
     if (took(v, reason, level))
         v->exits[reason]++;
     else
@@ -382,5 +391,7 @@ static bool exit_debugged(struct vcpu *v)
         v->debug.past = 0;
     if (has_stepped(v, reason, level, rip))
         stepped(v);
+    else if (v->debug.stepping)
+        debug_begin_step(v);
     return false;
 }

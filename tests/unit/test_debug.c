@@ -52,7 +52,8 @@ static struct nested nested;
 static struct task task;
 static bool vm_runs;
 static u32 stops, handled, faults;
-static u64 executes; /* what the fake handler adds to RIP */
+static u64 shadow_seen; /* by who handles an exit */
+static u64 executes;    /* what the fake handler adds to RIP */
 
 static u64 fake_tsc(void)
 {
@@ -167,6 +168,7 @@ static bool handler(struct vcpu *of)
     assert_int_equal(field[EXCEPTION_BITMAP], before[EXCEPTION_BITMAP]);
     assert_int_equal(field[PRIMARY_CONTROLS], before[PRIMARY_CONTROLS]);
     assert_int_equal(field[GUEST_DR7], before[GUEST_DR7]);
+    shadow_seen = field[GUEST_INTERRUPTIBILITY_STATE];
     handled++;
     field[GUEST_RIP] += executes;
     return true;
@@ -641,6 +643,8 @@ static void one_instruction(void **state)
     assert_int_equal(field[PRIMARY_CONTROLS], CONTROLS | PROC_MONITOR_TRAP_FLAG);
     leave(EXIT_REASON_EXTERNAL_INTERRUPT); /* not yet */
     assert_int_equal(stops, 0);
+    assert_int_equal(shadow_seen, 0); /* nor is it to be seen by L1 */
+    assert_int_equal(field[GUEST_INTERRUPTIBILITY_STATE], INTERRUPTIBILITY_STI);
     enter();
     field[GUEST_RIP] = HERE + 2;
     field[GUEST_INTERRUPTIBILITY_STATE] = 0; /* the CPU does that */
