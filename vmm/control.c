@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "vmm/control.h"
 #include "arch/x86/asm.h"
+#include "lib/string.h"
 #include "vmm/task.h"
 #include "vmm/vmm.h"
 
@@ -131,7 +132,9 @@ void vm_release_all(struct vm *vm, u64 why)
 
 void vcpu_stop(struct vcpu *v, const struct vcpu_stop *why)
 {
-    v->stop = *why;
+    /* Whoever finds the kind finds the rest: it may be held already, and looked at. */
+    memcpy(v->stop.data, why->data, sizeof(v->stop.data));
+    __atomic_store_n(&v->stop.kind, why->kind, __ATOMIC_RELEASE);
     __atomic_or_fetch(&v->requests, REQ_STOPPED | REQ_KICK, __ATOMIC_SEQ_CST);
     control_changed();
 }

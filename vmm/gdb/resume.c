@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* The VM goes on, and stops: GDB manual, 'Stop Reply Packets', and vCont. */
+#include "lib/string.h"
 #include "vmm/gdb/stub.h"
 #include "vmm/vmm.h"
 
@@ -78,10 +79,12 @@ static void look(struct vm *vm, void *arg)
     for (c->vcpu = 0; vm->start_tsc == c->g->born && c->vcpu < vm->nr_vcpus; c->vcpu++) {
         struct vcpu *v = vm->vcpus[c->vcpu];
 
-        if (!(__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & REQ_STOPPED) || v->stop.kind == STOP_NONE)
+        if (!(__atomic_load_n(&v->requests, __ATOMIC_ACQUIRE) & REQ_STOPPED))
             continue;
-        c->why = v->stop;
-        v->stop.kind = STOP_NONE;
+        c->why.kind = __atomic_exchange_n(&v->stop.kind, STOP_NONE, __ATOMIC_ACQ_REL);
+        if (c->why.kind == STOP_NONE)
+            continue;
+        memcpy(c->why.data, v->stop.data, sizeof(c->why.data));
         c->level = v->nested && v->nested->in_l2 ? 2 : 1;
         c->found = true;
         return;
