@@ -31,10 +31,16 @@ void control_changed(void)
     }
 }
 
+/* vmm_hold() of any number. */
+static struct vm *hold(u32 vm)
+{
+    return vmm_runs(vm) ? vmm_hold(vm) : NULL;
+}
+
 /* ERR_BUSY: somebody else asks it something just now. */
 static int post(u32 vm, u32 vcpu, struct vcpu_call *call)
 {
-    struct vm *of = vmm_hold(vm);
+    struct vm *of = hold(vm);
     struct vcpu_call *there = NULL;
     int r = OK;
 
@@ -97,7 +103,7 @@ int control_vm(struct task *t, u32 vm, void (*fn)(struct vm *vm, void *arg), voi
 {
     struct vm *of;
 
-    while (!(of = vmm_hold(vm))) {
+    while (!(of = hold(vm))) {
         if (!vmm_runs(vm))
             return ERR_NOENT;
         task_give_way(t);

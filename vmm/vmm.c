@@ -220,8 +220,8 @@ struct vm *vmm_hold(u32 index)
 {
     struct vm *vm;
 
-    /* Most are none, and the CPU that polls asks for all of them all the time. */
-    if (!vmm_runs(index))
+    /* Most are none, and the CPU that polls asks for all of them all the time: no call. */
+    if (!__atomic_load_n(&running[index], __ATOMIC_RELAXED))
         return NULL;
     spin_lock(&running_lock);
     vm = running[index];
