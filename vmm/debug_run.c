@@ -12,11 +12,6 @@
 #define DR7_MASK(slot)   (3u << 2 * (slot) | 0xfu << (16 + 4 * (slot)))
 #define DR_MATCHES       0xfu
 
-static u8 level_of(const struct vcpu *v)
-{
-    return v->nested && v->nested->in_l2 ? 2 : 1;
-}
-
 static void get_dr(u64 dr[DEBUG_SLOTS])
 {
     dr[0] = read_dr0();
@@ -137,7 +132,7 @@ void debug_begin_step(struct vcpu *v)
 {
     u64 blocking = vmread(GUEST_INTERRUPTIBILITY_STATE);
 
-    v->debug.shadow = counts(&v->debug, level_of(v)) && v->activity == VCPU_ACTIVE && !v->events.due &&
+    v->debug.shadow = counts(&v->debug, vcpu_level(v)) && v->activity == VCPU_ACTIVE && !v->events.due &&
                       vmread(GUEST_RFLAGS) & RFLAGS_IF && !steps_singly() &&
                       !(blocking & (INTERRUPTIBILITY_STI | INTERRUPTIBILITY_MOV_SS));
     if (v->debug.shadow)
@@ -150,7 +145,7 @@ static void undo(struct vcpu *v);
 void debug_before_entry(struct vcpu *v)
 {
     struct vcpu_debug *d = &v->debug;
-    u8 level = level_of(v);
+    u8 level = vcpu_level(v);
     u64 primary;
 
     if (d->entered) /* the CPU refused that entry, without an exit */
@@ -352,7 +347,7 @@ static bool took(struct vcpu *v, u32 reason, u8 level)
  * anew. */
 static bool has_stepped(const struct vcpu *v, u32 reason, u8 level, u64 rip)
 {
-    u8 now = level_of(v);
+    u8 now = vcpu_level(v);
 
     if (!v->debug.stepping || !counts(&v->debug, now))
         return false;
@@ -376,7 +371,7 @@ static void stepped(struct vcpu *v)
 static bool exit_debugged(struct vcpu *v)
 {
     u32 reason = (u32)vmread(EXIT_REASON);
-    u8 level = level_of(v);
+    u8 level = vcpu_level(v);
     u64 rip = vmread(GUEST_RIP);
 
     undo(v);

@@ -191,7 +191,7 @@ bool exit_cr_access(struct vcpu *v)
         vm_crash(v, "CR access that Nidus does not expect, qualification 0x%lx", q);
         return false;
     }
-    if (unlikely(v->pv.area) && !(v->nested && v->nested->in_l2))
+    if (unlikely(v->pv.area) && !vcpu_in_l2(v))
         pv_area_store_crs(v);
     vcpu_skip_instruction(v);
     return vcpu_can_resume(v);

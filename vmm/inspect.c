@@ -14,30 +14,20 @@ struct source {
     bool other;
 };
 
-static bool runs_l2(const struct vcpu *v)
-{
-    return v->nested && v->nested->in_l2;
-}
-
-static bool has_vmcs12(const struct vcpu *v)
-{
-    return vcpu_in_vmx(v) && v->nested->current != NO_VMCS;
-}
-
 /* To be ended by close_source() before anything else is done with the vCPU. */
 static int open_source(struct vcpu *v, enum inspect_vmcs which, struct source *s)
 {
     *s = (struct source){.v = v};
     if (which == INSPECT_VMCS12) {
-        if (!has_vmcs12(v))
+        if (!vcpu_has_vmcs12(v))
             return ERR_NOENT;
         nested_sync(v);
         s->image = &v->nested->vmcs12.image;
         return OK;
     }
-    if (which == INSPECT_VMCS02 && !(has_vmcs12(v) && v->nested->vmcs02_made))
+    if (which == INSPECT_VMCS02 && !(vcpu_has_vmcs12(v) && v->nested->vmcs02_made))
         return ERR_NOENT;
-    s->other = runs_l2(v) != (which == INSPECT_VMCS02);
+    s->other = vcpu_in_l2(v) != (which == INSPECT_VMCS02);
     if (s->other)
         vmptrld(pool_pa(v->nested->other.region));
     return OK;
@@ -60,8 +50,8 @@ static u64 get(const struct source *s, u32 index)
 static int open_level(struct vcpu *v, u32 *level, struct source *s)
 {
     if (!*level)
-        *level = runs_l2(v) ? 2 : 1;
-    return open_source(v, *level == 1 ? INSPECT_VMCS01 : runs_l2(v) ? INSPECT_VMCS02 : INSPECT_VMCS12, s);
+        *level = vcpu_level(v);
+    return open_source(v, *level == 1 ? INSPECT_VMCS01 : vcpu_in_l2(v) ? INSPECT_VMCS02 : INSPECT_VMCS12, s);
 }
 
 int inspect_vmcs(struct vcpu *v, enum inspect_vmcs which, struct vmcs_image *out)
@@ -126,7 +116,7 @@ int inspect_regs(struct vcpu *v, u32 level, struct inspect_regs *out)
 
     if (error)
         return error;
-    *out = (struct inspect_regs){.level = level, .live = runs_l2(v) == (level == 2)};
+    *out = (struct inspect_regs){.level = level, .live = vcpu_in_l2(v) == (level == 2)};
     for (u32 i = 0; i < ARRAY_SIZE(in_vmcs); i++)
         for (u32 n = 0; n < in_vmcs[i].nr; n++)
             r[in_vmcs[i].reg + n] = get(&s, in_vmcs[i].index + n);
@@ -376,7 +366,7 @@ static int find_ept(struct vcpu *v, enum inspect_vmcs which, struct ept12_ctx *w
 {
     struct vm *vm = v->vm;
 
-    if (which != INSPECT_VMCS01 && !has_vmcs12(v))
+    if (which != INSPECT_VMCS01 && !vcpu_has_vmcs12(v))
         return ERR_NOENT;
     if (which == INSPECT_VMCS12) {
         use_ept12(v, w);

@@ -12,11 +12,6 @@
 
 struct observing observing;
 
-static u8 level_of(const struct vcpu *v)
-{
-    return v->nested && v->nested->in_l2 ? 2 : 1;
-}
-
 /* --- recording --- */
 
 static void record(struct trace_event *e)
@@ -43,7 +38,7 @@ static void record_state(struct vcpu *v, enum trace_kind kind, u64 tsc, u32 reas
 {
     struct trace_event e = {.tsc = tsc,
                             .kind = (u8)kind & 15,
-                            .level = level_of(v) & 3,
+                            .level = vcpu_level(v) & 3,
                             .vm = (u8)v->vm->index,
                             .vcpu = (u8)v->id,
                             .reason = (u8)reason,
@@ -68,7 +63,7 @@ static void record_injection(struct vcpu *v, u64 tsc)
  */
 static void record_level(struct vcpu *v, struct observed *o, u64 tsc)
 {
-    u8 level = level_of(v);
+    u8 level = vcpu_level(v);
 
     if (level == o->level)
         return;
@@ -118,7 +113,7 @@ static void begin(struct vcpu *v, struct observed *o)
     o->qualification = vmread(EXIT_QUALIFICATION);
     o->value = reason == EXIT_REASON_WRMSR ? v->gpr[REG_RDX] << 32 | (u32)v->gpr[REG_RAX] : v->gpr[REG_RAX];
     o->turn = v->turn;
-    o->level = level_of(v);
+    o->level = vcpu_level(v);
     o->failed = 0;
     o->exit = (struct trace_event){.tsc = now,
                                    .kind = TRACE_EXIT,
@@ -257,7 +252,7 @@ static bool end(struct vcpu *v, struct observed *o, bool resume)
 
     o->exit.cost = (u32)MIN(cost, 0xffffffffu);
     o->exit.slow = !resume;
-    o->exit.reflected = o->level == 2 && level_of(v) == 1;
+    o->exit.reflected = o->level == 2 && vcpu_level(v) == 1;
     if (observing.rings)
         record_exit(v, o, now, resume);
     o->waiting = observing.stats && !resume;

@@ -19,11 +19,6 @@
 
 #define MIN_RUN_US 10
 
-static bool in_l2(const struct vcpu *v)
-{
-    return v->nested && v->nested->in_l2;
-}
-
 /* INIT puts a vCPU to wait for a start-up IPI; the boot vCPU starts at the reset vector. */
 static void take_init(struct vcpu *v)
 {
@@ -61,7 +56,7 @@ static NOINLINE bool take_these(struct vcpu *v, u64 requests)
     if (!vcpu_in_vmx(v) && events_take_init(&v->events))
         take_init(v);
     /* To an L2 that waits for one it is a VM exit: nested_before_entry(). */
-    if (!in_l2(v) || v->activity != VCPU_WAIT_SIPI) {
+    if (!vcpu_in_l2(v) || v->activity != VCPU_WAIT_SIPI) {
         vector = events_take_sipi(&v->events, v->activity == VCPU_WAIT_SIPI);
         if (vector >= 0)
             start_at(v, (u8)vector);
@@ -126,11 +121,11 @@ static void arm(struct vmm_cpu *c, struct vcpu *v, u64 now)
 {
     u64 wake = sched_wake_due(c, now), until = MIN(MIN(v->deadline, wake), v->slice_end);
 
-    if (unlikely(v->pv.queue.asked) && !in_l2(v))
+    if (unlikely(v->pv.queue.asked) && !vcpu_in_l2(v))
         until = now;
     /* A timer that is always due already must leave the guest some instructions. */
     until = MAX(until, now + us_to_ticks(MIN_RUN_US));
-    if (in_l2(v)) {
+    if (vcpu_in_l2(v)) {
         v->nested->until01 = until;
         until = v->nested->exit_soon ? now : MIN(until, v->nested->timer_end);
     }
@@ -231,7 +226,7 @@ static enum outcome prepare(struct vmm_cpu *c, struct vcpu *v)
         return __atomic_load_n(&vm->ending, __ATOMIC_ACQUIRE) == 2 ? END : BLOCK;
     /* Whoever posts more while ON is set notifies nobody. */
     lapic_take_new(v->lapic);
-    if (unlikely(v->pv.queue.asked) && !in_l2(v))
+    if (unlikely(v->pv.queue.asked) && !vcpu_in_l2(v))
         pv_queue_asked(v);
     if (now >= v->slice_end) {
         if (sched_contended(c) || unlikely(vmm_tasks && tasks_wait(now)))
@@ -239,7 +234,7 @@ static enum outcome prepare(struct vmm_cpu *c, struct vcpu *v)
         v->slice_end = now + us_to_ticks(SCHED_SLICE_US);
     }
     spin_lock(&vm->dev_lock);
-    if (unlikely(in_l2(v))) {
+    if (unlikely(vcpu_in_l2(v))) {
         spin_unlock(&vm->dev_lock);
         nested_before_entry(v);
         spin_lock(&vm->dev_lock);
@@ -247,14 +242,14 @@ static enum outcome prepare(struct vmm_cpu *c, struct vcpu *v)
     ready = is_ready(v);
     if (ready)
         vcpu_deliver_events(v);
-    else if (in_l2(v))
+    else if (vcpu_in_l2(v))
         nested_before_halt(v);
     spin_unlock(&vm->dev_lock);
     if (__atomic_load_n(&vm->ending, __ATOMIC_ACQUIRE) == 2)
         return END;
     if (!ready)
         return BLOCK;
-    if (vm->apic != APIC_EMULATED && !in_l2(v))
+    if (vm->apic != APIC_EMULATED && !vcpu_in_l2(v))
         apicv_before_entry(v);
     arm(c, v, now);
     return GO_ON;

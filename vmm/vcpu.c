@@ -259,7 +259,7 @@ static void forget_translations(struct vcpu *v)
 void vcpu_flush_tlb(struct vcpu *v)
 {
     if (vmx_has(&vmx_features, VF_VPID))
-        invvpid_single(v->nested && v->nested->in_l2 ? nested_vpid02(v) : vcpu_vpid(v, 0));
+        invvpid_single(vcpu_in_l2(v) ? nested_vpid02(v) : vcpu_vpid(v, 0));
 }
 
 void vcpu_flush_own_tlb(struct vcpu *v)

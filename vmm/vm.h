@@ -148,12 +148,30 @@ static inline bool vcpu_is_held(const struct vcpu *v)
     return __atomic_load_n(&v->requests, __ATOMIC_RELAXED) & REQ_HOLDS;
 }
 
-/* In VMX operation as the guest sees it; in VMX root operation. */
+/* In VMX operation as the guest sees it. */
 static inline bool vcpu_in_vmx(const struct vcpu *v)
 {
     return v->nested && v->nested->vmx_on;
 }
 
+/* In VMX non-root operation: its guest runs. */
+static inline bool vcpu_in_l2(const struct vcpu *v)
+{
+    return v->nested && v->nested->in_l2;
+}
+
+/* 1, or 2 in L2. */
+static inline u8 vcpu_level(const struct vcpu *v)
+{
+    return vcpu_in_l2(v) ? 2 : 1;
+}
+
+static inline bool vcpu_has_vmcs12(const struct vcpu *v)
+{
+    return vcpu_in_vmx(v) && v->nested->current != NO_VMCS;
+}
+
+/* In VMX root operation. */
 static inline bool vcpu_in_vmx_root(const struct vcpu *v)
 {
     return vcpu_in_vmx(v) && !v->nested->in_l2;

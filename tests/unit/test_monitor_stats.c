@@ -11,6 +11,7 @@
 #include "tests/unit/fake_asm.h"
 #include "tests/unit/no_ports.h"
 #include "vmm/monitor/cmd_stats.c"
+#include "tests/unit/monitor_out.h"
 
 struct observing observing;
 u64 tsc_hz = 1000000;
@@ -20,7 +21,6 @@ static struct vm vms[2];
 static struct vcpu vcpus[2][2];
 static struct observed observed[2][2];
 static u64 scratch[MON_SCRATCH / 8];
-static char out[8000];
 static u32 pauses; /* until a key is typed */
 
 static u64 fake_tsc(void)
@@ -28,27 +28,10 @@ static u64 fake_tsc(void)
     return now;
 }
 
-void(mon_print)(struct monitor *m, const char *fmt, ...)
-{
-    size_t n = strlen(out);
-    va_list args;
-
-    (void)m;
-    va_start(args, fmt);
-    format_va(out + n, sizeof(out) - n, fmt, args);
-    va_end(args);
-}
-
 void log_raw(const char *text, size_t n)
 {
     assert_memory_equal(text, "\x1b[H\x1b[J", n);
     *out = 0;
-}
-
-bool mon_stopped(struct monitor *m)
-{
-    (void)m;
-    return false;
 }
 
 /* Each second the first vCPU makes 10 exits, and the other 5 of L2. */
@@ -114,20 +97,7 @@ int observe_stats(struct task *t, bool on)
 
 static const char *type(const char *line)
 {
-    char copy[64], *argv[MONITOR_MAX_WORDS + 1] = {0}, *next = copy;
-    u32 argc = 0;
-
-    str_copy(copy, line, sizeof(copy));
-    while (next && *next) {
-        argv[argc++] = next;
-        next = text_split(next, ' ');
-    }
-    *out = 0;
-    for (const struct command *c = monitor_stats; c->name; c++) {
-        if (!strcmp(c->name, argv[0]))
-            c->run(NULL, argc, argv);
-    }
-    return out;
+    return type_into(monitor_stats, line);
 }
 
 static int reset(void **state)

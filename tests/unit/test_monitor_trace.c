@@ -10,6 +10,7 @@
 
 #include "lib/format.h"
 #include "vmm/monitor/cmd_trace.c"
+#include "tests/unit/monitor_out.h"
 
 #define ROOM 16
 
@@ -19,20 +20,8 @@ u32 nr_cpus = 2;
 static const struct config_vm vms[2] = {{.name = "one"}, {.name = "two"}};
 static struct trace_event slots[2][ROOM];
 static struct trace_ring rings[2];
-static char out[2000];
 static u32 pages; /* asked for */
 static int result;
-
-void(mon_print)(struct monitor *m, const char *fmt, ...)
-{
-    size_t n = strlen(out);
-    va_list args;
-
-    (void)m;
-    va_start(args, fmt);
-    format_va(out + n, sizeof(out) - n, fmt, args);
-    va_end(args);
-}
 
 const struct config_vm *vmm_config(u32 i)
 {
@@ -42,12 +31,6 @@ const struct config_vm *vmm_config(u32 i)
 u32 vmm_nr_vms(void)
 {
     return 2;
-}
-
-bool mon_stopped(struct monitor *m)
-{
-    (void)m;
-    return false;
 }
 
 struct task *mon_task(struct monitor *m)
@@ -136,26 +119,9 @@ bool mon_remove_point(struct monitor *m, u32 n)
     return had;
 }
 
-/* What the line prints. */
 static const char *type(const char *line)
 {
-    char copy[128], *argv[MONITOR_MAX_WORDS + 1] = {0}, *next = copy;
-    u32 argc = 0;
-
-    str_copy(copy, line, sizeof(copy));
-    while (next && *next) {
-        argv[argc++] = next;
-        next = text_split(next, ' ');
-    }
-    *out = 0;
-    for (const struct command *c = monitor_trace; c->name; c++) {
-        if (!strcmp(c->name, argv[0])) {
-            c->run(NULL, argc, argv);
-            return out;
-        }
-    }
-    fail();
-    return NULL;
+    return type_into(monitor_trace, line);
 }
 
 static int reset(void **state)

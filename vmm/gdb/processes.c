@@ -6,20 +6,10 @@
 /* GDB's numbers of threads begin with 1. */
 #define THREAD(vcpu) ((vcpu) + 1)
 
-static bool has_l2(const struct vcpu *v)
-{
-    return vcpu_in_vmx(v) && v->nested->current != NO_VMCS;
-}
-
-static bool in_l2(const struct vcpu *v)
-{
-    return v->nested && v->nested->in_l2;
-}
-
 static bool any_l2(const struct vm *vm)
 {
     for (u32 i = 0; i < vm->nr_vcpus; i++)
-        if (has_l2(vm->vcpus[i]))
+        if (vcpu_has_vmcs12(vm->vcpus[i]))
             return true;
     return false;
 }
@@ -27,7 +17,7 @@ static bool any_l2(const struct vm *vm)
 /* At level 2 those with a current VMCS; a process needs one, so that it may be the first without. */
 static bool exists(const struct vm *vm, u32 level, u32 vcpu)
 {
-    return vcpu < vm->nr_vcpus && (level == 1 || has_l2(vm->vcpus[vcpu]) || (!vcpu && !any_l2(vm)));
+    return vcpu < vm->nr_vcpus && (level == 1 || vcpu_has_vmcs12(vm->vcpus[vcpu]) || (!vcpu && !any_l2(vm)));
 }
 
 /* --- attaching --- */
@@ -192,7 +182,7 @@ static void find_running(struct vm *vm, void *arg)
 
     if (g->vcpu >= vm->nr_vcpus)
         return;
-    level = in_l2(vm->vcpus[g->vcpu]) ? 2 : 1;
+    level = vcpu_level(vm->vcpus[g->vcpu]);
     if (g->levels >> level & 1)
         g->level = level;
 }
@@ -259,9 +249,9 @@ static void print_name(struct vm *vm, void *arg)
     if (c->vcpu >= vm->nr_vcpus)
         return;
     v = vm->vcpus[c->vcpu];
-    what = in_l2(v) == (c->level == 2) ? doing[v->activity]
-           : c->level == 1             ? PACK ", L2 runs"
-                                       : PACK ", L1 runs";
+    what = vcpu_in_l2(v) == (c->level == 2) ? doing[v->activity]
+           : c->level == 1                  ? PACK ", L2 runs"
+                                            : PACK ", L1 runs";
     print_hex(c->g, "%s.%u L%u%s", vm->config->name, c->vcpu, c->level, what);
 }
 

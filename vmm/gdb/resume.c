@@ -85,7 +85,7 @@ static void look(struct vm *vm, void *arg)
         if (c->why.kind == STOP_NONE)
             continue;
         memcpy(c->why.data, v->stop.data, sizeof(c->why.data));
-        c->level = v->nested && v->nested->in_l2 ? 2 : 1;
+        c->level = vcpu_level(v);
         c->found = true;
         return;
     }

@@ -29,11 +29,8 @@ static void access_memory(struct vcpu *v, void *arg)
     c->done =
         inspect_memory(v, c->view.level, c->view.physical, c->address, c->data, c->n, c->write, &c->why);
     if (!c->view.physical)
-        debug_hide(v,
-                   (u8)(c->view.level                   ? c->view.level
-                        : v->nested && v->nested->in_l2 ? 2
-                                                        : 1),
-                   c->address, c->data, c->done, c->write);
+        debug_hide(v, c->view.level ? (u8)c->view.level : vcpu_level(v), c->address, c->data, c->done,
+                   c->write);
 }
 
 static const char *why_not(int r)

@@ -107,7 +107,7 @@ static s64 kick(struct vcpu *v, u32 bits)
 
 bool pv_kvm_kicked(struct vcpu *v)
 {
-    if (likely(!v->pv.kvm.kicked) || (v->nested && v->nested->in_l2))
+    if (likely(!v->pv.kvm.kicked) || vcpu_in_l2(v))
         return false;
     return __atomic_exchange_n(&v->pv.kvm.kicked, false, __ATOMIC_ACQ_REL);
 }

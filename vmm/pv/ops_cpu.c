@@ -31,7 +31,7 @@ static bool one_by_one(const struct vcpu *v, u64 address, u64 pages)
 /* Of whom its VMCS is current: L1, or L2. Without VPIDs the next entry drops all anyway. */
 static void flush_own(struct vcpu *v, u64 address, u64 pages)
 {
-    u16 vpid = v->nested && v->nested->in_l2 ? nested_vpid02(v) : vcpu_vpid(v, 0);
+    u16 vpid = vcpu_in_l2(v) ? nested_vpid02(v) : vcpu_vpid(v, 0);
 
     if (!vmx_has(&vmx_features, VF_VPID))
         return;
