@@ -175,11 +175,11 @@ static void timer_interrupt(u8 vector)
 /* 'crash=exception', 'crash=panic' or 'crash=entry' on the command line: shows what a failure looks like. */
 static void crash_if_asked(void)
 {
-    if (strstr(boot->cmdline, "crash=exception"))
+    if (cmdline_has(boot->cmdline, "crash=exception"))
         asm volatile("movl $0, 8"); /* the null page */
-    if (strstr(boot->cmdline, "crash=panic"))
+    if (cmdline_has(boot->cmdline, "crash=panic"))
         panic("asked for on the command line");
-    vmm_refuse_entry = strstr(boot->cmdline, "crash=entry");
+    vmm_refuse_entry = cmdline_has(boot->cmdline, "crash=entry");
 }
 
 /* On the guarded stack, with final page tables. */
