@@ -19,31 +19,25 @@ static void arm(struct vcpu *v, void *arg)
     __atomic_or_fetch(&v->requests, REQ_DEBUG, __ATOMIC_SEQ_CST);
 }
 
-struct unarmed {
-    u32 vcpu; /* the first from here on that does not */
-    u64 born;
-};
-
+/* *arg: the first from here on that does not look; ~0: there is none. */
 static void find_unarmed(struct vm *vm, void *arg)
 {
-    struct unarmed *u = arg;
+    u32 *vcpu = arg;
 
-    u->born = vm->start_tsc;
-    while (u->vcpu < vm->nr_vcpus &&
-           __atomic_load_n(&vm->vcpus[u->vcpu]->requests, __ATOMIC_SEQ_CST) & REQ_DEBUG)
-        u->vcpu++;
-    if (u->vcpu == vm->nr_vcpus)
-        u->vcpu = ~0u;
+    while (*vcpu < vm->nr_vcpus && __atomic_load_n(&vm->vcpus[*vcpu]->requests, __ATOMIC_SEQ_CST) & REQ_DEBUG)
+        ++*vcpu;
+    if (*vcpu == vm->nr_vcpus)
+        *vcpu = ~0u;
 }
 
 /* Once a point of that VM is there: no guest of it runs then that does not look. */
 static int arm_all(struct task *t, u32 vm)
 {
-    struct unarmed u = {0};
+    u32 vcpu = 0;
     int r;
 
-    while (!(r = control_vm(t, vm, find_unarmed, &u)) && u.vcpu != ~0u) {
-        r = control_call(t, vm, u.vcpu, arm, NULL);
+    while (!(r = control_vm(t, vm, find_unarmed, &vcpu)) && vcpu != ~0u) {
+        r = control_call(t, vm, vcpu, arm, NULL);
         if (r)
             return r;
     }
@@ -220,16 +214,11 @@ void debug_vm_ends(const struct vm *vm)
     spin_unlock(&debug_lock);
 }
 
-static void get_born(struct vm *vm, void *arg)
-{
-    *(u64 *)arg = vm->start_tsc;
-}
-
 static int insert_piece(struct task *t, u32 vm, u32 vcpu, enum debug_owner owner, const struct debug_point *d)
 {
     struct change c = {0};
     u64 born;
-    int r = control_vm(t, vm, get_born, &born);
+    int r = control_vm(t, vm, vm_get_born, &born);
 
     if (r || find(vm, born, owner, d))
         return r;
@@ -250,7 +239,7 @@ static int remove_piece(struct task *t, u32 vm, u32 vcpu, enum debug_owner owner
 {
     struct point *p;
     u64 born;
-    int r = control_vm(t, vm, get_born, &born);
+    int r = control_vm(t, vm, vm_get_born, &born);
 
     if (r)
         return r;

@@ -242,6 +242,12 @@ struct vm {
     u32 reports; /* made of instructions that cannot be emulated */
 };
 
+/* For control_vm(): *born tells it from others that have its number before or after. */
+static inline void vm_get_born(struct vm *vm, void *born)
+{
+    *(u64 *)born = vm->start_tsc;
+}
+
 /* --- vm.c: life of a VM --- */
 
 /* Builds the VM, loads its kernel and queues its vCPUs. false: the reason is logged. */

@@ -122,16 +122,11 @@ void gdb_kill(struct gdb *g)
     control_vm(&g->task, was.vm, kill, &was);
 }
 
-static void get_born(struct vm *vm, void *arg)
-{
-    *(u64 *)arg = vm->start_tsc;
-}
-
 bool gdb_vm_runs(struct gdb *g)
 {
     u64 born;
 
-    return g->levels && !control_vm(&g->task, g->vm, get_born, &born) && born == g->born;
+    return g->levels && !control_vm(&g->task, g->vm, vm_get_born, &born) && born == g->born;
 }
 
 int gdb_first_process(void)
