@@ -55,25 +55,40 @@ bool text_take_number(const char **at, u64 *value)
     return true;
 }
 
+int text_hex_digit(char c)
+{
+    char small = c | 0x20; /* digits have the bit */
+
+    return c >= '0' && c <= '9' ? c - '0' : small >= 'a' && small <= 'f' ? small - 'a' + 10 : -1;
+}
+
+bool text_take_hex(const char **at, u64 *value)
+{
+    const char *s = *at;
+    int digit;
+
+    for (*value = 0; (digit = text_hex_digit(*s)) >= 0; s++) {
+        if (*value >> 60)
+            return false;
+        *value = *value << 4 | (u64)digit;
+    }
+    if (s == *at)
+        return false;
+    *at = s;
+    return true;
+}
+
 bool text_take_address(const char **at, u64 *value)
 {
-    const char *s = *at, *first;
+    const char *s = *at;
 
     if (s[0] != '0' || s[1] != 'x')
         return text_take_number(at, value);
-    *value = 0;
-    for (first = s += 2; *s; s++) {
-        char c = *s | 0x20; /* small letters; digits have the bit */
-        u32 digit = c >= '0' && c <= '9' ? (u32)(c - '0') : c >= 'a' && c <= 'f' ? (u32)(c - 'a') + 10 : 16;
-
-        if (digit > 15)
-            break;
-        if (*value >> 60)
-            return false;
-        *value = *value << 4 | digit;
-    }
+    s += 2;
+    if (!text_take_hex(&s, value))
+        return false;
     *at = s;
-    return s > first;
+    return true;
 }
 
 int text_choose(const char *text, const char *const *names, u32 n)

@@ -19,7 +19,11 @@ char *text_split_word(char *text);
 char *text_split(char *text, char separator);
 /* A decimal number at *at, which moves behind it. False when there is none or it needs more than 64 bits. */
 bool text_take_number(const char **at, u64 *value);
-/* The same, or a hexadecimal one behind 0x. */
+/* 0 to 15, or -1. */
+int text_hex_digit(char c);
+/* As text_take_number(), but hexadecimal, without 0x. */
+bool text_take_hex(const char **at, u64 *value);
+/* A decimal number, or a hexadecimal one behind 0x. */
 bool text_take_address(const char **at, u64 *value);
 /* Index of text among n names, -1 if it is none of them. */
 int text_choose(const char *text, const char *const *names, u32 n);

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* links: vmm/gdb/stub.c vmm/gdb/resume.c vmm/gdb/processes.c vmm/gdb/target.c vmm/gdb/packet.c */
-/* links: lib/format.c lib/str_copy.c */
+/* links: lib/format.c lib/str_copy.c lib/text.c */
 /*
  * What comes over the line to GDB's stub: lines of the input are packets, with what happens to the VM between
  * them. What is sent must be packets that a reader takes.

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* links: vmm/gdb/packet.c lib/format.c lib/str_copy.c */
+/* links: vmm/gdb/packet.c lib/format.c lib/str_copy.c lib/text.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -149,18 +149,18 @@ static void numbers(void **state)
     u64 value;
 
     (void)state;
-    assert_true(gdb_take_number(&at, &value));
+    assert_true(text_take_hex(&at, &value));
     assert_int_equal(value, 0x12abcdef);
     assert_true(gdb_take(&at, ","));
-    assert_true(gdb_take_number(&at, &value));
+    assert_true(text_take_hex(&at, &value));
     assert_true(value == ~0ull);
     assert_true(gdb_take(&at, ";"));
-    assert_false(gdb_take_number(&at, &value));
+    assert_false(text_take_hex(&at, &value));
     assert_true(gdb_take(&at, "10000000000000000;"));
-    assert_false(gdb_take_number(&at, &value));
+    assert_false(text_take_hex(&at, &value));
     assert_false(gdb_take(&at, ";"));
     assert_true(gdb_take(&at, ","));
-    assert_false(gdb_take_number(&at, &value));
+    assert_false(text_take_hex(&at, &value));
     assert_false(gdb_take(&at, ","));
 }
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* links: vmm/gdb/stub.c vmm/gdb/resume.c vmm/gdb/processes.c vmm/gdb/target.c vmm/gdb/packet.c */
-/* links: lib/format.c lib/str_copy.c */
+/* links: lib/format.c lib/str_copy.c lib/text.c */
 /* GDB's stub from the line to the calls that reach into VMs. */
 #include <setjmp.h>
 #include <stdarg.h>

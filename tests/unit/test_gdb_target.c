@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* links: vmm/gdb/target.c vmm/gdb/packet.c lib/format.c lib/str_copy.c */
+/* links: vmm/gdb/target.c vmm/gdb/packet.c lib/format.c lib/str_copy.c lib/text.c */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>

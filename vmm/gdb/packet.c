@@ -2,19 +2,13 @@
 #include "vmm/gdb/packet.h"
 #include "lib/format.h"
 #include "lib/string.h"
+#include "lib/text.h"
 
 #define ESCAPE    '}'
 #define FLIP      0x20
 #define INTERRUPT 3
 
 enum { BETWEEN, INSIDE, FIRST_DIGIT, SECOND_DIGIT };
-
-static int digit(char c)
-{
-    char small = c | 0x20; /* digits have the bit */
-
-    return c >= '0' && c <= '9' ? c - '0' : small >= 'a' && small <= 'f' ? small - 'a' + 10 : -1;
-}
 
 static enum gdb_event between(struct gdb_reader *r, char c)
 {
@@ -49,7 +43,7 @@ static void add(struct gdb_reader *r, char c)
 
 static enum gdb_event end(struct gdb_reader *r, char c)
 {
-    int d = digit(c);
+    int d = text_hex_digit(c);
 
     /* Some that the line has lost are no reason to lose the next packet too. */
     if (d < 0) {
@@ -169,28 +163,12 @@ bool gdb_take(const char **at, const char *text)
     return true;
 }
 
-bool gdb_take_number(const char **at, u64 *value)
-{
-    const char *s = *at;
-    int d;
-
-    for (*value = 0; (d = digit(*s)) >= 0; s++) {
-        if (*value >> 60)
-            return false;
-        *value = *value << 4 | (u64)d;
-    }
-    if (s == *at)
-        return false;
-    *at = s;
-    return true;
-}
-
 bool gdb_take_bytes(const char **at, void *to, u32 n)
 {
     const char *s = *at;
 
     for (u8 *byte = to; n; n--, s += 2) {
-        int high = digit(s[0]), low = high < 0 ? -1 : digit(s[1]);
+        int high = text_hex_digit(s[0]), low = high < 0 ? -1 : text_hex_digit(s[1]);
 
         if (low < 0)
             return false;
@@ -206,7 +184,7 @@ static bool take_part(const char **at, u32 *part)
 
     if (gdb_take(at, "-1"))
         value = GDB_ALL;
-    else if (!gdb_take_number(at, &value) || value >= GDB_ALL)
+    else if (!text_take_hex(at, &value) || value >= GDB_ALL)
         return false;
     *part = (u32)value;
     return true;

@@ -8,7 +8,7 @@
 #define VMM_GDB_PACKET_H
 
 #include "lib/packed.h"
-#include "lib/types.h"
+#include "lib/text.h"
 
 #define GDB_PACKET_MAX 1200 /* characters between $ and #, in both directions */
 
@@ -55,11 +55,10 @@ void gdb_print_hex(struct gdb_writer *w, const char *fmt, va_list args);
 void gdb_end(struct gdb_writer *w);
 u32 gdb_room(const struct gdb_writer *w);
 
-/* --- what a packet says: each moves *at behind what it has taken; false: it is not there --- */
+/* --- what a packet says, beside text_take_hex(): each moves *at behind what it has taken; false: it is not
+ * there --- */
 
 bool gdb_take(const char **at, const char *text);
-/* Hexadecimal, of at most 64 bits. */
-bool gdb_take_number(const char **at, u64 *value);
 /* Bytes of two digits each; exactly n of them. */
 bool gdb_take_bytes(const char **at, void *to, u32 n);
 

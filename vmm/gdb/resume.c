@@ -136,10 +136,10 @@ static bool take_action(const char **at, struct action *a)
 
     *a = (struct action){.step = **at != 'c' && **at != 'C'};
     if (gdb_take(at, "r")) {
-        if (!gdb_take_number(at, &a->from) || !gdb_take(at, ",") || !gdb_take_number(at, &a->to))
+        if (!text_take_hex(at, &a->from) || !gdb_take(at, ",") || !text_take_hex(at, &a->to))
             return false;
     } else if (gdb_take(at, "C") || gdb_take(at, "S")) {
-        if (!gdb_take_number(at, &signal))
+        if (!text_take_hex(at, &signal))
             return false;
     } else if (!gdb_take(at, "c") && !gdb_take(at, "s")) {
         return false;

@@ -69,7 +69,7 @@ static void do_attach(struct gdb *g, const char *at)
     u64 process;
     int r = ERR_INVAL;
 
-    if (gdb_take_number(&at, &process) && !*at && process < GDB_ALL) {
+    if (text_take_hex(&at, &process) && !*at && process < GDB_ALL) {
         if (g->levels && !gdb_vm_runs(g))
             g->levels = 0;
         r = gdb_attach(g, (u32)process);
@@ -84,7 +84,7 @@ static void do_detach(struct gdb *g, const char *at)
 {
     u64 process = 0;
 
-    if (*at && (!gdb_take(&at, ";") || !gdb_take_number(&at, &process) || *at || process >= GDB_ALL)) {
+    if (*at && (!gdb_take(&at, ";") || !text_take_hex(&at, &process) || *at || process >= GDB_ALL)) {
         gdb_reply_error(g, ERR_INVAL);
         return;
     }
@@ -97,7 +97,7 @@ static void do_kill(struct gdb *g, const char *at)
 {
     u64 process;
 
-    if (*at && (!gdb_take_number(&at, &process) || *at || process >= GDB_ALL || !gdb_has(g, (u32)process))) {
+    if (*at && (!text_take_hex(&at, &process) || *at || process >= GDB_ALL || !gdb_has(g, (u32)process))) {
         gdb_reply_error(g, ERR_NOENT);
         return;
     }
@@ -192,7 +192,7 @@ static void do_get(struct gdb *g, const char *at)
     u64 n;
     int r = ERR_INVAL;
 
-    if (gdb_take_number(&at, &n) && !*at && gdb_reg(n, &offset, &size))
+    if (text_take_hex(&at, &n) && !*at && gdb_reg(n, &offset, &size))
         r = gdb_print_regs(g, offset, offset + 1);
     if (r)
         gdb_reply_error(g, r);
@@ -205,7 +205,7 @@ static void do_set(struct gdb *g, const char *at)
     u64 n;
     int r = ERR_INVAL;
 
-    if (gdb_take_number(&at, &n) && gdb_take(&at, "=") && gdb_reg(n, &offset, &size) &&
+    if (text_take_hex(&at, &n) && gdb_take(&at, "=") && gdb_reg(n, &offset, &size) &&
         gdb_take_bytes(&at, value, size) && !*at)
         r = gdb_set_reg(g, n, value);
     reply(g, r);
@@ -214,7 +214,7 @@ static void do_set(struct gdb *g, const char *at)
 /* ADDRESS,LENGTH */
 static bool take_range(const char **at, u64 *address, u64 *n)
 {
-    return gdb_take_number(at, address) && gdb_take(at, ",") && gdb_take_number(at, n);
+    return text_take_hex(at, address) && gdb_take(at, ",") && text_take_hex(at, n);
 }
 
 static void do_read(struct gdb *g, const char *at)

@@ -152,7 +152,7 @@ static void apic(struct monitor *m, u32 argc, char **argv)
     if (c->r)
         mon_print(m, "%s\n",
                   c->r == ERR_RANGE   ? PACK "L1 has no RAM at its virtual-APIC page"
-                  : c->r == ERR_NOENT ? PACK "there is no L2: no VMCS of L1's is current"
+                  : c->r == ERR_NOENT ? mon_no_l2
                                       : PACK "L1 gives its L2 no virtual APIC");
     else
         print_apic(m, c);

@@ -41,7 +41,7 @@ static const char *why_not(int r)
     case ERR_INVAL:
         return PACK "L1's EPT is malformed there: see 'ept 12'";
     case ERR_NOENT:
-        return PACK "there is no L2: no VMCS of L1's is current";
+        return mon_no_l2;
     default:
         return PACK "there is no RAM";
     }
@@ -101,6 +101,14 @@ static void read_memory(struct monitor *m, struct memory_call *c, u64 bytes, u32
     }
 }
 
+/* Behind the last word there is a null. */
+static bool take_address(struct monitor *m, const struct mon_view *view, const char *word, u64 *address)
+{
+    if (!word)
+        mon_print(m, "which address?\n");
+    return word && mon_address(m, view, word, address);
+}
+
 static void mem(struct monitor *m, u32 argc, char **argv)
 {
     struct memory_call *c = mon_scratch(m);
@@ -112,11 +120,7 @@ static void mem(struct monitor *m, u32 argc, char **argv)
         return;
     if (argc > 2 && take_width(argv[argc - 1], &width))
         argc--;
-    if (argc < 2) {
-        mon_print(m, "which address?\n");
-        return;
-    }
-    if (!mon_address(m, &view, argv[1], &address) || (argc > 2 && !mon_number(m, argv[2], &bytes)))
+    if (!take_address(m, &view, argv[1], &address) || (argc > 2 && !mon_number(m, argv[2], &bytes)))
         return;
     c->view = view;
     c->address = address;
@@ -198,13 +202,7 @@ static void page_walk(struct monitor *m, u32 argc, char **argv)
     struct mon_view view;
     u64 address;
 
-    if (!mon_view(m, &argc, argv, &view))
-        return;
-    if (argc < 2) {
-        mon_print(m, "which address?\n");
-        return;
-    }
-    if (!mon_address(m, &view, argv[1], &address))
+    if (!mon_view(m, &argc, argv, &view) || !take_address(m, &view, argv[1], &address))
         return;
     c->view = view;
     c->address = address;
@@ -223,13 +221,8 @@ static void ept(struct monitor *m, u32 argc, char **argv)
     u64 address;
     enum inspect_vmcs which;
 
-    if (!mon_view(m, &argc, argv, &view) || !mon_which_vmcs(m, argv[1], &which))
-        return;
-    if (argc < 3) {
-        mon_print(m, "which address?\n");
-        return;
-    }
-    if (!mon_address(m, &view, argv[2], &address))
+    if (!mon_view(m, &argc, argv, &view) || !mon_which_vmcs(m, argv[1], &which) ||
+        !take_address(m, &view, argv[2], &address))
         return;
     c->which = which;
     c->address = address;

@@ -249,7 +249,7 @@ static void vmcs(struct monitor *m, u32 argc, char **argv)
         !mon_call(m, view.vm, view.vcpu, get_vmcs, c))
         return;
     if (c->r)
-        mon_print(m, "there is no L2: no VMCS of L1's is current\n");
+        mon_print(m, "%s\n", mon_no_l2);
     else
         vmcs_dump(&c->image, &c->caps, c->checked ? &c->why : NULL, print_line, m);
 }

@@ -14,6 +14,9 @@ extern const struct command monitor_devices[]; /* cmd_devices.c, cmd_apic.c */
 
 extern const struct command monitor_debug[]; /* cmd_debug.c */
 
+/* To print where ERR_NOENT says that L1 has no L2. */
+extern const char *const mon_no_l2; /* words.c */
+
 /* --- breakpoints at addresses, for 'break' and 'unbreak' --- */
 
 /* "break at | write | access ADDRESS ...". False: it is about something else. */

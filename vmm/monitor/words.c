@@ -3,8 +3,10 @@
 #include "lib/string.h"
 #include "lib/text.h"
 #include "vmm/inspect.h"
-#include "vmm/monitor/monitor.h"
+#include "vmm/monitor/tables.h"
 #include "vmm/vmm.h"
+
+const char *const mon_no_l2 = PACK "there is no L2: no VMCS of L1's is current";
 
 static bool find_vm(const char *word, u32 *vm)
 {
@@ -116,7 +118,7 @@ bool mon_regs(struct monitor *m, const struct mon_view *view, struct inspect_reg
     if (!mon_call(m, view->vm, view->vcpu, get_regs, &call))
         return false;
     if (call.r)
-        mon_print(m, "there is no L2: no VMCS of L1's is current\n");
+        mon_print(m, "%s\n", mon_no_l2);
     return !call.r;
 }
 
